@@ -1,0 +1,93 @@
+--
+-- Functions that run jobs
+--
+
+CREATE FUNCTION batchagg_run_job(
+	job_id integer,
+	dry_run boolean DEFAULT false,
+	OUT run_id bigint,
+	OUT status text,
+	OUT rows_read bigint,
+	OUT rows_skipped bigint,
+	OUT groups bigint,
+	OUT results bigint,
+	OUT changed bigint,
+	OUT "from" timestamptz,
+	OUT "to" timestamptz,
+	OUT duration interval)
+AS 'MODULE_PATHNAME', 'batchagg_run_job_id'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_run_job(integer, boolean) IS
+'runs a job now, with the rights of its owner; with dry_run, computes and compares everything and writes nothing';
+
+CREATE FUNCTION batchagg_run_job(
+	job_name text,
+	dry_run boolean DEFAULT false,
+	OUT run_id bigint,
+	OUT status text,
+	OUT rows_read bigint,
+	OUT rows_skipped bigint,
+	OUT groups bigint,
+	OUT results bigint,
+	OUT changed bigint,
+	OUT "from" timestamptz,
+	OUT "to" timestamptz,
+	OUT duration interval)
+AS 'MODULE_PATHNAME', 'batchagg_run_job_name'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_run_job(text, boolean) IS
+'runs the job of this name now, with the rights of its owner; with dry_run, computes and compares everything and writes nothing';
+
+CREATE FUNCTION batchagg_run_all(
+	OUT job_id integer,
+	OUT run_id bigint,
+	OUT status text,
+	OUT rows_read bigint,
+	OUT rows_skipped bigint,
+	OUT groups bigint,
+	OUT results bigint,
+	OUT changed bigint,
+	OUT "from" timestamptz,
+	OUT "to" timestamptz,
+	OUT duration interval)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_run_all'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_run_all() IS
+'runs every enabled job that the caller sees, one after the other; one that fails is recorded and does not keep the others from running';
+
+CREATE FUNCTION batchagg_run_event(
+	event_name text,
+	OUT job_id integer,
+	OUT run_id bigint,
+	OUT status text,
+	OUT rows_read bigint,
+	OUT rows_skipped bigint,
+	OUT groups bigint,
+	OUT results bigint,
+	OUT changed bigint,
+	OUT "from" timestamptz,
+	OUT "to" timestamptz,
+	OUT duration interval)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_run_event'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_run_event(text) IS
+'runs every enabled job of an event that the caller sees, as batchagg_run_all() does';
+
+CREATE FUNCTION batchagg_explain_job(
+	job_id integer,
+	OUT scan integer,
+	OUT definition_id integer,
+	OUT item text,
+	OUT value text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_explain_job'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_explain_job(integer) IS
+'says what a run of a job would do: its scans with their sources, columns, query and estimated cost, and the rollups that each scan feeds; writes nothing';

@@ -1,0 +1,882 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *	  SQL functions around the job tables: the triggers that check their rows,
+ *	  and functions that make and validate jobs.
+ *
+ * A trigger checks a column when a row is inserted, and when an update changes
+ * it.  A column that was valid once is not checked again: a job must always be
+ * possible to disable, even when something it refers to has gone.
+ *
+ * What a row refers to outside our tables may not be there when a dump is
+ * restored: events come after jobs, privileges after rows, and a table may
+ * have changed since a mapping was made.  A row that is refused would take the
+ * whole table with it.  pg_dump's scripts run with an empty search_path, by
+ * which they are told: then only the row itself is checked, and what is found
+ * missing is a warning.  Each run checks everything anyway.
+ *
+ * Triggers run as the role that writes the row, which is where its rights to
+ * see things end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/events.h"
+#include "catalog/filter.h"
+#include "catalog/job.h"
+#include "catalog/source.h"
+#include "catalog/store.h"
+#include "time/zone.h"
+
+PG_FUNCTION_INFO_V1(batchagg_check_event);
+PG_FUNCTION_INFO_V1(batchagg_check_job);
+PG_FUNCTION_INFO_V1(batchagg_check_definition);
+PG_FUNCTION_INFO_V1(batchagg_check_metric);
+PG_FUNCTION_INFO_V1(batchagg_check_mapping);
+PG_FUNCTION_INFO_V1(batchagg_check_measurement);
+PG_FUNCTION_INFO_V1(batchagg_insert_measurement);
+PG_FUNCTION_INFO_V1(batchagg_validate_job);
+PG_FUNCTION_INFO_V1(batchagg_create_job);
+
+/* Problems are raised as they come. */
+static Problems raise_at_once = {.collect = false};
+
+/*----------
+ * Rows of triggers
+ *----------
+ */
+
+/* The row that a trigger is fired for. */
+typedef struct Row
+{
+	TupleDesc	desc;
+	HeapTuple	before;			/* NULL: an INSERT */
+	HeapTuple	now;			/* as it will be written; NULL: a DELETE */
+} Row;
+
+/*
+ * The row of a trigger that is called BEFORE or INSTEAD OF the change of a
+ * row; ERROR where it is called in any other way.
+ */
+static Row
+row_of_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Row			row = {0};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		TRIGGER_FIRED_AFTER(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function %u must be called by a row trigger, before the change",
+						fcinfo->flinfo->fn_oid)));
+
+	row.desc = RelationGetDescr(data->tg_relation);
+	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		row.now = data->tg_trigtuple;
+	else
+	{
+		row.before = data->tg_trigtuple;
+		row.now = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : NULL;
+	}
+	return row;
+}
+
+static int
+row_column(const Row *row, const char *name)
+{
+	int			column = SPI_fnumber(row->desc, name);
+
+	if (column <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name)));
+	return column;
+}
+
+static Datum
+row_value(const Row *row, const char *name, bool *isnull)
+{
+	return SPI_getbinval(row->now, row->desc, row_column(row, name), isnull);
+}
+
+/* A column's text output, in the current memory context; NULL for a NULL. */
+static char *
+row_text(const Row *row, const char *name)
+{
+	return SPI_getvalue(row->now, row->desc, row_column(row, name));
+}
+
+/* Is the row new, or is this column? */
+static bool
+row_changed(const Row *row, const char *name)
+{
+	int			column = row_column(row, name);
+	char	   *before;
+	char	   *now;
+
+	if (row->before == NULL)
+		return true;
+	before = SPI_getvalue(row->before, row->desc, column);
+	now = SPI_getvalue(row->now, row->desc, column);
+	if (before == NULL || now == NULL)
+		return before != now;
+	return strcmp(before, now) != 0;
+}
+
+static void
+row_set(Row *row, const char *name, Datum value, bool isnull)
+{
+	int			column = row_column(row, name);
+
+	row->now = heap_modify_tuple_by_cols(row->now, row->desc, 1, &column, &value, &isnull);
+}
+
+static void
+row_set_text(Row *row, const char *name, const char *text)
+{
+	row_set(row, name, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
+}
+
+/* An integer column that is NOT NULL; 0 where it is NULL all the same. */
+static int32
+row_int(const Row *row, const char *name)
+{
+	bool		isnull;
+	Datum		value = row_value(row, name, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+/* Is a dump being restored?  See the file's head. */
+static bool
+restoring(void)
+{
+	return namespace_search_path[0] == '\0';
+}
+
+/*----------
+ * Owners
+ *----------
+ */
+
+/* May the current user act as `role`? */
+static bool
+can_act_as(Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(GetUserId(), role);
+#else
+	return is_member_of_role(GetUserId(), role);
+#endif
+}
+
+/*
+ * Checks whom a row is given to: the current user, or a role that the current
+ * user can act as.  NULL becomes the current user.  Returns the owner.
+ */
+static Oid
+check_owner(Row *row)
+{
+	bool		isnull;
+	Oid			owner = DatumGetObjectId(row_value(row, "owner", &isnull));
+
+	if (isnull)
+	{
+		owner = GetUserId();
+		row_set(row, "owner", ObjectIdGetDatum(owner), false);
+	}
+	if (!row_changed(row, "owner"))
+		return owner;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		ereport(restoring() ? WARNING : ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("owner does not exist"),
+				 errdetail("There is no role with OID %u.", owner)));
+	else if (!can_act_as(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to SET ROLE \"%s\" to make it the owner",
+						GetUserNameFromId(owner, false))));
+	return owner;
+}
+
+/*----------
+ * Triggers
+ *----------
+ */
+
+/* The jobs that an event starts, as a list; NULL if there are none. */
+static char *
+jobs_of_event(const char *event_name)
+{
+	const Oid	types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(event_name)};
+	List	   *rows;
+
+	rows = store_query(true,
+					   psprintf("SELECT string_agg(id::text, ', ' ORDER BY id) FROM %s "
+								"WHERE upper(event_name) = upper($1)",
+								store_table("batch_jobs")),
+					   lengthof(types), types, values);
+	return ((char **) linitial(rows))[0];
+}
+
+/* Refuses to take away an event (or its name) that is built in, or in use. */
+static void
+check_event_stays(const Row *row)
+{
+	char	   *name = SPI_getvalue(row->before, row->desc, row_column(row, "event_name"));
+	char	   *built_in = SPI_getvalue(row->before, row->desc, row_column(row, "built_in"));
+	char	   *jobs;
+
+	if (built_in[0] == 't')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event \"%s\" is built in and cannot be changed", name),
+				 errhint("Insert an event of another name.")));
+	if (row->now && !row_changed(row, "event_name"))
+		return;
+	jobs = jobs_of_event(name);
+	if (jobs)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("event \"%s\" is in use", name),
+				 errdetail("It starts jobs %s.", jobs),
+				 errhint("Give these jobs another event, or delete them, first.")));
+}
+
+/*
+ * Trigger on batchagg_events, BEFORE INSERT OR UPDATE OR DELETE.  ERROR: a
+ * schedule that is no cron expression; an unknown time zone; a change of an
+ * event that is built in; an event that is in use and would go.
+ */
+Datum
+batchagg_check_event(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+	CronSchedule schedule;
+	const char *error;
+	char	   *text;
+	pg_tz	   *tz;
+
+	if (creating_extension)
+		PG_RETURN_POINTER(row.now ? row.now : row.before);
+
+	if (row.before)
+		check_event_stays(&row);
+	if (row.now == NULL)
+		PG_RETURN_POINTER(row.before);
+
+	if (row_text(&row, "built_in")[0] == 't')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only the extension itself has events that are built in")));
+
+	text = row_text(&row, "schedule");
+	if (text)
+	{
+		error = cron_parse(text, &schedule);
+		if (error == NULL && strlen(text) >= EVENT_TEXT_LEN)
+			error = "The cron expression is too long.";
+		if (error)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid cron expression \"%s\"", text),
+					 errdetail_internal("%s", error)));
+	}
+	text = row_text(&row, "timezone");
+	if (text)
+		(void) job_read_timezone(text, &tz, 0, &raise_at_once);
+
+	PG_RETURN_POINTER(row.now);
+}
+
+/*
+ * Trigger on batch_jobs, BEFORE INSERT OR UPDATE.  ERROR: an unknown event; an
+ * owner that the current user is no member of.  Sets updated_at on UPDATE.
+ */
+Datum
+batchagg_check_job(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+	char	   *event_name = row_text(&row, "event_name");
+	EventMeaning meaning;
+
+	(void) check_owner(&row);
+	if (event_name && row_changed(&row, "event_name") && !event_lookup(event_name, &meaning))
+		event_report_unknown(event_name, restoring(), &raise_at_once);
+	if (row.before)
+		row_set(&row, "updated_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
+				false);
+	PG_RETURN_POINTER(row.now);
+}
+
+/*
+ * Sets source_table to what the entity means in the search_path of who writes
+ * it.  A value that is inserted along is kept where there is no such table: a
+ * dump brings it.
+ */
+static void
+resolve_entity(Row *row)
+{
+	char	   *entity = row_text(row, "entity");
+	char	   *qualified = NULL;
+
+	if (entity == NULL || !(row_changed(row, "entity") || row_changed(row, "source_table")))
+		return;
+	if (OidIsValid(source_lookup(entity, &qualified)) || row->before)
+		row_set_text(row, "source_table", qualified);
+}
+
+/* Has the job metrics, as far as the current user sees? */
+static bool
+has_metrics(int32 job_id)
+{
+	const Oid	types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
+
+	return store_query(false,
+					   psprintf("SELECT 1 FROM %s WHERE job_id = $1 LIMIT 1",
+								store_table("batchjob_metrics")),
+					   lengthof(types), types, values) != NIL;
+}
+
+/* Checks a filter against the sources of the metrics that the job has. */
+static void
+check_filter_of_metrics(int32 job_id, Definition *definition)
+{
+	Problems	ignored = {.collect = true};
+	Job		   *job = job_load(job_id, &ignored);
+	ListCell   *lc;
+
+	foreach(lc, source_resolve(job, definition, &ignored))
+	{
+		Source	   *source = lfirst(lc);
+
+		source_check_filter(source->relid, definition->filter, definition->timezone, GetUserId());
+	}
+}
+
+/*
+ * Checks a filter against the table that is called like the entity.  It may be
+ * the wrong one, which errors point out in their hint.
+ */
+static void
+check_filter_of_entity(const Definition *definition)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *qualified;
+	Oid			relid;
+
+	if (definition->source_table == NULL)
+		return;
+	relid = source_lookup(definition->source_table, &qualified);
+	if (!OidIsValid(relid))
+		return;
+
+	PG_TRY();
+	{
+		source_check_filter(relid, definition->filter, definition->timezone, GetUserId());
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->hint = psprintf("%s%sThe filter was checked against %s, the entity's table. If the "
+							   "metrics come from another one, insert them into batchjob_metrics "
+							   "and metricsandtables first.",
+							   error->hint ? error->hint : "", error->hint ? " " : "", qualified);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+/* Checks resource_filter: its syntax, and against the source where it is known. */
+static void
+check_filter(const Row *row, Definition *definition)
+{
+	definition->filter = row_text(row, "resource_filter");
+	if (definition->filter == NULL ||
+		!(row_changed(row, "resource_filter") || row_changed(row, "entity") ||
+		  row_changed(row, "job_id") || row_changed(row, "timezone")))
+		return;
+
+	(void) filter_parse(definition->filter);
+	definition->entity = row_text(row, "entity");
+	definition->focal_entity = row_text(row, "focal_entity");
+	if (restoring() || definition->entity == NULL || definition->focal_entity == NULL)
+		return;
+
+	definition->source_table = row_text(row, "source_table");
+	if (has_metrics(row_int(row, "job_id")))
+		check_filter_of_metrics(row_int(row, "job_id"), definition);
+	else
+		check_filter_of_entity(definition);
+}
+
+/*
+ * Trigger on batchjob_definitions, BEFORE INSERT OR UPDATE.  Puts granularity
+ * in canonical form and sets source_table.  ERROR: a granularity or time zone
+ * that is none; a filter that is not allowed, or does not fit its source.
+ */
+Datum
+batchagg_check_definition(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+	Definition	definition = {.id = row_int(&row, "id")};
+	char	   *granularity = row_text(&row, "granularity");
+
+	definition.timezone = row_text(&row, "timezone");
+	if (granularity && row_changed(&row, "granularity"))
+	{
+		(void) job_read_granularity(granularity, &definition.granularity, 0, &raise_at_once);
+		granularity_format(&definition.granularity, definition.granularity_text);
+		row_set_text(&row, "granularity", definition.granularity_text);
+	}
+	if (definition.timezone)
+	{
+		if (row_changed(&row, "timezone"))
+			(void) job_read_timezone(definition.timezone, &definition.tz, 0, &raise_at_once);
+		resolve_entity(&row);
+		check_filter(&row, &definition);
+	}
+	PG_RETURN_POINTER(row.now);
+}
+
+/*
+ * Trigger on batchjob_metrics, BEFORE INSERT OR UPDATE.  Puts the aggregates in
+ * canonical form.  ERROR: an unknown aggregate, an empty list.
+ */
+Datum
+batchagg_check_metric(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+	char	   *name = row_text(&row, "metric_name");
+	char	   *list = row_text(&row, "aggregation_types");
+	Aggregate  *aggregates;
+	int			n;
+	StringInfoData canonical;
+
+	if (name == NULL || list == NULL || !row_changed(&row, "aggregation_types"))
+		PG_RETURN_POINTER(row.now);
+
+	(void) job_read_aggregates(name, list, &aggregates, &n, &raise_at_once);
+	initStringInfo(&canonical);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&canonical, "%s%s", i > 0 ? "," : "", aggregates[i].name);
+	row_set_text(&row, "aggregation_types", canonical.data);
+	PG_RETURN_POINTER(row.now);
+}
+
+static SourceMapping
+mapping_of_row(const Row *row)
+{
+	SourceMapping mapping;
+
+	mapping.metric_name = row_text(row, "metricname");
+	mapping.table_name = row_text(row, "tablename");
+	mapping.layout = row_text(row, "layout");
+	mapping.id_column = row_text(row, "id_column");
+	mapping.time_column = row_text(row, "time_column");
+	mapping.metric_column = row_text(row, "metric_column");
+	mapping.name_column = row_text(row, "name_column");
+	mapping.value_column = row_text(row, "value_column");
+	return mapping;
+}
+
+/*
+ * Trigger on metricsandtables, BEFORE INSERT OR UPDATE.  Stores the table's
+ * name qualified; a WARNING where there is no such table.  ERROR: an owner that
+ * the current user is no member of; a column that the table lacks or whose type
+ * does not fit; a column that the owner may not read.
+ */
+Datum
+batchagg_check_mapping(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+	Oid			owner = check_owner(&row);
+	SourceMapping mapping = mapping_of_row(&row);
+
+	if (mapping.metric_name == NULL || mapping.table_name == NULL)
+		PG_RETURN_POINTER(row.now);
+
+	if (!OidIsValid(source_lookup(mapping.table_name, &mapping.table_name)))
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" does not exist yet", mapping.table_name),
+				 errdetail("Metric \"%s\" is mapped to it.", mapping.metric_name)));
+	else
+	{
+		row_set_text(&row, "tablename", mapping.table_name);
+		if (!restoring())
+			source_check_mapping(&mapping, owner);
+	}
+	PG_RETURN_POINTER(row.now);
+}
+
+/*
+ * Trigger on batchagg_measurements, BEFORE INSERT OR UPDATE.  ERROR: an owner
+ * that the current user is no member of.
+ */
+Datum
+batchagg_check_measurement(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+
+	(void) check_owner(&row);
+	PG_RETURN_POINTER(row.now);
+}
+
+/*----------
+ * Measurements
+ *----------
+ */
+
+/* The columns of RuleExecutionResults that a measurement has, in order. */
+static const char *const measurement_columns[] = {
+	"entity_id", "timestamp", "metric_name", "metric_value", "focal_entity", "granularity",
+	"aggregation_type", "sample_count", "result_name", "updated_at"
+};
+static const Oid measurement_types[] = {
+	TEXTOID, TIMESTAMPTZOID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID,
+	TIMESTAMPTZOID
+};
+
+/* How many of them must not be NULL; then come those that may. */
+#define MEASUREMENT_REQUIRED 4
+
+/* The plan that inserts a measurement, kept for the session. */
+static struct
+{
+	SPIPlanPtr	plan;
+	Oid			relid;			/* the table it is for */
+} measurement_insert;
+
+/* Prepares the plan, where it is not there for the table of this moment. */
+static SPIPlanPtr
+measurement_plan(void)
+{
+	Oid			relid = store_relid("batchagg_measurements");
+	SPIPlanPtr	plan;
+
+	if (measurement_insert.plan && measurement_insert.relid == relid)
+		return measurement_insert.plan;
+
+	plan = SPI_prepare(psprintf("INSERT INTO %s (entity_id, \"timestamp\", metric_name, "
+								"metric_value, focal_entity, granularity, aggregation_type, "
+								"sample_count, result_name, updated_at) "
+								"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 1), $9, "
+								"coalesce($10, now()))",
+								store_table("batchagg_measurements")),
+					   lengthof(measurement_types), (Oid *) measurement_types);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare the insertion of measurements");
+	if (measurement_insert.plan)
+		SPI_freeplan(measurement_insert.plan);
+	measurement_insert.plan = plan;
+	measurement_insert.relid = relid;
+	return plan;
+}
+
+/* Refuses results, which are no measurements. */
+static void
+check_has_no_job(const Row *row)
+{
+	bool		no_job;
+	bool		no_definition;
+
+	(void) row_value(row, "job_id", &no_job);
+	(void) row_value(row, "definition_id", &no_definition);
+	if (!no_job || !no_definition)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("results of a job cannot be inserted"),
+				 errdetail("Only runs write them."),
+				 errhint("Leave job_id and definition_id NULL for a measurement of another "
+						 "system.")));
+}
+
+/*
+ * Trigger on RuleExecutionResults, INSTEAD OF INSERT: puts the row into
+ * batchagg_measurements, as the current user, whose it becomes.  ERROR: the
+ * row names a job, or lacks entity, time, metric or value.
+ */
+Datum
+batchagg_insert_measurement(PG_FUNCTION_ARGS)
+{
+	Row			row = row_of_trigger(fcinfo);
+	Datum		values[lengthof(measurement_columns)];
+	char		nulls[lengthof(measurement_columns)];
+	StoreScope	scope;
+
+	check_has_no_job(&row);
+	for (int i = 0; i < lengthof(measurement_columns); i++)
+	{
+		bool		isnull;
+
+		values[i] = row_value(&row, measurement_columns[i], &isnull);
+		nulls[i] = isnull ? 'n' : ' ';
+		if (isnull && i < MEASUREMENT_REQUIRED)
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("%s of a measurement must not be NULL", measurement_columns[i])));
+	}
+
+	store_enter(&scope, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_plan(measurement_plan(), values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not insert a measurement");
+	SPI_finish();
+	store_leave(&scope);
+	PG_RETURN_POINTER(row.now);
+}
+
+/*----------
+ * Validation
+ *----------
+ */
+
+/* A filter to be checked where errors are caught (problem_catch). */
+typedef struct FilterCheck
+{
+	const Definition *definition;
+	Oid			relid;			/* InvalidOid: the source is not known */
+	Oid			owner;
+} FilterCheck;
+
+static void
+check_filter_caught(void *arg)
+{
+	const FilterCheck *check = arg;
+
+	if (OidIsValid(check->relid))
+		source_check_filter(check->relid, check->definition->filter, check->definition->timezone,
+							check->owner);
+	else
+		(void) filter_parse(check->definition->filter);
+}
+
+/* Collects the problems of a definition with its sources, as the owner. */
+static void
+validate_definition(Job *job, Definition *definition, Problems *problems)
+{
+	FilterCheck check = {.definition = definition, .owner = job->owner};
+	List	   *sources = source_resolve(job, definition, problems);
+	ListCell   *lc;
+
+	if (definition->filter == NULL)
+		return;
+	if (sources == NIL)
+		(void) problem_catch(problems, definition->id, check_filter_caught, &check);
+	foreach(lc, sources)
+	{
+		check.relid = ((Source *) lfirst(lc))->relid;
+		(void) problem_catch(problems, definition->id, check_filter_caught, &check);
+	}
+}
+
+/* Collects the problems of a job; ERROR where it is not visible. */
+static List *
+validate_job(int32 job_id)
+{
+	Problems	problems = {.collect = true};
+	Job		   *job = job_load(job_id, &problems);
+	EventMeaning meaning;
+	Oid			user;
+	int			context;
+	ListCell   *lc;
+
+	if (!event_lookup(job->event_name, &meaning))
+		event_report_unknown(job->event_name, false, &problems);
+	if (job->owner_name == NULL)
+		return problems.list;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(job->owner, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	foreach(lc, job->definitions)
+		validate_definition(job, lfirst(lc), &problems);
+	SetUserIdAndSecContext(user, context);
+	return problems.list;
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/*
+ * batchagg_validate_job(job_id integer) returns setof record: every problem of
+ * a job, none if it can be run.  Sources are looked at as the job's owner, in
+ * the caller's search_path.  ERROR where the caller sees no such job.
+ */
+Datum
+batchagg_validate_job(PG_FUNCTION_ARGS)
+{
+	List	   *list = validate_job(PG_GETARG_INT32(0));
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, list)
+	{
+		const Problem *problem = lfirst(lc);
+		Datum		values[6];
+		bool		nulls[6];
+
+		values[0] = Int32GetDatum(problem->definition_id);
+		nulls[0] = problem->definition_id == 0;
+		values[1] = text_or_null(problem->is_warning ? "warning" : "error", &nulls[1]);
+		values[2] = text_or_null(unpack_sql_state(problem->sqlerrcode), &nulls[2]);
+		values[3] = text_or_null(problem->message, &nulls[3]);
+		values[4] = text_or_null(problem->detail, &nulls[4]);
+		values[5] = text_or_null(problem->hint, &nulls[5]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*----------
+ * Making a job
+ *----------
+ */
+
+/* Arguments of batchagg_create_job(), in order. */
+enum
+{
+	ARG_EVENT_NAME,
+	ARG_FOCAL_ENTITY,
+	ARG_ENTITY,
+	ARG_GRANULARITIES,
+	ARG_METRICS,
+	ARG_TABLENAME,
+	ARG_RESOURCE_FILTER,
+	ARG_JOB_DELAY,
+	ARG_TIMEZONE,
+	ARG_JOB_NAME,
+	ARG_ENABLE_FLAG,
+	ARG_JOB_ID,					/* not an argument: the new job's id */
+	NARGS
+};
+
+static const Oid create_job_types[NARGS] = {
+	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
+	BOOLOID, INT4OID
+};
+
+/*
+ * Runs one INSERT whose parameters are the arguments.  It runs in the search
+ * path of the caller, in which the triggers resolve names of tables; so all
+ * that `sql` names is qualified, and it has no operators.
+ */
+static void
+insert_with_args(const char *sql, Datum *values, const char *nulls)
+{
+	int			result = SPI_execute_with_args(sql, NARGS, (Oid *) create_job_types, values, nulls,
+											   false, 0);
+
+	if (result != SPI_OK_INSERT && result != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
+}
+
+/* Refuses what would make a job that computes nothing. */
+static void
+check_create_job_args(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(ARG_GRANULARITIES) ||
+		ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(ARG_GRANULARITIES)),
+					   ARR_DIMS(PG_GETARG_ARRAYTYPE_P(ARG_GRANULARITIES))) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a job needs at least one granularity"),
+				 errhint("Pass an array such as '{1-hour,1-day}'.")));
+	if (PG_ARGISNULL(ARG_METRICS))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a job needs at least one metric"),
+				 errhint("Pass an object such as '{\"page_views\": \"sum,avg\"}'.")));
+}
+
+/*
+ * batchagg_create_job(event_name, focal_entity, entity, granularities text[],
+ * metrics jsonb, tablename, resource_filter, job_delay, timezone, job_name,
+ * enable_flag) returns integer: a job with a definition for each granularity,
+ * its metrics and, where tablename is given, their mappings to that table.
+ * Metrics come first, so that filters are checked against their table.
+ * Returns the job's id.  ERROR as the tables and their triggers.
+ */
+Datum
+batchagg_create_job(PG_FUNCTION_ARGS)
+{
+	Datum		values[NARGS];
+	char		nulls[NARGS];
+	bool		isnull;
+
+	check_create_job_args(fcinfo);
+	for (int i = 0; i < ARG_JOB_ID; i++)
+	{
+		values[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	values[ARG_JOB_ID] = (Datum) 0;
+	nulls[ARG_JOB_ID] = 'n';
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	insert_with_args(psprintf("INSERT INTO %s (event_name, job_name, enable_flag) "
+							  "VALUES ($1, $10, $11) RETURNING id",
+							  store_table("batch_jobs")),
+					 values, nulls);
+	values[ARG_JOB_ID] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	nulls[ARG_JOB_ID] = ' ';
+
+	insert_with_args(psprintf("INSERT INTO %s (job_id, metric_name, aggregation_types) "
+							  "SELECT $12, m.key, m.value FROM pg_catalog.jsonb_each_text($5) m",
+							  store_table("batchjob_metrics")),
+					 values, nulls);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a job needs at least one metric")));
+	if (!PG_ARGISNULL(ARG_TABLENAME))
+		insert_with_args(psprintf("INSERT INTO %s (metricname, tablename) "
+								  "SELECT m.key, $6 FROM pg_catalog.jsonb_each_text($5) m "
+								  "ON CONFLICT DO NOTHING",
+								  store_table("metricsandtables")),
+						 values, nulls);
+	insert_with_args(psprintf("INSERT INTO %s (job_id, focal_entity, entity, granularity, "
+							  "resource_filter, job_delay, timezone) "
+							  "SELECT $12, $2, $3, g, $7, coalesce($8, 0), coalesce($9, 'UTC') "
+							  "FROM pg_catalog.unnest($4) g",
+							  store_table("batchjob_definitions")),
+					 values, nulls);
+
+	SPI_finish();
+	PG_RETURN_DATUM(values[ARG_JOB_ID]);
+}

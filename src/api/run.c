@@ -1,0 +1,175 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  SQL functions that run and explain jobs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "catalog/events.h"
+#include "catalog/job.h"
+#include "catalog/store.h"
+#include "engine/explain.h"
+#include "engine/run.h"
+
+PG_FUNCTION_INFO_V1(batchagg_run_job_id);
+PG_FUNCTION_INFO_V1(batchagg_run_job_name);
+PG_FUNCTION_INFO_V1(batchagg_run_all);
+PG_FUNCTION_INFO_V1(batchagg_run_event);
+PG_FUNCTION_INFO_V1(batchagg_explain_job);
+
+/* Columns of a run's result row, behind the job's id where there is one. */
+#define RUN_COLUMNS 10
+
+static void
+run_result_values(const RunResult *result, Datum *values, bool *nulls)
+{
+	Interval   *duration = palloc0(sizeof(Interval));
+
+	duration->time = result->finished - result->started;
+	memset(nulls, 0, RUN_COLUMNS * sizeof(bool));
+	values[0] = Int64GetDatum(result->run_id);
+	nulls[0] = result->run_id == 0;
+	values[1] = CStringGetTextDatum(result->status);
+	values[2] = Int64GetDatum(result->rows_read);
+	values[3] = Int64GetDatum(result->rows_skipped);
+	values[4] = Int64GetDatum(result->groups);
+	values[5] = Int64GetDatum(result->results);
+	values[6] = Int64GetDatum(result->changed);
+	values[7] = TimestampTzGetDatum(result->from);
+	nulls[7] = result->from == DT_NOBEGIN;
+	values[8] = TimestampTzGetDatum(result->to);
+	nulls[8] = result->to == DT_NOBEGIN;
+	values[9] = IntervalPGetDatum(duration);
+}
+
+static Datum
+run_one(FunctionCallInfo fcinfo, int32 job_id, bool dry_run)
+{
+	RunResult	result;
+	TupleDesc	desc;
+	Datum		values[RUN_COLUMNS];
+	bool		nulls[RUN_COLUMNS];
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	run_job(job_id, dry_run, &result);
+	run_result_values(&result, values, nulls);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * batchagg_run_job(job_id integer, dry_run boolean) returns record: runs a job
+ * now.  See run_job() for the errors.
+ */
+Datum
+batchagg_run_job_id(PG_FUNCTION_ARGS)
+{
+	return run_one(fcinfo, PG_GETARG_INT32(0), PG_GETARG_BOOL(1));
+}
+
+/*
+ * batchagg_run_job(job_name text, dry_run boolean) returns record: likewise.
+ */
+Datum
+batchagg_run_job_name(PG_FUNCTION_ARGS)
+{
+	return run_one(fcinfo, job_id_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0))),
+				   PG_GETARG_BOOL(1));
+}
+
+/*
+ * Runs the jobs of a list of ids, each in a subtransaction, and returns a row
+ * for each: the job's id, and its run's result.
+ */
+static void
+run_list(FunctionCallInfo fcinfo, List *rows)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, rows)
+	{
+		int32		job_id = pg_strtoint32(((char **) lfirst(lc))[0]);
+		RunResult	result;
+		Datum		values[RUN_COLUMNS + 1];
+		bool		nulls[RUN_COLUMNS + 1];
+
+		CHECK_FOR_INTERRUPTS();
+		(void) run_job_caught(job_id, &result);
+		values[0] = Int32GetDatum(job_id);
+		nulls[0] = false;
+		run_result_values(&result, values + 1, nulls + 1);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/*
+ * batchagg_run_all() returns setof record: runs every enabled job that the
+ * caller sees, by id.  A job that fails does not keep the others from running.
+ */
+Datum
+batchagg_run_all(PG_FUNCTION_ARGS)
+{
+	run_list(fcinfo, store_query(false,
+								 psprintf("SELECT id FROM %s WHERE enable_flag ORDER BY id",
+										  store_table("batch_jobs")),
+								 0, NULL, NULL));
+	return (Datum) 0;
+}
+
+/*
+ * batchagg_run_event(event_name text) returns setof record: runs every enabled
+ * job of an event that the caller sees.  ERROR where the event is not known.
+ */
+Datum
+batchagg_run_event(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(0)};
+	EventMeaning meaning;
+
+	(void) event_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
+	run_list(fcinfo, store_query(false,
+								 psprintf("SELECT id FROM %s WHERE enable_flag "
+										  "AND upper(event_name) = upper($1) ORDER BY id",
+										  store_table("batch_jobs")),
+								 lengthof(types), types, values));
+	return (Datum) 0;
+}
+
+/*
+ * batchagg_explain_job(job_id integer) returns setof record: what a run would
+ * do, a property a row.  Writes nothing.  See explain_job() for the errors.
+ */
+Datum
+batchagg_explain_job(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, explain_job(PG_GETARG_INT32(0)))
+	{
+		const ExplainLine *line = lfirst(lc);
+		Datum		values[] = {
+			Int32GetDatum(line->scan),
+			Int32GetDatum(line->definition_id),
+			CStringGetTextDatum(line->item),
+			CStringGetTextDatum(line->value)
+		};
+		bool		nulls[] = {line->scan == 0, line->definition_id == 0, false, false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * events.c
+ *	  What an event name means in this database.
+ *
+ * A name is looked for in the table batchagg_events first, so that a row can
+ * give a name of the grammar another meaning; then it is read by the grammar,
+ * which knows cron expressions too (time/event.c).  Case does not matter.  Events are no secret, and
+ * the table is read with its owner's rights: a job's schedule must not depend
+ * on who looks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "catalog/events.h"
+#include "catalog/store.h"
+#include "time/zone.h"
+
+/*
+ * Sets *result to the meaning of event `name` and returns true; false where
+ * it has none.  Its timezone is "" where the setting decides.
+ */
+bool
+event_lookup(const char *name, EventMeaning *result)
+{
+	const Oid	types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	List	   *rows;
+	char	  **row;
+
+	rows = store_query(true,
+					   psprintf("SELECT schedule, timezone FROM %s "
+								"WHERE upper(event_name) = upper($1) "
+								"ORDER BY event_name = $1 DESC, event_name LIMIT 1",
+								store_table("batchagg_events")),
+					   lengthof(types), types, values);
+	if (rows == NIL)
+	{
+		pg_tz	   *tz;
+
+		return event_parse(name, result) &&
+			(result->timezone[0] == '\0' || zone_parse(result->timezone, &tz) == NULL);
+	}
+
+	row = linitial(rows);
+	strlcpy(result->cron, row[0], sizeof(result->cron));
+	strlcpy(result->timezone, row[1] ? row[1] : "", sizeof(result->timezone));
+	return true;
+}
+
+/*
+ * The known event that is nearest to `name`: a row of the table, or one of the
+ * grammar's plainest names.  NULL where `name` looks like a cron expression.
+ */
+static const char *
+nearest_event(const char *name)
+{
+	static const char *const plain[] = {"EVERYMINUTE", "EVERY15MINUTES", "EVERYDAY", "EVERYMONTH"};
+	const char **known;
+	int			nknown = 0;
+	List	   *rows;
+	ListCell   *lc;
+
+	if (strpbrk(name, " \t*@") != NULL)
+		return NULL;
+
+	rows = store_query(true,
+					   psprintf("SELECT event_name FROM %s ORDER BY event_name",
+								store_table("batchagg_events")),
+					   0, NULL, NULL);
+	known = palloc(sizeof(char *) * (list_length(rows) + lengthof(plain)));
+	foreach(lc, rows)
+		known[nknown++] = ((char **) lfirst(lc))[0];
+	for (int i = 0; i < lengthof(plain); i++)
+		known[nknown++] = plain[i];
+	return event_nearest(name, known, nknown);
+}
+
+/*
+ * Reports that event_lookup() does not know `name`, with the reason and the
+ * nearest known name.
+ */
+void
+event_report_unknown(const char *name, bool is_warning, Problems *problems)
+{
+	const char *reason = event_problem(name);
+	const char *nearest = nearest_event(name);
+	EventMeaning meaning;
+	pg_tz	   *tz;
+
+	if (reason == NULL && event_parse(name, &meaning))
+		reason = zone_parse(meaning.timezone, &tz);
+	problem_report(problems, ERRCODE_UNDEFINED_OBJECT, 0, is_warning,
+				   psprintf("unknown event \"%s\"", name), reason ? pstrdup(reason) : NULL,
+				   nearest ? psprintf("Perhaps you meant \"%s\".", nearest) : NULL);
+}
+
+/*
+ * Sets *result to the meaning of event `name`.  ERROR where it has none.
+ */
+void
+event_require(const char *name, EventMeaning *result)
+{
+	Problems	raise_at_once = {.collect = false};
+
+	if (!event_lookup(name, result))
+		event_report_unknown(name, false, &raise_at_once);
+}

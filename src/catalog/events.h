@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * events.h
+ *	  What an event name means in this database.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_EVENTS_H
+#define BATCHAGG_EVENTS_H
+
+#include "catalog/problem.h"
+#include "time/event.h"
+
+extern bool event_lookup(const char *name, EventMeaning *result);
+extern void event_require(const char *name, EventMeaning *result);
+extern void event_report_unknown(const char *name, bool is_warning, Problems *problems);
+
+#endif							/* BATCHAGG_EVENTS_H */

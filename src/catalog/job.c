@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.c
+ *	  A job as its rows describe it.
+ *
+ * Triggers have checked these rows when they were written (api/catalog.c), but
+ * a job is checked again each time it is loaded: rows may come from a restore
+ * with triggers off, and what was valid then (a time zone, say) may have gone.
+ *
+ * Rows are read as the caller, so RLS decides what there is.  A job that the
+ * caller may not see does not exist; that is always an ERROR, never a problem
+ * of the list, as there is nothing to collect problems of.  The definitions
+ * and metrics of a visible job are visible.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "catalog/job.h"
+#include "catalog/store.h"
+#include "time/zone.h"
+
+/* Texts of integers and booleans as store_query() returns them. */
+#define TEXT_INT(text) ((int32) strtol((text), NULL, 10))
+#define TEXT_BOOL(text) ((text)[0] == 't')
+
+/*
+ * Rows of a SELECT on one of our tables where `column` is the job's id.  `sql`
+ * has one %s, for the table.
+ */
+static List *
+select_for_job(const char *sql, const char *table, int32 job_id)
+{
+	const Oid	types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
+
+	return store_query(false, psprintf(sql, store_table(table)), 1, types, values);
+}
+
+/*
+ * The id of the job called `name`.  ERROR where the caller sees none.
+ */
+int32
+job_id_by_name(const char *name)
+{
+	const Oid	types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	List	   *rows;
+
+	rows = store_query(false,
+						psprintf("SELECT id FROM %s WHERE job_name = $1",
+								 store_table("batch_jobs")),
+						1, types, values);
+	if (rows == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("job \"%s\" does not exist", name)));
+	return TEXT_INT(((char **) linitial(rows))[0]);
+}
+
+/*
+ * Reads a granularity into *result.  Returns false where it is none, which is
+ * a problem.
+ */
+bool
+job_read_granularity(const char *text, Granularity *result, int definition_id,
+					 Problems *problems)
+{
+	const char *error = granularity_parse(text, result);
+
+	if (error)
+		problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, definition_id, false,
+					   psprintf("invalid granularity \"%s\"", text), pstrdup(error), NULL);
+	return error == NULL;
+}
+
+/*
+ * Reads the name of a time zone into *result.  Returns false where it is none,
+ * which is a problem.
+ */
+bool
+job_read_timezone(const char *name, pg_tz **result, int definition_id, Problems *problems)
+{
+	const char *error = zone_parse(name, result);
+
+	if (error)
+		problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, definition_id, false,
+					   psprintf("invalid time zone \"%s\"", name), pstrdup(error), NULL);
+	return error == NULL;
+}
+
+/*
+ * Reads a list of aggregates into *result, palloc'd, and their number into *n.
+ * Returns false where it is none, which is a problem.
+ */
+bool
+job_read_aggregates(const char *metric_name, const char *list, Aggregate **result, int *n,
+					Problems *problems)
+{
+	char		offender[NAMEDATALEN];
+	const char *error;
+
+	*result = palloc(sizeof(Aggregate) * MAX_AGGREGATES);
+	error = aggregate_list_parse(list, *result, n, offender, sizeof(offender));
+	if (error)
+		problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, 0, false,
+					   offender[0] ?
+					   psprintf("unknown aggregate \"%s\" for metric \"%s\"", offender, metric_name) :
+					   psprintf("invalid list of aggregates for metric \"%s\": \"%s\"", metric_name,
+								list),
+					   pstrdup(error), NULL);
+	return error == NULL;
+}
+
+/* One row of batchjob_definitions; NULL where a problem was reported. */
+static Definition *
+make_definition(char **row, Problems *problems)
+{
+	Definition *definition = palloc0(sizeof(Definition));
+	bool		ok;
+
+	definition->id = TEXT_INT(row[0]);
+	definition->focal_entity = row[1];
+	definition->entity = row[2];
+	definition->source_table = row[3];
+	definition->job_delay = TEXT_INT(row[5]);
+	definition->filter = row[6];
+	definition->timezone = row[7];
+	definition->complete_only = TEXT_BOOL(row[8]);
+
+	ok = job_read_granularity(row[4], &definition->granularity, definition->id, problems);
+	if (ok)
+		granularity_format(&definition->granularity, definition->granularity_text);
+	if (!job_read_timezone(definition->timezone, &definition->tz, definition->id, problems))
+		ok = false;
+	return ok ? definition : NULL;
+}
+
+static void
+load_definitions(Job *job, Problems *problems)
+{
+	List	   *rows;
+	ListCell   *lc;
+
+	rows = select_for_job("SELECT id, focal_entity, entity, source_table, granularity, "
+						  "job_delay, resource_filter, timezone, complete_only "
+						  "FROM %s WHERE job_id = $1 ORDER BY id",
+						  "batchjob_definitions", job->id);
+	if (rows == NIL)
+		problem_report(problems, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, 0, false,
+					   psprintf("job %d has no definitions", job->id), NULL,
+					   "Insert what it computes into batchjob_definitions.");
+
+	foreach(lc, rows)
+	{
+		Definition *definition = make_definition(lfirst(lc), problems);
+
+		if (definition)
+			job->definitions = lappend(job->definitions, definition);
+	}
+}
+
+/* One row of batchjob_metrics; NULL where a problem was reported. */
+static JobMetric *
+make_metric(char **row, Problems *problems)
+{
+	JobMetric  *metric = palloc(sizeof(JobMetric));
+
+	metric->name = row[0];
+	if (!job_read_aggregates(metric->name, row[1], &metric->aggregates, &metric->naggregates,
+							 problems))
+		return NULL;
+	return metric;
+}
+
+static void
+load_metrics(Job *job, Problems *problems)
+{
+	List	   *rows;
+	ListCell   *lc;
+
+	rows = select_for_job("SELECT metric_name, aggregation_types FROM %s WHERE job_id = $1 "
+						  "ORDER BY metric_name COLLATE \"C\"",
+						  "batchjob_metrics", job->id);
+	if (rows == NIL)
+		problem_report(problems, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, 0, false,
+					   psprintf("job %d has no metrics", job->id), NULL,
+					   "Insert what it aggregates into batchjob_metrics.");
+
+	foreach(lc, rows)
+	{
+		JobMetric  *metric = make_metric(lfirst(lc), problems);
+
+		if (metric)
+			job->metrics = lappend(job->metrics, metric);
+	}
+}
+
+/*
+ * Loads job `job_id` with its definitions and metrics, in the current memory
+ * context.  ERROR where the caller sees no such job.  What is wrong with it
+ * goes to `problems`; definitions and metrics that cannot be used are then
+ * left out.  owner_name is NULL where the owner was dropped, which is one of
+ * the problems.
+ */
+Job *
+job_load(int32 job_id, Problems *problems)
+{
+	List	   *rows;
+	char	  **row;
+	Job		   *job;
+
+	rows = select_for_job("SELECT job_name, event_name, enable_flag, owner::oid, "
+						  "coalesce(job_timeout, -1) FROM %s WHERE id = $1",
+						  "batch_jobs", job_id);
+	if (rows == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("job %d does not exist", job_id)));
+	row = linitial(rows);
+
+	job = palloc0(sizeof(Job));
+	job->id = job_id;
+	job->name = row[0];
+	job->event_name = row[1];
+	job->enabled = TEXT_BOOL(row[2]);
+	job->owner = atooid(row[3]);
+	job->owner_name = GetUserNameFromId(job->owner, true);
+	job->timeout = TEXT_INT(row[4]);
+
+	if (job->owner_name == NULL)
+		problem_report(problems, ERRCODE_UNDEFINED_OBJECT, 0, false,
+					   psprintf("owner of job %d does not exist", job_id),
+					   psprintf("The role with OID %u was dropped.", job->owner),
+					   "Set the job's owner to another role.");
+	load_definitions(job, problems);
+	load_metrics(job, problems);
+	return job;
+}

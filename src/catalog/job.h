@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.h
+ *	  A job as its rows describe it, loaded and checked as far as that is
+ *	  possible without looking at its sources (source.h does that).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_JOB_H
+#define BATCHAGG_JOB_H
+
+#include "nodes/pg_list.h"
+#include "pgtime.h"
+
+#include "catalog/problem.h"
+#include "stats/aggregate.h"
+#include "time/bucket.h"
+
+typedef struct Definition
+{
+	int32		id;
+	char	   *focal_entity;	/* what results are per; "*": one group over all */
+	char	   *entity;			/* the source's name, as written */
+	char	   *source_table;	/* entity, qualified when inserted; or NULL */
+	Granularity granularity;
+	char		granularity_text[GRANULARITY_TEXT_LEN]; /* canonical */
+	int32		job_delay;		/* hours */
+	char	   *filter;			/* resource_filter, or NULL */
+	char	   *timezone;
+	pg_tz	   *tz;
+	bool		complete_only;
+} Definition;
+
+typedef struct JobMetric
+{
+	char	   *name;			/* as written in batchjob_metrics */
+	int			naggregates;
+	Aggregate  *aggregates;		/* in the order written, no duplicates */
+} JobMetric;
+
+typedef struct Job
+{
+	int32		id;
+	char	   *name;			/* job_name, or NULL */
+	char	   *event_name;
+	bool		enabled;
+	Oid			owner;
+	char	   *owner_name;
+	int			timeout;		/* job_timeout in seconds, -1: the setting's */
+	List	   *definitions;	/* of Definition, by id */
+	List	   *metrics;		/* of JobMetric, by name (C collation) */
+} Job;
+
+extern int32 job_id_by_name(const char *name);
+extern Job *job_load(int32 job_id, Problems *problems);
+
+extern bool job_read_granularity(const char *text, Granularity *result, int definition_id,
+								 Problems *problems);
+extern bool job_read_timezone(const char *name, pg_tz **result, int definition_id,
+							  Problems *problems);
+extern bool job_read_aggregates(const char *metric_name, const char *list, Aggregate **result,
+								int *n, Problems *problems);
+
+#endif							/* BATCHAGG_JOB_H */

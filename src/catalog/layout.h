@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * layout.h
+ *	  Layouts of packed rows: what each element of a stored array means.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_LAYOUT_H
+#define BATCHAGG_LAYOUT_H
+
+#include "nodes/pg_list.h"
+
+/* One part of the results of a definition on a source, as it is to be stored. */
+typedef struct StoredLayout
+{
+	int32		definition_id;
+	const char *source;			/* qualified name */
+	int			part;			/* from 1 */
+	const char *focal_entity;
+	const char *granularity;	/* canonical */
+	int			npositions;
+	const int  *metrics;		/* of each position, from 1 */
+	const char *const *metric_names;
+	const char *const *aggregate_names;
+	const char *const *result_names;
+} StoredLayout;
+
+extern int32 layout_ensure(const StoredLayout *layout, bool may_write);
+extern void layouts_drop_others(const List *definition_ids, const List *layout_ids);
+extern void layout_changed(int32 layout_id);
+
+#endif							/* BATCHAGG_LAYOUT_H */

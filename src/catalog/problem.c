@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * problem.c
+ *	  One way to say what is wrong with a job.
+ *
+ * The rooms that check a job do not know who asks.  For a run, the first
+ * problem is an error and the end of it; for batchagg_validate_job(), every
+ * problem counts.  So they report here, and go on as if they might come back.
+ *
+ * Some checks are PostgreSQL's own and raise errors (a filter's syntax, the
+ * privilege on a schema).  To collect these, problem_catch() runs the check in
+ * a subtransaction, which takes back whatever the check had done when it
+ * failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "catalog/problem.h"
+
+static void
+definition_context(void *arg)
+{
+	int			definition_id = *(int *) arg;
+
+	if (definition_id != 0)
+		errcontext("definition %d of the job", definition_id);
+}
+
+static void
+raise_problem(Problem *problem)
+{
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = definition_context,
+		.arg = &problem->definition_id
+	};
+
+	error_context_stack = &context;
+	ereport(problem->is_warning ? WARNING : ERROR,
+			(errcode(problem->sqlerrcode),
+			 errmsg_internal("%s", problem->message),
+			 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
+			 problem->hint ? errhint("%s", problem->hint) : 0));
+	error_context_stack = context.previous;
+}
+
+/*
+ * Reports one problem.  `definition_id` is 0 for the job as a whole; `detail`
+ * and `hint` may be NULL.  The texts must last as long as the list.  With
+ * problems->collect, returns in any case; else raises an ERROR, or a WARNING
+ * and returns.
+ */
+void
+problem_report(Problems *problems, int sqlerrcode, int definition_id, bool is_warning,
+			   char *message, char *detail, char *hint)
+{
+	Problem    *problem = palloc(sizeof(Problem));
+
+	problem->sqlerrcode = sqlerrcode;
+	problem->definition_id = definition_id;
+	problem->is_warning = is_warning;
+	problem->message = message;
+	problem->detail = detail;
+	problem->hint = hint;
+
+	if (problems->collect)
+		problems->list = lappend(problems->list, problem);
+	else
+		raise_problem(problem);
+}
+
+/*
+ * Is the error about the server's state or an interrupt, and so no property
+ * of the job?
+ */
+static bool
+is_about_server(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* insufficient resources */
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* operator intervention */
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system error */
+		case MAKE_SQLSTATE('X', 'X', '0', '0', '0'):	/* internal error */
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* An error's detail, with the place in the text that PostgreSQL points at. */
+static char *
+error_detail(const ErrorData *edata)
+{
+	char	   *place;
+
+	if (edata->internalquery == NULL || edata->internalpos <= 0)
+		return edata->detail;
+	place = psprintf("At character %d of: %s", edata->internalpos, edata->internalquery);
+	return edata->detail ? psprintf("%s %s", edata->detail, place) : place;
+}
+
+/*
+ * Calls check(arg), which may raise an ERROR.  With problems->collect, the
+ * error becomes a problem of the list; except where it is about the server,
+ * not the job: cancellation, shutdown, lack of memory.  Returns whether the
+ * check went through.
+ */
+bool
+problem_catch(Problems *problems, int definition_id, void (*check) (void *arg), void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	if (!problems->collect)
+	{
+		ErrorContextCallback context = {
+			.previous = error_context_stack,
+			.callback = definition_context,
+			.arg = &definition_id
+		};
+
+		error_context_stack = &context;
+		check(arg);
+		error_context_stack = context.previous;
+		return true;
+	}
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		check(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (error == NULL)
+		return true;
+	if (is_about_server(error->sqlerrcode))
+		ReThrowError(error);
+	problem_report(problems, error->sqlerrcode, definition_id, false, error->message,
+				   error_detail(error), error->hint);
+	return false;
+}

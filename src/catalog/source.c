@@ -1,0 +1,1133 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *	  Resolving what a definition reads.
+ *
+ * Each metric of a job leads to a relation: by its mapping in metricsandtables,
+ * or, where it has none, by the definition's entity.  The metrics that lead to
+ * the same relation become one source, which is read once.
+ *
+ * Whose mappings count.  A mapping sends a job to a relation, and reading a
+ * view runs the functions in it with the rights of the job's owner.  So a job
+ * is led by mappings of its own owner, and by those of superusers, who need no
+ * trick to get at anybody's rights; never by those of other roles, even of
+ * roles that the owner is a member of.  The owner's own mappings of a metric
+ * take precedence.
+ *
+ * A relation under examination is a "draft": the metrics asked of it, what
+ * their mappings say, and the relation itself.  Columns are found in a fixed
+ * order: what a mapping names, else the names that this file knows.  A name
+ * means the column of exactly that name, else the only one that is equal when
+ * case is ignored and '.' taken for '_'.
+ *
+ * Everything is looked up anew for each run, so a source that was changed or
+ * dropped since the job was made comes out as a problem here, before anything
+ * is read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/value.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_relation.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/varlena.h"
+
+#include "catalog/filter.h"
+#include "catalog/source.h"
+#include "catalog/store.h"
+
+/* A metric asked of a relation. */
+typedef struct Request
+{
+	JobMetric  *metric;			/* NULL when a mapping alone is checked */
+	const char *metric_name;
+	const SourceMapping *mapping;	/* or NULL */
+} Request;
+
+/* A relation under examination. */
+typedef struct Draft
+{
+	char	   *written;		/* its name where we have it from */
+	char	   *name;			/* qualified and quoted */
+	Relation	rel;
+	char	  **folded;			/* column names as source_fold_name() has
+								 * them; NULL: no such column any more */
+	List	   *requests;		/* of Request */
+	SourceMapping merged;		/* what the mappings say, taken together */
+	Oid			reader;			/* whose privileges count */
+	int			definition_id;
+	Problems   *problems;
+	bool		failed;			/* a problem was reported that rules it out */
+} Draft;
+
+/* Names of the two columns of a row layout that need no mapping. */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			row_columns[] = {
+	{"metric_name", "metric_value"},
+	{"udc_config_name", "udc_config_value"},
+	{"name", "value"}
+};
+
+/* Names of time columns that need no mapping, best first. */
+static const char *const time_columns[] = {"timestamp", "time", "ts"};
+
+/* How many columns a hint lists at most. */
+#define MAX_COLUMNS_LISTED 40
+
+/*----------
+ * Names
+ *----------
+ */
+
+/*
+ * `name` as it is compared: in lower case, with '.' as '_'.  The same as
+ * replace(lower(name), '.', '_') in SQL.
+ */
+char *
+source_fold_name(const char *name)
+{
+	char	   *folded = str_tolower(name, strlen(name), DEFAULT_COLLATION_OID);
+
+	for (char *c = folded; *c; c++)
+		if (*c == '.')
+			*c = '_';
+	return folded;
+}
+
+/* `written` as one or two SQL identifiers; NULL if it is not that. */
+static RangeVar *
+parse_relation_name(const char *written)
+{
+	List	   *parts;
+
+	if (!SplitIdentifierString(pstrdup(written), '.', &parts))
+		return NULL;
+	if (list_length(parts) == 1)
+		return makeRangeVar(NULL, linitial(parts), -1);
+	if (list_length(parts) == 2)
+		return makeRangeVar(linitial(parts), lsecond(parts), -1);
+	return NULL;
+}
+
+/*
+ * Finds the relation called `written`: an SQL name, qualified or not, else a
+ * name taken literally ('My Table', 'UserActivity').  Resolved in the current
+ * search_path.  Returns its oid, with AccessShareLock held to the end of the
+ * transaction, and its qualified and quoted name in *qualified; InvalidOid
+ * where there is none.  ERROR without USAGE on a schema that was named.
+ */
+Oid
+source_lookup(const char *written, char **qualified)
+{
+	RangeVar   *name = parse_relation_name(written);
+	Oid			relid = InvalidOid;
+	Oid			schema;
+
+	if (name)
+		relid = RangeVarGetRelid(name, AccessShareLock, true);
+	if (!OidIsValid(relid))
+		relid = RangeVarGetRelid(makeRangeVar(NULL, pstrdup(written), -1), AccessShareLock, true);
+	if (!OidIsValid(relid))
+		return InvalidOid;
+
+	schema = get_rel_namespace(relid);
+	*qualified = quote_qualified_identifier(isTempNamespace(schema) ? "pg_temp" :
+											get_namespace_name(schema),
+											get_rel_name(relid));
+	return relid;
+}
+
+/*----------
+ * Types
+ *----------
+ */
+
+/*
+ * Can values of this type, or of the type its domain is over, be aggregated?
+ * Numbers as they are, booleans as 0 and 1, intervals as seconds.
+ */
+bool
+source_value_type_ok(Oid typid)
+{
+	switch (getBaseType(typid))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case BOOLOID:
+		case INTERVALOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+time_type_ok(Oid typid)
+{
+	switch (getBaseType(typid))
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+name_type_ok(Oid typid)
+{
+	Oid			base = getBaseType(typid);
+
+	return TypeCategory(base) == TYPCATEGORY_STRING || type_is_enum(base);
+}
+
+/*----------
+ * Columns of a draft
+ *----------
+ */
+
+static void
+draft_problem(Draft *draft, int sqlerrcode, char *message, char *detail, char *hint)
+{
+	draft->failed = true;
+	problem_report(draft->problems, sqlerrcode, draft->definition_id, false, message, detail,
+				   hint);
+}
+
+static const char *
+column_name(const Draft *draft, AttrNumber column)
+{
+	return NameStr(TupleDescAttr(RelationGetDescr(draft->rel), column - 1)->attname);
+}
+
+static Oid
+column_type(const Draft *draft, AttrNumber column)
+{
+	return TupleDescAttr(RelationGetDescr(draft->rel), column - 1)->atttypid;
+}
+
+/* The columns whose type `accepts` (NULL: any), as a list for a hint. */
+static char *
+list_columns(const Draft *draft, bool (*accepts) (Oid typid))
+{
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	for (AttrNumber column = 1; column <= RelationGetNumberOfAttributes(draft->rel); column++)
+	{
+		if (draft->folded[column - 1] == NULL ||
+			(accepts && !accepts(column_type(draft, column))))
+			continue;
+		if (++n > MAX_COLUMNS_LISTED)
+		{
+			appendStringInfoString(&list, ", ...");
+			break;
+		}
+		appendStringInfo(&list, "%s%s", n > 1 ? ", " : "",
+						 quote_identifier(column_name(draft, column)));
+	}
+	return n > 0 ? list.data : pstrdup("none");
+}
+
+/*
+ * The column that `name` means, InvalidAttrNumber if none.  Where several are
+ * equal but for case and dots it is the first, and *other the second of them.
+ */
+static AttrNumber
+match_column(const Draft *draft, const char *name, AttrNumber *other)
+{
+	int			ncolumns = RelationGetNumberOfAttributes(draft->rel);
+	AttrNumber	found = InvalidAttrNumber;
+	char	   *folded = source_fold_name(name);
+
+	*other = InvalidAttrNumber;
+	for (AttrNumber column = 1; column <= ncolumns; column++)
+		if (draft->folded[column - 1] && strcmp(column_name(draft, column), name) == 0)
+			return column;
+
+	for (AttrNumber column = 1; column <= ncolumns; column++)
+	{
+		if (draft->folded[column - 1] == NULL || strcmp(draft->folded[column - 1], folded) != 0)
+			continue;
+		if (found != InvalidAttrNumber)
+		{
+			*other = column;
+			break;
+		}
+		found = column;
+	}
+	return found;
+}
+
+/* The same, where an ambiguous name is a problem. */
+static AttrNumber
+find_column(Draft *draft, const char *name)
+{
+	AttrNumber	other;
+	AttrNumber	column = match_column(draft, name, &other);
+
+	if (other != InvalidAttrNumber)
+		draft_problem(draft, ERRCODE_AMBIGUOUS_COLUMN,
+					  psprintf("name \"%s\" could mean several columns of source \"%s\"",
+							   name, draft->name),
+					  psprintf("Columns \"%s\" and \"%s\" differ from it by case or dots only.",
+							   column_name(draft, column), column_name(draft, other)),
+					  "Write the name exactly as the column's.");
+	return column;
+}
+
+/* The column that a mapping names in its `field`; a problem if there is none. */
+static AttrNumber
+find_named_column(Draft *draft, const char *name, const char *field)
+{
+	AttrNumber	column = find_column(draft, name);
+
+	if (column == InvalidAttrNumber)
+		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+					  psprintf("column \"%s\" of source \"%s\" does not exist", name,
+							   draft->name),
+					  psprintf("It is named as %s in metricsandtables.", field),
+					  psprintf("Columns of the source: %s.", list_columns(draft, NULL)));
+	return column;
+}
+
+/* Reports a problem if the column's type is not one that `accepts` takes. */
+static void
+require_type(Draft *draft, AttrNumber column, bool (*accepts) (Oid typid), const char *role,
+			 char *hint)
+{
+	if (column == InvalidAttrNumber || accepts(column_type(draft, column)))
+		return;
+	draft_problem(draft, ERRCODE_DATATYPE_MISMATCH,
+				  psprintf("column \"%s\" of source \"%s\" cannot be a %s", column_name(draft, column),
+						   draft->name, role),
+				  psprintf("Its type is %s.", format_type_be(column_type(draft, column))),
+				  hint);
+}
+
+static void
+require_value_type(Draft *draft, AttrNumber column)
+{
+	require_type(draft, column, source_value_type_ok, "metric",
+				 "Metrics have a numeric type, boolean (taken as 0 and 1) or interval (taken as "
+				 "seconds).");
+}
+
+static void
+require_time_type(Draft *draft, AttrNumber column)
+{
+	require_type(draft, column, time_type_ok, "time",
+				 "Times have the type timestamp with time zone, timestamp without time zone or "
+				 "date.");
+}
+
+/*----------
+ * Making a draft
+ *----------
+ */
+
+/*
+ * Takes over what a mapping says of the columns that all metrics of a relation
+ * share.  `was` is where it is kept; a contradiction is a problem.
+ */
+static void
+merge_field(Draft *draft, char **was, char *is, const char *field)
+{
+	if (is == NULL)
+		return;
+	if (*was == NULL)
+		*was = is;
+	else if (strcmp(*was, is) != 0)
+		draft_problem(draft, ERRCODE_CARDINALITY_VIOLATION,
+					  psprintf("mappings of source \"%s\" contradict each other", draft->name),
+					  psprintf("Column %s of metricsandtables is \"%s\" for one metric and \"%s\" "
+							   "for another.", field, *was, is),
+					  "Metrics of one table are read together, with the same columns.");
+}
+
+static void
+merge_mappings(Draft *draft)
+{
+	ListCell   *lc;
+
+	foreach(lc, draft->requests)
+	{
+		const SourceMapping *mapping = ((Request *) lfirst(lc))->mapping;
+
+		if (mapping == NULL)
+			continue;
+		merge_field(draft, &draft->merged.layout, mapping->layout, "layout");
+		merge_field(draft, &draft->merged.id_column, mapping->id_column, "id_column");
+		merge_field(draft, &draft->merged.time_column, mapping->time_column, "time_column");
+		merge_field(draft, &draft->merged.name_column, mapping->name_column, "name_column");
+		merge_field(draft, &draft->merged.value_column, mapping->value_column, "value_column");
+		if (mapping->metric_column)
+			merge_field(draft, &draft->merged.layout, "column", "layout");
+		if (mapping->name_column || mapping->value_column)
+			merge_field(draft, &draft->merged.layout, "row", "layout");
+	}
+}
+
+/*
+ * Opens the relation, whose lock is held.  Returns false, and has reported a
+ * problem, where it cannot be a source.
+ */
+static bool
+draft_open(Draft *draft, Oid relid)
+{
+	TupleDesc	desc;
+
+	draft->rel = relation_open(relid, NoLock);
+	switch (draft->rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+			break;
+		default:
+			draft_problem(draft, ERRCODE_WRONG_OBJECT_TYPE,
+						  psprintf("\"%s\" cannot be a source", draft->name),
+						  "It is not a table, view, materialized view or foreign table.", NULL);
+			relation_close(draft->rel, NoLock);
+			return false;
+	}
+
+	desc = RelationGetDescr(draft->rel);
+	draft->folded = palloc0(sizeof(char *) * Max(desc->natts, 1));
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			draft->folded[i] = source_fold_name(NameStr(TupleDescAttr(desc, i)->attname));
+	return true;
+}
+
+static void
+draft_close(Draft *draft)
+{
+	relation_close(draft->rel, NoLock);
+}
+
+/* A name to look up where errors may have to be caught (problem_catch). */
+typedef struct Lookup
+{
+	const char *written;
+	char	   *qualified;
+	Oid			relid;
+} Lookup;
+
+static void
+lookup(void *arg)
+{
+	Lookup	   *it = arg;
+
+	it->relid = source_lookup(it->written, &it->qualified);
+}
+
+/* Finds and opens the draft's relation.  Returns whether it could. */
+static bool
+draft_find(Draft *draft)
+{
+	Request    *request = linitial(draft->requests);
+	Lookup		it = {.written = draft->written};
+
+	if (!problem_catch(draft->problems, draft->definition_id, lookup, &it))
+		return false;
+	if (!OidIsValid(it.relid))
+	{
+		bool		mapped = request->mapping != NULL;
+
+		draft_problem(draft, ERRCODE_UNDEFINED_TABLE,
+					  psprintf("source \"%s\" does not exist", draft->written),
+					  psprintf(mapped ? "Metric \"%s\" is mapped to it in metricsandtables." :
+							   "It is the definition's entity, and metric \"%s\" has no mapping.",
+							   request->metric_name),
+					  mapped ? "It was dropped, renamed, or never made." :
+					  "Map the metric to its table in metricsandtables, or set the definition's "
+					  "entity to the table.");
+		return false;
+	}
+	draft->name = it.qualified;
+	return draft_open(draft, it.relid);
+}
+
+/*----------
+ * Layout and columns
+ *----------
+ */
+
+/* What the column of a request is called. */
+static const char *
+request_column(const Request *request)
+{
+	if (request->mapping && request->mapping->metric_column)
+		return request->mapping->metric_column;
+	return request->metric_name;
+}
+
+/*
+ * Finds the name and value columns of a row layout.  Returns false where
+ * either is missing.  What a mapping names must be there, which is a problem
+ * else.
+ */
+static bool
+find_row_columns(Draft *draft, AttrNumber *name_column, AttrNumber *value_column)
+{
+	const SourceMapping *merged = &draft->merged;
+
+	*name_column = merged->name_column ?
+		find_named_column(draft, merged->name_column, "name_column") : InvalidAttrNumber;
+	*value_column = merged->value_column ?
+		find_named_column(draft, merged->value_column, "value_column") : InvalidAttrNumber;
+	if (draft->failed)
+		return false;
+
+	for (int i = 0; i < lengthof(row_columns); i++)
+	{
+		AttrNumber	name = *name_column;
+		AttrNumber	value = *value_column;
+
+		if (name == InvalidAttrNumber)
+			name = find_column(draft, row_columns[i].name);
+		if (value == InvalidAttrNumber)
+			value = find_column(draft, row_columns[i].value);
+		if (name != InvalidAttrNumber && value != InvalidAttrNumber)
+		{
+			*name_column = name;
+			*value_column = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Is any of the metrics a column? */
+static bool
+any_metric_column(const Draft *draft)
+{
+	AttrNumber	other;
+	ListCell   *lc;
+
+	foreach(lc, draft->requests)
+		if (match_column(draft, request_column(lfirst(lc)), &other) != InvalidAttrNumber)
+			return true;
+	return false;
+}
+
+/*
+ * The metrics as columns, of SourceMetric; those that are none are problems.
+ */
+static List *
+find_metric_columns(Draft *draft)
+{
+	List	   *metrics = NIL;
+	ListCell   *lc;
+
+	foreach(lc, draft->requests)
+	{
+		Request    *request = lfirst(lc);
+		SourceMetric *metric = palloc(sizeof(SourceMetric));
+
+		metric->metric = request->metric;
+		metric->column = find_column(draft, request_column(request));
+		if (metric->column == InvalidAttrNumber)
+			draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+						  psprintf("source \"%s\" has no column for metric \"%s\"", draft->name,
+								   request->metric_name),
+						  request->mapping && request->mapping->metric_column ?
+						  psprintf("Column \"%s\" is named as metric_column in metricsandtables.",
+								   request->mapping->metric_column) : NULL,
+						  psprintf("Columns that can be metrics: %s.",
+								   list_columns(draft, source_value_type_ok)));
+		require_value_type(draft, metric->column);
+		metrics = lappend(metrics, metric);
+	}
+	return metrics;
+}
+
+/* The metrics as rows, of SourceMetric. */
+static List *
+make_row_metrics(const Draft *draft)
+{
+	List	   *metrics = NIL;
+	ListCell   *lc;
+
+	foreach(lc, draft->requests)
+	{
+		SourceMetric *metric = palloc(sizeof(SourceMetric));
+
+		metric->metric = ((Request *) lfirst(lc))->metric;
+		metric->column = InvalidAttrNumber;
+		metrics = lappend(metrics, metric);
+	}
+	return metrics;
+}
+
+/*
+ * Decides the layout and finds the metrics.  Where no mapping says which, the
+ * source has column layout if any of its metrics is a column.
+ */
+static void
+resolve_layout(Draft *draft, Source *source)
+{
+	const char *layout = draft->merged.layout;
+	bool		as_rows;
+
+	as_rows = layout ? strcmp(layout, "row") == 0 : !any_metric_column(draft);
+	if (as_rows)
+	{
+		source->layout = LAYOUT_ROW;
+		source->metrics = make_row_metrics(draft);
+		if (find_row_columns(draft, &source->name_column, &source->value_column))
+		{
+			require_type(draft, source->name_column, name_type_ok, "metric name",
+						 "Names of metrics have a text type.");
+			require_value_type(draft, source->value_column);
+			return;
+		}
+		if (layout)
+		{
+			if (!draft->failed)
+				draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+							  psprintf("source \"%s\" has no columns for metric names and values",
+									   draft->name),
+							  "Its layout is \"row\" in metricsandtables.",
+							  psprintf("Name them as name_column and value_column. Columns of the "
+									   "source: %s.", list_columns(draft, NULL)));
+			return;
+		}
+		/* Neither layout: say which columns are missing. */
+	}
+	source->layout = LAYOUT_COLUMN;
+	source->metrics = find_metric_columns(draft);
+}
+
+/* Finds the entity's id: none where one group holds all entities. */
+static AttrNumber
+resolve_id(Draft *draft, const char *focal_entity)
+{
+	char	   *usual = psprintf("%s_id", focal_entity);
+	AttrNumber	column;
+
+	if (strcmp(focal_entity, "*") == 0)
+		return InvalidAttrNumber;
+	if (draft->merged.id_column)
+		return find_named_column(draft, draft->merged.id_column, "id_column");
+
+	column = find_column(draft, usual);
+	if (column == InvalidAttrNumber)
+		column = find_column(draft, "id");
+	if (column == InvalidAttrNumber)
+		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+					  psprintf("source \"%s\" has no id column for focal entity \"%s\"",
+							   draft->name, focal_entity),
+					  psprintf("It has neither a column \"%s\" nor a column \"id\".", usual),
+					  psprintf("Name the column as id_column in metricsandtables. Columns of the "
+							   "source: %s.", list_columns(draft, NULL)));
+	return column;
+}
+
+/* The only column of a time type; InvalidAttrNumber if there is none or several. */
+static AttrNumber
+only_time_column(const Draft *draft)
+{
+	AttrNumber	found = InvalidAttrNumber;
+
+	for (AttrNumber column = 1; column <= RelationGetNumberOfAttributes(draft->rel); column++)
+	{
+		if (draft->folded[column - 1] == NULL || !time_type_ok(column_type(draft, column)))
+			continue;
+		if (found != InvalidAttrNumber)
+			return InvalidAttrNumber;
+		found = column;
+	}
+	return found;
+}
+
+/*
+ * Finds the time column.  A column of a usual name but of another type ("time"
+ * of type time) does not count.
+ */
+static AttrNumber
+resolve_time(Draft *draft)
+{
+	AttrNumber	column;
+
+	if (draft->merged.time_column)
+	{
+		column = find_named_column(draft, draft->merged.time_column, "time_column");
+		require_time_type(draft, column);
+		return column;
+	}
+
+	for (int i = 0; i < lengthof(time_columns); i++)
+	{
+		column = find_column(draft, time_columns[i]);
+		if (column != InvalidAttrNumber && time_type_ok(column_type(draft, column)))
+			return column;
+	}
+
+	column = only_time_column(draft);
+	if (column == InvalidAttrNumber)
+		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+					  psprintf("cannot tell which column of source \"%s\" is the time",
+							   draft->name),
+					  psprintf("Columns of a date or timestamp type: %s.",
+							   list_columns(draft, time_type_ok)),
+					  "Name one of them as time_column in metricsandtables.");
+	return column;
+}
+
+/*----------
+ * Privileges
+ *----------
+ */
+
+/* Reports a problem unless the reader may read all the columns. */
+static void
+require_privileges(Draft *draft, const AttrNumber *columns, int ncolumns)
+{
+	Oid			relid = RelationGetRelid(draft->rel);
+
+	if (pg_class_aclcheck(relid, draft->reader, ACL_SELECT) == ACLCHECK_OK)
+		return;
+	for (int i = 0; i < ncolumns; i++)
+	{
+		if (columns[i] == InvalidAttrNumber ||
+			pg_attribute_aclcheck(relid, columns[i], draft->reader, ACL_SELECT) == ACLCHECK_OK)
+			continue;
+		draft_problem(draft, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					  psprintf("permission denied for source \"%s\"", draft->name),
+					  psprintf("Role \"%s\" lacks the SELECT privilege on column \"%s\".",
+							   GetUserNameFromId(draft->reader, true),
+							   column_name(draft, columns[i])),
+					  "A job reads its sources with the privileges of its owner.");
+		return;
+	}
+}
+
+/* The same for all columns that a source needs. */
+static void
+require_source_privileges(Draft *draft, const Source *source)
+{
+	AttrNumber *columns = palloc(sizeof(AttrNumber) * (list_length(source->metrics) + 4));
+	int			n = 0;
+	ListCell   *lc;
+
+	columns[n++] = source->id_column;
+	columns[n++] = source->time_column;
+	columns[n++] = source->name_column;
+	columns[n++] = source->value_column;
+	foreach(lc, source->metrics)
+		columns[n++] = ((SourceMetric *) lfirst(lc))->column;
+	require_privileges(draft, columns, n);
+}
+
+/*----------
+ * From mappings to drafts
+ *----------
+ */
+
+/*
+ * The mappings that may lead the job: see the file's head.  Each row is a
+ * SourceMapping's fields in order, and whether it is the owner's own.
+ */
+static List *
+load_mappings(const Job *job)
+{
+	const Oid	types[] = {OIDOID, TEXTARRAYOID};
+	Datum		values[2];
+	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(job->metrics), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, job->metrics)
+		names[n++] = CStringGetTextDatum(source_fold_name(((JobMetric *) lfirst(lc))->name));
+	values[0] = ObjectIdGetDatum(job->owner);
+	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+
+	return store_query(false,
+						psprintf("SELECT metricname, tablename, layout, id_column, time_column, "
+								 "metric_column, name_column, value_column, owner = $1 FROM %s "
+								 "WHERE replace(lower(metricname), '.', '_') = ANY ($2) AND "
+								 "(owner = $1 OR owner IN "
+								 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
+								 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
+								 store_table("metricsandtables")),
+						2, types, values);
+}
+
+static SourceMapping *
+make_mapping(char **row)
+{
+	SourceMapping *mapping = palloc(sizeof(SourceMapping));
+
+	mapping->metric_name = row[0];
+	mapping->table_name = row[1];
+	mapping->layout = row[2];
+	mapping->id_column = row[3];
+	mapping->time_column = row[4];
+	mapping->metric_column = row[5];
+	mapping->name_column = row[6];
+	mapping->value_column = row[7];
+	return mapping;
+}
+
+/* The mappings of one metric, one a table, and the owner's own if any is. */
+static List *
+metric_mappings(const JobMetric *metric, List *rows)
+{
+	List	   *own = NIL;
+	List	   *others = NIL;
+	char	   *folded = source_fold_name(metric->name);
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		char	  **row = lfirst(lc);
+		List	  **list = row[8][0] == 't' ? &own : &others;
+		SourceMapping *before = *list == NIL ? NULL : llast(*list);
+
+		if (strcmp(source_fold_name(row[0]), folded) != 0)
+			continue;
+		if (before == NULL || strcmp(before->table_name, row[1]) != 0)
+			*list = lappend(*list, make_mapping(row));
+	}
+	return own != NIL ? own : others;
+}
+
+/* Does the definition's entity name this table, with or without its schema? */
+static bool
+entity_names_table(const char *entity, const char *table_name)
+{
+	RangeVar   *table = parse_relation_name(table_name);
+
+	if (pg_strcasecmp(entity, table_name) == 0)
+		return true;
+	if (table == NULL)
+		return false;
+	return pg_strcasecmp(entity, table->relname) == 0 ||
+		(table->schemaname &&
+		 pg_strcasecmp(entity, psprintf("%s.%s", table->schemaname, table->relname)) == 0);
+}
+
+/* The mapping, of several, that the definition's entity means; or NULL. */
+static SourceMapping *
+choose_by_entity(const Definition *definition, List *mappings)
+{
+	SourceMapping *chosen = NULL;
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		SourceMapping *mapping = lfirst(lc);
+
+		if (definition->source_table &&
+			strcmp(definition->source_table, mapping->table_name) == 0)
+			return mapping;
+	}
+	foreach(lc, mappings)
+	{
+		SourceMapping *mapping = lfirst(lc);
+
+		if (!entity_names_table(definition->entity, mapping->table_name))
+			continue;
+		if (chosen)
+			return NULL;
+		chosen = mapping;
+	}
+	return chosen;
+}
+
+static void
+report_ambiguous_mapping(const JobMetric *metric, const Definition *definition, List *mappings,
+						 Problems *problems)
+{
+	StringInfoData tables;
+	ListCell   *lc;
+
+	initStringInfo(&tables);
+	foreach(lc, mappings)
+		appendStringInfo(&tables, "%s%s", tables.len > 0 ? ", " : "",
+						 ((SourceMapping *) lfirst(lc))->table_name);
+	problem_report(problems, ERRCODE_CARDINALITY_VIOLATION, definition->id, false,
+				   psprintf("metric \"%s\" is mapped to several tables", metric->name),
+				   psprintf("The tables are %s; the definition's entity, \"%s\", is none of them.",
+							tables.data, definition->entity),
+				   "Set the definition's entity to the table that is meant.");
+}
+
+/* Adds a metric to the draft of the relation written so, made where needed. */
+static List *
+add_request(List *drafts, char *written, JobMetric *metric, const SourceMapping *mapping,
+			const Definition *definition, Problems *problems)
+{
+	Draft	   *draft = NULL;
+	Request    *request = palloc(sizeof(Request));
+	ListCell   *lc;
+
+	request->metric = metric;
+	request->metric_name = metric->name;
+	request->mapping = mapping;
+
+	foreach(lc, drafts)
+	{
+		draft = lfirst(lc);
+		if (strcmp(draft->written, written) == 0)
+		{
+			draft->requests = lappend(draft->requests, request);
+			return drafts;
+		}
+	}
+
+	draft = palloc0(sizeof(Draft));
+	draft->written = written;
+	draft->requests = list_make1(request);
+	draft->reader = GetUserId();
+	draft->definition_id = definition->id;
+	draft->problems = problems;
+	return lappend(drafts, draft);
+}
+
+/* The relations that the job's metrics lead to, not yet looked up. */
+static List *
+make_drafts(Job *job, const Definition *definition, Problems *problems)
+{
+	List	   *rows = load_mappings(job);
+	List	   *drafts = NIL;
+	ListCell   *lc;
+
+	foreach(lc, job->metrics)
+	{
+		JobMetric  *metric = lfirst(lc);
+		List	   *mappings = metric_mappings(metric, rows);
+		SourceMapping *mapping = NULL;
+
+		if (list_length(mappings) == 1)
+			mapping = linitial(mappings);
+		else if (mappings != NIL)
+		{
+			mapping = choose_by_entity(definition, mappings);
+			if (mapping == NULL)
+			{
+				report_ambiguous_mapping(metric, definition, mappings, problems);
+				continue;
+			}
+		}
+		drafts = add_request(drafts,
+							 mapping ? mapping->table_name :
+							 definition->source_table ? definition->source_table :
+							 definition->entity,
+							 metric, mapping, definition, problems);
+	}
+	return drafts;
+}
+
+/* Looks the drafts up, and makes one of those that are the same relation. */
+static List *
+find_drafts(List *drafts)
+{
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, drafts)
+	{
+		Draft	   *draft = lfirst(lc);
+		Draft	   *same = NULL;
+		ListCell   *lc2;
+
+		if (!draft_find(draft))
+			continue;
+		foreach(lc2, found)
+			if (RelationGetRelid(((Draft *) lfirst(lc2))->rel) == RelationGetRelid(draft->rel))
+				same = lfirst(lc2);
+		if (same)
+		{
+			same->requests = list_concat(same->requests, draft->requests);
+			draft_close(draft);
+		}
+		else
+			found = lappend(found, draft);
+	}
+	return found;
+}
+
+/*----------
+ * Sources
+ *----------
+ */
+
+/* Warns of an id that makes every row a group of its own. */
+static void
+warn_of_unique_id(Draft *draft, AttrNumber id_column)
+{
+	Bitmapset  *key = RelationGetIndexAttrBitmap(draft->rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+
+	if (id_column == InvalidAttrNumber || bms_num_members(key) != 1 ||
+		!bms_is_member(id_column - FirstLowInvalidHeapAttributeNumber, key))
+		return;
+	problem_report(draft->problems, ERRCODE_WARNING, draft->definition_id, true,
+				   psprintf("id column \"%s\" is the primary key of source \"%s\"",
+							column_name(draft, id_column), draft->name),
+				   "Every row is a group of its own.",
+				   "Name the column of the focal entity as id_column in metricsandtables.");
+}
+
+static Source *
+make_source(Draft *draft, Definition *definition)
+{
+	Source	   *source = palloc0(sizeof(Source));
+
+	source->definition = definition;
+	source->relid = RelationGetRelid(draft->rel);
+	source->name = draft->name;
+	merge_mappings(draft);
+	resolve_layout(draft, source);
+	source->id_column = resolve_id(draft, definition->focal_entity);
+	source->time_column = resolve_time(draft);
+	require_source_privileges(draft, source);
+	if (!draft->failed)
+		warn_of_unique_id(draft, source->id_column);
+	return source;
+}
+
+static int
+compare_requests(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((Request *) lfirst(a))->metric_name, ((Request *) lfirst(b))->metric_name);
+}
+
+static int
+compare_sources(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((Source *) lfirst(a))->name, ((Source *) lfirst(b))->name);
+}
+
+/*
+ * Resolves a definition's sources, see source.h.  Returns a list of Source.
+ * Problems, raised or collected: a source, column or privilege is missing; a
+ * metric is mapped to several tables; mappings contradict each other; a type
+ * does not fit.
+ */
+List *
+source_resolve(Job *job, Definition *definition, Problems *problems)
+{
+	List	   *drafts = find_drafts(make_drafts(job, definition, problems));
+	List	   *sources = NIL;
+	ListCell   *lc;
+
+	foreach(lc, drafts)
+	{
+		Draft	   *draft = lfirst(lc);
+		Source	   *source;
+
+		list_sort(draft->requests, compare_requests);
+		source = make_source(draft, definition);
+		if (!draft->failed)
+			sources = lappend(sources, source);
+		draft_close(draft);
+	}
+	list_sort(sources, compare_sources);
+	return sources;
+}
+
+/*----------
+ * Checks for triggers and validation
+ *----------
+ */
+
+/*
+ * Checks a row of metricsandtables against its table, which must be there: the
+ * columns it names, the metric, and that role `reader` may read these.  What
+ * depends on a definition (the id where none is named, the time) is left to
+ * source_resolve().  ERROR at the first problem.
+ */
+void
+source_check_mapping(const SourceMapping *mapping, Oid reader)
+{
+	Problems	raise = {.collect = false};
+	Request		request = {.metric_name = mapping->metric_name, .mapping = mapping};
+	Draft		draft = {
+		.written = mapping->table_name,
+		.requests = list_make1(&request),
+		.reader = reader,
+		.problems = &raise
+	};
+	Source		source = {0};
+
+	if (!draft_find(&draft))
+		return;
+	merge_mappings(&draft);
+	resolve_layout(&draft, &source);
+	if (mapping->id_column)
+		source.id_column = find_named_column(&draft, mapping->id_column, "id_column");
+	if (mapping->time_column)
+		source.time_column = resolve_time(&draft);
+	require_source_privileges(&draft, &source);
+	draft_close(&draft);
+}
+
+/*
+ * Checks a filter against relation `relid`, which is locked, as it will be read
+ * in a run: by role `reader`, in the time zone of the definition.  ERROR where
+ * the filter is not allowed there.
+ */
+void
+source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader)
+{
+	Problems	raise = {.collect = false};
+	Draft		draft = {.reader = reader, .problems = &raise};
+	ParseState *pstate = make_parsestate(NULL);
+	Bitmapset  *used = NULL;
+	AttrNumber *columns;
+	int			n = 0;
+	int			member = -1;
+	ParseNamespaceItem *item;
+	StoreScope	scope;
+
+	draft.name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+											get_rel_name(relid));
+	if (!draft_open(&draft, relid))
+		return;
+
+	store_enter(&scope, false);
+	store_set("TimeZone", timezone);
+	item = addRangeTableEntryForRelation(pstate, draft.rel, AccessShareLock, NULL, true, false);
+	addNSItemToQuery(pstate, item, true, true, true);
+	pull_varattnos(filter_transform(pstate, filter), 1, &used);
+	store_leave(&scope);
+
+	columns = palloc(sizeof(AttrNumber) * (bms_num_members(used) + 1));
+	while ((member = bms_next_member(used, member)) >= 0)
+		columns[n++] = member + FirstLowInvalidHeapAttributeNumber;
+	require_privileges(&draft, columns, n);
+
+	free_parsestate(pstate);
+	draft_close(&draft);
+}

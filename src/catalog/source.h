@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.h
+ *	  Resolving what a definition reads: the relation, its layout, and which
+ *	  columns are the id, the time and the metrics.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_SOURCE_H
+#define BATCHAGG_SOURCE_H
+
+#include "access/attnum.h"
+#include "nodes/pg_list.h"
+
+#include "catalog/job.h"
+
+typedef enum SourceLayout
+{
+	LAYOUT_COLUMN,				/* a metric is a column */
+	LAYOUT_ROW					/* a metric is a row: name and value columns */
+} SourceLayout;
+
+/* One metric of the job, found in a source. */
+typedef struct SourceMetric
+{
+	JobMetric  *metric;
+	AttrNumber	column;			/* column layout only */
+} SourceMetric;
+
+/* What one definition reads from one relation. */
+typedef struct Source
+{
+	Definition *definition;
+	Oid			relid;
+	char	   *name;			/* qualified and quoted */
+	SourceLayout layout;
+	AttrNumber	id_column;		/* InvalidAttrNumber: focal_entity is '*' */
+	AttrNumber	time_column;	/* timestamptz, timestamp or date */
+	AttrNumber	name_column;	/* row layout only */
+	AttrNumber	value_column;	/* row layout only */
+	List	   *metrics;		/* of SourceMetric, in the job's order */
+} Source;
+
+/* A row of metricsandtables.  Columns are NULL where they are to be found. */
+typedef struct SourceMapping
+{
+	char	   *metric_name;
+	char	   *table_name;		/* qualified and quoted, if it was there then */
+	char	   *layout;			/* "column", "row" or NULL */
+	char	   *id_column;
+	char	   *time_column;
+	char	   *metric_column;
+	char	   *name_column;
+	char	   *value_column;
+} SourceMapping;
+
+/*
+ * Resolves a definition's sources: one Source per relation, by name.  Runs as
+ * the job's owner, in the caller's search_path.  Takes AccessShareLock on each
+ * relation, held to the end of the transaction.  With problems->collect, what
+ * is broken is left out.
+ */
+extern List *source_resolve(Job *job, Definition *definition, Problems *problems);
+
+extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
+extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader);
+
+extern Oid	source_lookup(const char *written, char **qualified);
+extern char *source_fold_name(const char *name);
+extern bool source_value_type_ok(Oid typid);
+
+#endif							/* BATCHAGG_SOURCE_H */

@@ -1,0 +1,222 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *	  The extension's own tables: where they are, and how to read them safely.
+ *
+ * The extension may stand in any schema, so its tables are found through
+ * pg_extension each time they are needed: nothing is cached, and nothing can
+ * go stale when the extension is dropped and created again.  The same look
+ * compares the version of the SQL objects with the library's, because a
+ * library loaded before an upgrade would misread tables of another shape.
+ *
+ * Our own SQL runs inside a scope (store_enter, store_leave).  In it, names
+ * resolve in pg_catalog alone, so that nobody's functions or operators can
+ * take the place of PostgreSQL's; our tables are written with their schema
+ * (store_table).  RLS is on, whatever the caller's row_security says: what a
+ * caller may not see is not an error, it is not there.  A scope entered as
+ * owner has the rights of the owner of the extension's tables, which RLS does
+ * not bind; user-written code must never run in such a scope.
+ *
+ * Settings and user of a scope end with store_leave(), or with the abort of
+ * the (sub)transaction they were made in, so that errors need no clean-up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "catalog/store.h"
+
+#ifndef BATCHAGG_VERSION
+#error "BATCHAGG_VERSION must be defined, as the control file has it"
+#endif
+
+#define EXTENSION_NAME "batchagg"
+
+/*
+ * Reads the extension's row of pg_extension: its schema, and its version in
+ * the caller's memory context.  ERROR where the extension is not installed.
+ */
+static char *
+read_extension(Oid *schema)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Datum		version;
+	bool		isnull;
+	char	   *result;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(EXTENSION_NAME));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed in this database",
+						EXTENSION_NAME)));
+
+	*schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+	result = TextDatumGetCString(version);
+
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+static Oid
+relid_in_schema(const char *name, Oid schema)
+{
+	Oid			relid = get_relname_relid(name, schema);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" of extension \"%s\" is missing", name, EXTENSION_NAME)));
+	return relid;
+}
+
+/*
+ * Where the extension is installed, in the current memory context.  ERROR
+ * where it is not, or where its SQL objects are not of this library's version.
+ * An extension script under way is left alone: it may hold triggers that fire
+ * while pg_extension still has the version before.
+ */
+const StoreInfo *
+store_info(void)
+{
+	StoreInfo  *info = palloc(sizeof(StoreInfo));
+	const char *version = read_extension(&info->schema);
+	HeapTuple	tuple;
+
+	if (strcmp(version, BATCHAGG_VERSION) != 0 && !creating_extension)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"%s\" has version %s, but the loaded library has version %s",
+						EXTENSION_NAME, version, BATCHAGG_VERSION),
+				 errhint("Run ALTER EXTENSION %s UPDATE if the extension is the older one; "
+						 "reconnect, or restart the server where the library is preloaded, "
+						 "if the library is.", EXTENSION_NAME)));
+
+	info->schema_name = quote_identifier(get_namespace_name(info->schema));
+
+	tuple = SearchSysCache1(RELOID,
+							ObjectIdGetDatum(relid_in_schema("batch_jobs", info->schema)));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for table \"batch_jobs\"");
+	info->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	return info;
+}
+
+/*
+ * The oid of the extension's table or view `name`.  ERROR as store_info(), or
+ * where somebody dropped it.
+ */
+Oid
+store_relid(const char *name)
+{
+	return relid_in_schema(name, store_info()->schema);
+}
+
+/*
+ * `name` of the extension's schema for use in SQL text, qualified and quoted,
+ * in the current memory context.  ERROR as store_info().
+ */
+char *
+store_table(const char *name)
+{
+	return psprintf("%s.%s", store_info()->schema_name, quote_identifier(name));
+}
+
+/*
+ * Sets a setting until the scope (or the GUC nest level) around it ends.
+ */
+void
+store_set(const char *setting, const char *value)
+{
+	(void) set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+/*
+ * Enters a scope for our own SQL; the file's head says what that gives.
+ * ERROR as store_info().
+ */
+void
+store_enter(StoreScope *scope, bool as_owner)
+{
+	Oid			owner = as_owner ? store_info()->owner : InvalidOid;
+
+	scope->guc_level = NewGUCNestLevel();
+	store_set("search_path", "pg_catalog, pg_temp");
+	store_set("row_security", "on");
+
+	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
+	if (as_owner)
+		SetUserIdAndSecContext(owner, scope->saved_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/*
+ * Leaves the scope entered last.
+ */
+void
+store_leave(StoreScope *scope)
+{
+	SetUserIdAndSecContext(scope->saved_user, scope->saved_context);
+	AtEOXact_GUC(false, scope->guc_level);
+}
+
+/*
+ * Runs one statement on our tables in a scope of its own.  Returns a list of
+ * the rows that it selected or RETURNING gave, each a `char **` of the
+ * columns' text output, NULL for a NULL, all in the caller's memory context.
+ * Arguments are never NULL.  ERROR as the statement.
+ */
+List *
+store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *rows = NIL;
+	StoreScope	scope;
+
+	store_enter(&scope, as_owner);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, NULL, false, 0) < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
+
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; SPI_tuptable != NULL && i < SPI_tuptable->numvals; i++)
+	{
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	  **row = palloc(sizeof(char *) * desc->natts);
+
+		for (int column = 0; column < desc->natts; column++)
+			row[column] = SPI_getvalue(SPI_tuptable->vals[i], desc, column + 1);
+		rows = lappend(rows, row);
+	}
+
+	SPI_finish();
+	store_leave(&scope);
+	return rows;
+}

@@ -1,0 +1,519 @@
+/*-------------------------------------------------------------------------
+ *
+ * entity.c
+ *	  Interning entity ids: from any type's values to small numbers.
+ *
+ * Groups are keyed by (bucket, entity), and a source has few entities and many
+ * rows.  So each distinct id is given a number once, and rows find it by the
+ * bytes of their id (its "image"), without calling the type's functions: one
+ * hash of a few bytes and one comparison.
+ *
+ * For most id types equal values have equal images: integers, text under a
+ * deterministic collation, uuid, date.  For the others (numeric 1.0 and 1.00,
+ * char(n), citext, float8 -0) an image not seen before is looked up once more
+ * by value, with the type's own hash and equality functions, and then becomes
+ * another image of the same entity.  A type without a hash operator class has
+ * its values compared by their text.
+ *
+ * An entity's text is what its type's output function prints for the first
+ * image met.  Ranks order entities by that text, byte by byte, as the store's
+ * index does; entities that print alike get the same rank.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/pg_locale.h"
+#include "utils/typcache.h"
+
+#include "engine/entity.h"
+#include "engine/mix.h"
+
+/*
+ * The longest text of an id: with it, the store's index rows stay within the
+ * limit of a btree (a third of a page).
+ */
+#define MAX_ENTITY_TEXT 2000
+
+#define MIN_IMAGE_SLOTS 256
+
+/* One image in the hash table. */
+typedef struct Image
+{
+	const char *bytes;			/* NULL where ids are by value */
+	uint32		length;			/* of bytes, 0 where ids are by value */
+	uint32		hash;
+	uint64		word;			/* the id itself where ids are by value */
+	uint32		entity;			/* number + 1; 0: the slot is free */
+} Image;
+
+typedef struct Entity
+{
+	const char *text;
+	uint32		length;			/* of the text */
+	uint32		rank;			/* set by entities_rank() */
+	uint32		value_hash;		/* by the type's hash function, if compared by value */
+	Datum		value;			/* likewise */
+} Entity;
+
+struct Entities
+{
+	MemoryContext parent;		/* where the context is made */
+	MemoryContext context;		/* all but this struct */
+	int16		typlen;
+	bool		typbyval;
+	bool		by_value;		/* images do not decide: compare values too */
+	bool		hashable;		/* the type has a hash operator class */
+	Oid			collation;
+	FmgrInfo	output;
+	FmgrInfo   *hash_proc;		/* if by_value and hashable */
+	FmgrInfo   *equal_proc;
+
+	Image	   *images;			/* open addressing, linear probing */
+	uint32		image_mask;
+	uint32		nimages;
+
+	Entity	   *entities;
+	uint32		nentities;
+	uint32		size;			/* room in entities */
+	uint32	   *by_value_slots; /* entity number + 1, by value hash */
+	uint32		by_value_mask;
+	uint32		nranked;		/* entities when ranks were last given */
+};
+
+static void entities_start(Entities *entities);
+static uint32 image_add(Entities *entities, Datum id, const char *bytes, uint32 length,
+						uint64 word, uint32 hash);
+static void images_grow(Entities *entities);
+static uint32 entity_of_new_image(Entities *entities, Datum id);
+static uint32 entity_by_value(Entities *entities, Datum id, const char *text,
+							  uint32 *value_hash);
+static void by_value_grow(Entities *entities);
+
+/*
+ * Do equal values of this type always have equal images?
+ */
+static bool
+image_decides(Oid typid, Oid collation)
+{
+	switch (typid)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case UUIDOID:
+		case BYTEAOID:
+		case NAMEOID:
+			return true;
+		case TEXTOID:
+		case VARCHAROID:
+			return !OidIsValid(collation) || get_collation_isdeterministic(collation);
+		default:
+			return type_is_enum(typid);
+	}
+}
+
+/*
+ * Creates an empty set of entities whose ids are of type `typid` (a domain is
+ * seen as its base type) under `collation`.  All memory is in a child of
+ * `parent`.
+ */
+Entities *
+entities_create(MemoryContext parent, Oid typid, Oid collation)
+{
+	Entities   *entities = MemoryContextAllocZero(parent, sizeof(Entities));
+	Oid			output;
+	bool		is_varlena;
+
+	typid = getBaseType(typid);
+	entities->parent = parent;
+	entities->collation = collation;
+	get_typlenbyval(typid, &entities->typlen, &entities->typbyval);
+	getTypeOutputInfo(typid, &output, &is_varlena);
+	fmgr_info_cxt(output, &entities->output, parent);
+
+	entities->by_value = !image_decides(typid, collation);
+	if (entities->by_value)
+	{
+		TypeCacheEntry *type = lookup_type_cache(typid, TYPECACHE_HASH_PROC_FINFO |
+												 TYPECACHE_EQ_OPR_FINFO);
+
+		entities->hashable = OidIsValid(type->hash_proc) && OidIsValid(type->eq_opr);
+		entities->hash_proc = &type->hash_proc_finfo;
+		entities->equal_proc = &type->eq_opr_finfo;
+	}
+	entities_start(entities);
+	return entities;
+}
+
+static void
+entities_start(Entities *entities)
+{
+	entities->context = AllocSetContextCreate(entities->parent, "batchagg entities",
+											  ALLOCSET_DEFAULT_SIZES);
+	entities->image_mask = MIN_IMAGE_SLOTS - 1;
+	entities->images = MemoryContextAllocZero(entities->context,
+											  MIN_IMAGE_SLOTS * sizeof(Image));
+	entities->nimages = 0;
+	entities->size = MIN_IMAGE_SLOTS / 2;
+	entities->entities = MemoryContextAlloc(entities->context,
+											entities->size * sizeof(Entity));
+	entities->nentities = 0;
+	entities->nranked = 0;
+	if (entities->by_value)
+	{
+		entities->by_value_mask = MIN_IMAGE_SLOTS - 1;
+		entities->by_value_slots = MemoryContextAllocZero(entities->context,
+														  MIN_IMAGE_SLOTS * sizeof(uint32));
+	}
+}
+
+/*
+ * A fast hash of a few bytes, eight at a time.  Ids are short, and hash_bytes()
+ * would cost as much as all the rest.
+ */
+static inline uint32
+image_hash(const char *bytes, uint32 length)
+{
+	uint64		h = length;
+	uint64		word;
+
+	for (; length >= 8; length -= 8, bytes += 8)
+	{
+		memcpy(&word, bytes, 8);
+		h = mix64(h ^ word);
+	}
+	if (length > 0)
+	{
+		word = 0;
+		memcpy(&word, bytes, length);
+		h = mix64(h ^ word);
+	}
+	return (uint32) h;
+}
+
+/*
+ * Returns the number of the entity with this non-null id, new or known.
+ * Numbers count from 0 in the order of first appearance.
+ */
+uint32
+entities_intern(Entities *entities, Datum id)
+{
+	const char *bytes = NULL;
+	uint32		length = 0;
+	uint64		word = 0;
+	uint32		hash;
+	uint32		at;
+
+	if (entities->typbyval)
+	{
+		word = (uint64) id;
+		hash = (uint32) mix64(word);
+	}
+	else
+	{
+		if (entities->typlen == -1)
+		{
+			struct varlena *packed = PG_DETOAST_DATUM_PACKED(id);
+
+			id = PointerGetDatum(packed);
+			bytes = VARDATA_ANY(packed);
+			length = VARSIZE_ANY_EXHDR(packed);
+		}
+		else
+		{
+			bytes = DatumGetPointer(id);
+			length = entities->typlen > 0 ? entities->typlen : strlen(bytes);
+		}
+		hash = image_hash(bytes, length);
+	}
+
+	for (at = hash & entities->image_mask;; at = (at + 1) & entities->image_mask)
+	{
+		const Image *image = &entities->images[at];
+
+		if (image->entity == 0)
+			return image_add(entities, id, bytes, length, word, hash);
+		if (image->hash == hash && image->word == word && image->length == length &&
+			(length == 0 || memcmp(image->bytes, bytes, length) == 0))
+			return image->entity - 1;
+	}
+}
+
+/*
+ * Adds an image that is not in the table, and returns its entity's number.
+ */
+static uint32
+image_add(Entities *entities, Datum id, const char *bytes, uint32 length,
+		  uint64 word, uint32 hash)
+{
+	uint32		entity = entity_of_new_image(entities, id);
+	Image	   *image;
+	uint32		at;
+
+	if (entities->nimages >= entities->image_mask / 2)
+		images_grow(entities);
+
+	at = hash & entities->image_mask;
+	while (entities->images[at].entity != 0)
+		at = (at + 1) & entities->image_mask;
+	image = &entities->images[at];
+	image->hash = hash;
+	image->word = word;
+	image->length = length;
+	image->entity = entity + 1;
+	if (bytes != NULL)
+	{
+		char	   *copy = MemoryContextAlloc(entities->context, Max(length, 1));
+
+		memcpy(copy, bytes, length);
+		image->bytes = copy;
+	}
+	entities->nimages++;
+	return entity;
+}
+
+static void
+images_grow(Entities *entities)
+{
+	Image	   *old = entities->images;
+	uint32		old_mask = entities->image_mask;
+	uint32		mask = old_mask * 2 + 1;
+	uint32		i;
+
+	entities->images = MemoryContextAllocExtended(entities->context,
+												  ((Size) mask + 1) * sizeof(Image),
+												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	entities->image_mask = mask;
+	for (i = 0; i <= old_mask; i++)
+	{
+		uint32		at;
+
+		if (old[i].entity == 0)
+			continue;
+		at = old[i].hash & mask;
+		while (entities->images[at].entity != 0)
+			at = (at + 1) & mask;
+		entities->images[at] = old[i];
+	}
+	pfree(old);
+}
+
+/*
+ * The entity of an id whose image was not seen before: a known one with an
+ * equal value, or a new one.
+ */
+static uint32
+entity_of_new_image(Entities *entities, Datum id)
+{
+	char	   *text = OutputFunctionCall(&entities->output, id);
+	Size		length = strlen(text);
+	uint32		value_hash = 0;
+	Entity	   *entity;
+	MemoryContext old_context;
+
+	if (length > MAX_ENTITY_TEXT)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("entity id is too long"),
+				 errdetail("An id has %zu bytes as text; at most %d are allowed. It begins with \"%.40s\".",
+						   length, MAX_ENTITY_TEXT, text)));
+
+	if (entities->by_value)
+	{
+		uint32		known = entity_by_value(entities, id, text, &value_hash);
+
+		if (known > 0)
+			return known - 1;
+	}
+
+	if (entities->nentities == entities->size)
+	{
+		entities->size *= 2;
+		entities->entities = repalloc_huge(entities->entities,
+										   (Size) entities->size * sizeof(Entity));
+	}
+	old_context = MemoryContextSwitchTo(entities->context);
+	entity = &entities->entities[entities->nentities++];
+	entity->text = pnstrdup(text, length);
+	entity->length = length;
+	entity->rank = 0;
+	entity->value_hash = value_hash;
+	entity->value = entities->by_value ?
+		datumCopy(id, entities->typbyval, entities->typlen) : (Datum) 0;
+	MemoryContextSwitchTo(old_context);
+	if (entities->by_value)
+		by_value_grow(entities);
+	pfree(text);
+	return entities->nentities - 1;
+}
+
+/*
+ * Looks an id up by value.  Returns its entity's number + 1, or 0, and sets
+ * *value_hash.
+ */
+static uint32
+entity_by_value(Entities *entities, Datum id, const char *text, uint32 *value_hash)
+{
+	uint32		at;
+
+	if (entities->hashable)
+		*value_hash = DatumGetUInt32(FunctionCall1Coll(entities->hash_proc,
+													   entities->collation, id));
+	else
+		*value_hash = image_hash(text, strlen(text));
+
+	for (at = *value_hash & entities->by_value_mask;; at = (at + 1) & entities->by_value_mask)
+	{
+		uint32		number = entities->by_value_slots[at];
+		const Entity *entity;
+
+		if (number == 0)
+			return 0;
+		entity = &entities->entities[number - 1];
+		if (entity->value_hash != *value_hash)
+			continue;
+		if (entities->hashable ?
+			DatumGetBool(FunctionCall2Coll(entities->equal_proc, entities->collation,
+										   entity->value, id)) :
+			strcmp(entity->text, text) == 0)
+			return number;
+	}
+}
+
+/*
+ * Enters the newest entity into the table by value, which is kept less than
+ * half full.
+ */
+static void
+by_value_grow(Entities *entities)
+{
+	uint32		first = entities->nentities - 1;
+	uint32		i;
+
+	if (entities->nentities >= entities->by_value_mask / 2)
+	{
+		entities->by_value_mask = entities->by_value_mask * 2 + 1;
+		pfree(entities->by_value_slots);
+		entities->by_value_slots =
+			MemoryContextAllocExtended(entities->context,
+									   ((Size) entities->by_value_mask + 1) * sizeof(uint32),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		first = 0;
+	}
+	for (i = first; i < entities->nentities; i++)
+	{
+		uint32		at = entities->entities[i].value_hash & entities->by_value_mask;
+
+		while (entities->by_value_slots[at] != 0)
+			at = (at + 1) & entities->by_value_mask;
+		entities->by_value_slots[at] = i + 1;
+	}
+}
+
+/* Byte order of two entities' texts, as of a text column with collation "C". */
+static inline int
+entity_compare(const Entity *a, const Entity *b)
+{
+	int			c = memcmp(a->text, b->text, Min(a->length, b->length));
+
+	if (c != 0)
+		return c;
+	return a->length < b->length ? -1 : (a->length > b->length ? 1 : 0);
+}
+
+#define ST_SORT sort_entity_numbers
+#define ST_ELEMENT_TYPE uint32
+#define ST_COMPARE_ARG_TYPE const Entity
+#define ST_COMPARE(a, b, entities) entity_compare(&(entities)[*(a)], &(entities)[*(b)])
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/*
+ * Gives every entity its rank in the order of their texts.
+ */
+void
+entities_rank(Entities *entities)
+{
+	uint32	   *numbers;
+	uint32		rank = 0;
+	uint32		i;
+
+	if (entities->nranked == entities->nentities)
+		return;
+	numbers = MemoryContextAllocHuge(entities->context,
+									 (Size) entities->nentities * sizeof(uint32));
+	for (i = 0; i < entities->nentities; i++)
+		numbers[i] = i;
+	sort_entity_numbers(numbers, entities->nentities, entities->entities);
+	for (i = 0; i < entities->nentities; i++)
+	{
+		if (i > 0 && entity_compare(&entities->entities[numbers[i - 1]],
+									&entities->entities[numbers[i]]) != 0)
+			rank++;
+		entities->entities[numbers[i]].rank = rank;
+	}
+	entities->nranked = entities->nentities;
+	pfree(numbers);
+}
+
+/*
+ * Returns the rank of an entity, as of the last entities_rank().
+ */
+uint32
+entities_rank_of(const Entities *entities, uint32 entity)
+{
+	return entities->entities[entity].rank;
+}
+
+/*
+ * Returns the text of an entity, not to be changed, and its length in bytes.
+ */
+const char *
+entities_text(const Entities *entities, uint32 entity, int *length)
+{
+	*length = entities->entities[entity].length;
+	return entities->entities[entity].text;
+}
+
+/*
+ * Returns the memory that the entities take, in bytes.
+ */
+Size
+entities_memory(const Entities *entities)
+{
+	return MemoryContextMemAllocated(entities->context, true);
+}
+
+/*
+ * Forgets all entities, to free their memory; numbers given out before lose
+ * their meaning.  Returns false, and keeps them, where ids are compared by
+ * value: there the text of the first image met must stay the same throughout.
+ */
+bool
+entities_forget(Entities *entities)
+{
+	if (entities->by_value)
+		return false;
+	MemoryContextDelete(entities->context);
+	entities_start(entities);
+	return true;
+}

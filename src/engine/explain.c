@@ -1,0 +1,223 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *	  What a run of a job would do: its scans, and what each of them feeds.
+ *
+ * The job is resolved and planned as for a run, and nothing is read but the
+ * catalogues.  The query shown is the one that a run gives to the planner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/job.h"
+#include "engine/explain.h"
+#include "engine/run.h"
+#include "engine/scan.h"
+
+/* A filter that keeps a smaller part of the rows is worth an index. */
+#define SELECTIVE_FILTER 0.05
+
+typedef struct Explanation
+{
+	List	   *lines;
+	int			scan;
+} Explanation;
+
+static void
+add_line(Explanation *explanation, int32 definition_id, const char *item, char *value)
+{
+	ExplainLine *line = palloc(sizeof(ExplainLine));
+
+	line->scan = explanation->scan;
+	line->definition_id = definition_id;
+	line->item = item;
+	line->value = value;
+	explanation->lines = lappend(explanation->lines, line);
+}
+
+/* A column's name and type, for people. */
+static char *
+column_text(const Source *source, AttrNumber column)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(source->relid, column, &type, &typmod, &collation);
+	return psprintf("%s (%s)", quote_identifier(get_attname(source->relid, column, false)),
+					format_type_with_typemod(type, typmod));
+}
+
+static char *
+metrics_text(const SourceScan *scan)
+{
+	StringInfoData text;
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	foreach(lc, scan->source->metrics)
+	{
+		const SourceMetric *metric = lfirst(lc);
+
+		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", metric->metric->name);
+		if (scan->source->layout == LAYOUT_COLUMN)
+			appendStringInfo(&text, " = %s", column_text(scan->source, metric->column));
+	}
+	return text.data;
+}
+
+static void
+explain_source(Explanation *explanation, const SourceScan *scan)
+{
+	const Source *source = scan->source;
+
+	add_line(explanation, 0, "source", source->name);
+	if (source->layout == LAYOUT_COLUMN)
+		add_line(explanation, 0, "layout", "column: a metric is a column");
+	else
+		add_line(explanation, 0, "layout",
+				 psprintf("row: a metric is a row, named by %s, with its value in %s",
+						  column_text(source, source->name_column),
+						  column_text(source, source->value_column)));
+	add_line(explanation, 0, "time column", column_text(source, source->time_column));
+	add_line(explanation, 0, "metrics", metrics_text(scan));
+}
+
+/* Names of the columns that a query's filter needs. */
+static char *
+filter_columns(const ScanQuery *query, Oid relid)
+{
+	Bitmapset  *columns = NULL;
+	StringInfoData text;
+	int			member = -1;
+
+	pull_varattnos(query->query->jointree->quals, 1, &columns);
+	initStringInfo(&text);
+	while ((member = bms_next_member(columns, member)) >= 0)
+		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "",
+						 quote_identifier(get_attname(relid, member + FirstLowInvalidHeapAttributeNumber,
+													  false)));
+	return text.data;
+}
+
+/* Rows of a relation by its statistics, -1: unknown. */
+static double
+relation_rows(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	double		rows;
+
+	if (!HeapTupleIsValid(tuple))
+		return -1;
+	rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+	ReleaseSysCache(tuple);
+	return rows;
+}
+
+/*
+ * Is the whole table read for the few rows that a filter keeps?
+ */
+static void
+explain_missing_index(Explanation *explanation, const SourceScan *scan, const ScanQuery *query,
+					  const Plan *plan)
+{
+	double		rows = relation_rows(scan->source->relid);
+
+	if (!IsA(plan, SeqScan) || query->query->jointree->quals == NULL ||
+		rows <= 0 || plan->plan_rows > rows * SELECTIVE_FILTER)
+		return;
+	add_line(explanation, 0, "hint",
+			 psprintf("The filter keeps about %.0f of %.0f rows: an index on (%s) would help.",
+					  plan->plan_rows, rows, filter_columns(query, scan->source->relid)));
+}
+
+static void
+explain_query(Explanation *explanation, SourceScan *scan)
+{
+	ScanQuery  *query = scan_build_query(scan);
+	Plan	   *plan = scan_plan_query(query)->planTree;
+
+	add_line(explanation, 0, "mode", "full: every row up to the horizon is read");
+	add_line(explanation, 0, "query", query->text);
+	add_line(explanation, 0, "estimate",
+			 psprintf("%.0f rows, cost %.0f", plan->plan_rows, plan->total_cost));
+	explain_missing_index(explanation, scan, query, plan);
+}
+
+static void
+explain_rollup(Explanation *explanation, const Rollup *rollup)
+{
+	const Definition *definition = rollup->definition;
+	const Source *source = rollup->source;
+	int			results = 0;
+	int			i;
+
+	for (i = 0; i < rollup->scan->nparts; i++)
+		results += rollup->scan->parts[i].npositions;
+
+	add_line(explanation, definition->id, "groups",
+			 psprintf("one a %s bucket (%s)%s%s", definition->granularity_text,
+					  definition->timezone,
+					  source->id_column != InvalidAttrNumber ? " and " : ", over all rows",
+					  source->id_column != InvalidAttrNumber ?
+					  column_text(source, source->id_column) : ""));
+	add_line(explanation, definition->id, "rows",
+			 psprintf("before %s (run time less %d hours)%s%s",
+					  timestamptz_to_str(rollup->horizon), definition->job_delay,
+					  definition->filter ? " where " : "",
+					  definition->filter ? definition->filter : ""));
+	add_line(explanation, definition->id, "computed from",
+			 rollup->finer ?
+			 psprintf("the groups of definition %d", rollup->finer->definition->id) : "the rows");
+	add_line(explanation, definition->id, "results",
+			 psprintf("%d a group, in %d stored %s%s", results, rollup->scan->nparts,
+					  rollup->scan->nparts == 1 ? "row" : "rows",
+					  definition->complete_only ? "; complete buckets only" : ""));
+}
+
+/*
+ * Explains what a run of the job would do now: a list of ExplainLine.  ERROR
+ * as a run, where the job or its sources have a problem.
+ */
+List *
+explain_job(int32 job_id)
+{
+	Problems	raise = {.collect = false};
+	Explanation explanation = {NIL, 0};
+	Job		   *job;
+	ListCell   *lc;
+
+	job = job_load(job_id, &raise);
+	add_line(&explanation, 0, "job",
+			 psprintf("%d%s%s, event %s%s, owner %s", job->id, job->name ? " " : "",
+					  job->name ? job->name : "", job->event_name,
+					  job->enabled ? "" : " (disabled)", quote_identifier(job->owner_name)));
+	foreach(lc, job_plan(job, GetCurrentStatementStartTimestamp(), &raise))
+	{
+		SourceScan *scan = lfirst(lc);
+		OwnerScope	scope;
+		ListCell   *lc2;
+
+		explanation.scan++;
+		explain_source(&explanation, scan);
+		owner_enter(&scope, job, scan->timezone);
+		explain_query(&explanation, scan);
+		owner_leave(&scope);
+		foreach(lc2, scan->rollups)
+			explain_rollup(&explanation, lfirst(lc2));
+	}
+	return explanation.lines;
+}

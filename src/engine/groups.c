@@ -1,0 +1,845 @@
+/*-------------------------------------------------------------------------
+ *
+ * groups.c
+ *	  The groups of one rollup: a hash table of partial states within a memory
+ *	  budget, which leaves in the order of the store's key.
+ *
+ * A group is a bucket and an entity, and the partial states of all metrics,
+ * one behind the other in chunks of memory.  The hash table holds the keys
+ * themselves and the groups' numbers, sixteen bytes a slot, so that a lookup
+ * touches the group's own memory only where it finds it.
+ *
+ * When all input is in, groups leave sorted by (bucket, entity text).  That is
+ * the order of the store's key, so the writer can merge them with what is
+ * there, and it brings a coarser granularity its states bucket by bucket.
+ *
+ * When the budget is used up, the table is sorted and written to a tape as a
+ * run of partial states, and begins anew, empty.  In the end the runs are
+ * merged, and states of equal keys with them.  Against a hash partition of
+ * input rows, the usual way of HashAggregate, this
+ *	 - brings groups out in order without another sort;
+ *	 - writes the state of a group, not its rows: where the source is roughly
+ *	   in time order, as measurements are, each group is written about once;
+ *	 - cannot be upset by skew, since a group of any number of rows is one
+ *	   state, and needs no recursion: too many runs to merge at once are merged
+ *	   into fewer first.
+ * Its cost is a source in random order with about one row a group, where a
+ * state is larger than the row.
+ *
+ * A state's values (for percentiles) follow it on the tape.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/binaryheap.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/logtape.h"
+#include "utils/memutils.h"
+
+#include "engine/entity.h"
+#include "engine/groups.h"
+#include "engine/mix.h"
+
+#define MIN_SLOTS 1024
+
+/* What is asked for of a group's states before they are added to, at most. */
+#define MAX_PREFETCH 1024
+#define CACHE_LINE 64
+
+/* States are allocated in chunks of about this much, less in a small budget. */
+#define MAX_CHUNK_SIZE ((Size) 1024 * 1024)
+#define MIN_CHUNK_SIZE ((Size) 8 * 1024)
+
+/* Runs merged at once: each has a buffer of one block and a group. */
+#define MIN_FAN_IN 8
+#define MAX_FAN_IN 512
+
+/* A slot of the hash table. */
+typedef struct GroupSlot
+{
+	TimestampTz bucket;
+	uint32		entity;
+	uint32		group;			/* number + 1; 0: the slot is free */
+} GroupSlot;
+
+/* A group's place in the order of the store's key. */
+typedef struct GroupOrder
+{
+	TimestampTz bucket;
+	uint32		rank;			/* of the entity */
+	uint32		slot;
+} GroupOrder;
+
+struct Groups
+{
+	const GroupLayout *layout;
+	Size		budget;			/* bytes */
+	GroupsUsage usage;
+
+	MemoryContext context;		/* of this struct and all below */
+	MemoryContext table;		/* hash table and states; emptied with each run */
+	MemoryContext values;		/* value arrays; likewise */
+	MemoryContext spill;		/* tapes */
+
+	Entities   *entities;
+
+	GroupSlot  *slots;
+	uint32		slot_mask;
+	uint32		ngroups;
+
+	char	  **chunks;
+	int			nchunks;
+	int			chunk_shift;	/* log2 of the groups in a chunk */
+
+	LogicalTapeSet *tapes;		/* NULL: no run written */
+	List	   *runs;			/* of LogicalTape */
+};
+
+static void table_start(Groups *groups);
+static StateWord *table_find(Groups *groups, const GroupKey *key, uint32 hash);
+static StateWord *table_add(Groups *groups, GroupSlot *slot, const GroupKey *key);
+static void table_grow(Groups *groups);
+static GroupOrder *table_sort(Groups *groups);
+static void table_emit(Groups *groups, GroupSink sink, void *arg);
+static void run_write_table(Groups *groups);
+static void runs_merge(Groups *groups, List *tapes, GroupSink sink, void *arg);
+
+/*
+ * The loops that add a row to a span of metrics.  The common sets of fields
+ * have a loop of their own, in which state_add() is specialised.
+ */
+static inline void
+add_row(const MetricSpan *span, uint32 fields, StateWord *states,
+		const Datum *inputs, const bool *nulls, TimestampTz t, MemoryContext values_context)
+{
+	int			words = state_words(fields);
+	int			i;
+
+	for (i = 0; i < span->n; i++, states += words)
+	{
+		if (fields & FIELD_ROWS)
+			states[state_word(fields, FIELD_ROWS)].n++;
+		if (!nulls[i])
+			state_add(states, fields, DatumGetFloat8(inputs[i]), t, values_context);
+	}
+}
+
+#define ADD_ROW_FUNCTION(name, constant_fields) \
+static void \
+name(const MetricSpan *span, StateWord *states, const Datum *inputs, const bool *nulls, \
+	 TimestampTz t, MemoryContext values_context) \
+{ \
+	add_row(span, constant_fields, states, inputs, nulls, t, values_context); \
+}
+
+ADD_ROW_FUNCTION(add_row_count, 0)
+ADD_ROW_FUNCTION(add_row_sum, FIELD_SUM)
+ADD_ROW_FUNCTION(add_row_extremes, FIELD_EXTREMES)
+ADD_ROW_FUNCTION(add_row_sum_extremes, FIELD_SUM | FIELD_EXTREMES)
+ADD_ROW_FUNCTION(add_row_squares, FIELD_SUM | FIELD_SQUARES)
+ADD_ROW_FUNCTION(add_row_squares_extremes, FIELD_SUM | FIELD_SQUARES | FIELD_EXTREMES)
+ADD_ROW_FUNCTION(add_row_any, span->fields)
+
+static AddRow
+add_row_function(uint32 fields)
+{
+	switch (fields)
+	{
+		case 0:
+			return add_row_count;
+		case FIELD_SUM:
+			return add_row_sum;
+		case FIELD_EXTREMES:
+			return add_row_extremes;
+		case FIELD_SUM | FIELD_EXTREMES:
+			return add_row_sum_extremes;
+		case FIELD_SUM | FIELD_SQUARES:
+			return add_row_squares;
+		case FIELD_SUM | FIELD_SQUARES | FIELD_EXTREMES:
+			return add_row_squares_extremes;
+		default:
+			return add_row_any;
+	}
+}
+
+/*
+ * Lays out groups of `nmetrics` metrics whose states need `fields` (an array).
+ * Memory is taken from the current context.
+ */
+void
+group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields)
+{
+	int			i;
+
+	layout->nmetrics = nmetrics;
+	layout->fields = palloc(nmetrics * sizeof(uint32));
+	layout->offsets = palloc(nmetrics * sizeof(int));
+	layout->spans = palloc(nmetrics * sizeof(MetricSpan));
+	layout->nspans = 0;
+	layout->words = 0;
+
+	for (i = 0; i < nmetrics; i++)
+	{
+		MetricSpan *span;
+
+		layout->fields[i] = fields[i];
+		layout->offsets[i] = layout->words;
+		if (i == 0 || fields[i] != fields[i - 1])
+		{
+			span = &layout->spans[layout->nspans++];
+			span->first = i;
+			span->n = 0;
+			span->fields = fields[i];
+			span->words = state_words(fields[i]);
+			span->offset = layout->words;
+			span->add_row = add_row_function(fields[i]);
+		}
+		span = &layout->spans[layout->nspans - 1];
+		span->n++;
+		layout->words += span->words;
+	}
+}
+
+/*
+ * Makes the states of a group empty.
+ */
+void
+group_states_init(const GroupLayout *layout, StateWord *states)
+{
+	int			i;
+
+	for (i = 0; i < layout->nmetrics; i++)
+		state_init(states + layout->offsets[i], layout->fields[i]);
+}
+
+/*
+ * Merges the states of group `from` into those of `into`.
+ */
+void
+group_states_merge(const GroupLayout *layout, StateWord *into, const StateWord *from,
+				   MemoryContext values_context)
+{
+	int			i;
+
+	for (i = 0; i < layout->nmetrics; i++)
+		state_merge(into + layout->offsets[i], from + layout->offsets[i],
+					layout->fields[i], values_context);
+}
+
+/*
+ * Creates an empty table in a child context of `parent`, for groups of
+ * `layout` and ids of type `id_type`, that uses about `budget` bytes of
+ * memory.
+ */
+Groups *
+groups_create(MemoryContext parent, const GroupLayout *layout,
+			  Oid id_type, Oid id_collation, Size budget)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "batchagg groups",
+												  ALLOCSET_DEFAULT_SIZES);
+	Groups	   *groups = MemoryContextAllocZero(context, sizeof(Groups));
+	Size		stride = layout->words * sizeof(StateWord);
+	Size		chunk_size = Max(MIN_CHUNK_SIZE, Min(MAX_CHUNK_SIZE, budget / 16));
+
+	groups->layout = layout;
+	groups->budget = budget;
+	groups->context = context;
+	groups->entities = entities_create(context, id_type, id_collation);
+	while (((Size) 2 << groups->chunk_shift) * stride <= chunk_size)
+		groups->chunk_shift++;
+	groups->table = AllocSetContextCreate(context, "batchagg group table",
+										  ALLOCSET_DEFAULT_SIZES);
+	groups->values = AllocSetContextCreate(context, "batchagg group values",
+										   ALLOCSET_DEFAULT_SIZES);
+	groups->spill = AllocSetContextCreate(context, "batchagg group tapes",
+										  ALLOCSET_DEFAULT_SIZES);
+	table_start(groups);
+	return groups;
+}
+
+/*
+ * Frees a table and its temporary files.
+ */
+void
+groups_free(Groups *groups)
+{
+	if (groups->tapes != NULL)
+		LogicalTapeSetClose(groups->tapes);
+	MemoryContextDelete(groups->context);
+}
+
+/*
+ * The context in which the value arrays of the states are allocated.
+ */
+MemoryContext
+groups_values_context(Groups *groups)
+{
+	return groups->values;
+}
+
+GroupsUsage
+groups_usage(const Groups *groups)
+{
+	return groups->usage;
+}
+
+static void
+table_start(Groups *groups)
+{
+	groups->slot_mask = MIN_SLOTS - 1;
+	groups->slots = MemoryContextAllocZero(groups->table, MIN_SLOTS * sizeof(GroupSlot));
+	groups->ngroups = 0;
+	groups->chunks = NULL;
+	groups->nchunks = 0;
+}
+
+static inline uint32
+group_hash(TimestampTz bucket, uint32 entity)
+{
+	return (uint32) mix64((uint64) bucket ^ ((uint64) entity << 40) ^ entity);
+}
+
+static inline StateWord *
+group_states(const Groups *groups, uint32 group)
+{
+	char	   *chunk = groups->chunks[group >> groups->chunk_shift];
+	Size		at = group & (((uint32) 1 << groups->chunk_shift) - 1);
+
+	return (StateWord *) (chunk + at * groups->layout->words * sizeof(StateWord));
+}
+
+/*
+ * Returns the number of the entity with this non-null id, to look for its
+ * groups.  It is good until groups_check_memory().
+ */
+uint32
+groups_entity(Groups *groups, Datum id)
+{
+	return entities_intern(groups->entities, id);
+}
+
+/* Asks for the memory of a group's states. */
+static inline void
+prefetch_states(const Groups *groups, const StateWord *states)
+{
+	Size		size = Min(groups->layout->words * sizeof(StateWord), MAX_PREFETCH);
+	Size		at;
+
+	for (at = 0; at < size; at += CACHE_LINE)
+		__builtin_prefetch((const char *) states + at, 1);
+}
+
+/*
+ * Sets the states of `n` groups, at most MAX_GROUP_KEYS; those of new groups
+ * are empty.  They stay where they are until groups_check_memory().
+ *
+ * Neither a group's slot nor its states are likely to be in the processor's
+ * cache, so all slots are asked for before the first is looked at, and the
+ * states as soon as they are known.
+ */
+void
+groups_find(Groups *groups, GroupKey *keys, int n)
+{
+	uint32		hashes[MAX_GROUP_KEYS];
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		hashes[i] = group_hash(keys[i].bucket, keys[i].entity);
+		__builtin_prefetch(&groups->slots[hashes[i] & groups->slot_mask]);
+	}
+	for (i = 0; i < n; i++)
+	{
+		keys[i].states = table_find(groups, &keys[i], hashes[i]);
+		prefetch_states(groups, keys[i].states);
+	}
+}
+
+/*
+ * Finds a group in the table, or adds it.
+ */
+static inline StateWord *
+table_find(Groups *groups, const GroupKey *key, uint32 hash)
+{
+	uint32		at;
+
+	for (at = hash & groups->slot_mask;; at = (at + 1) & groups->slot_mask)
+	{
+		GroupSlot  *slot = &groups->slots[at];
+
+		if (slot->group == 0)
+			return table_add(groups, slot, key);
+		if (slot->bucket == key->bucket && slot->entity == key->entity)
+			return group_states(groups, slot->group - 1);
+	}
+}
+
+/*
+ * Adds a group to the table, at the free slot where its key was looked for.
+ */
+static StateWord *
+table_add(Groups *groups, GroupSlot *slot, const GroupKey *key)
+{
+	uint32		group = groups->ngroups++;
+	StateWord  *states;
+
+	if (group >> groups->chunk_shift == groups->nchunks)
+	{
+		Size		size = ((Size) groups->layout->words * sizeof(StateWord)) << groups->chunk_shift;
+
+		if (groups->chunks == NULL)
+			groups->chunks = MemoryContextAlloc(groups->table, sizeof(char *));
+		else if ((groups->nchunks & (groups->nchunks - 1)) == 0)
+			groups->chunks = repalloc_huge(groups->chunks,
+										   2 * groups->nchunks * sizeof(char *));
+		groups->chunks[groups->nchunks++] = MemoryContextAllocHuge(groups->table, size);
+	}
+	slot->bucket = key->bucket;
+	slot->entity = key->entity;
+	slot->group = group + 1;
+	states = group_states(groups, group);
+	group_states_init(groups->layout, states);
+	if (groups->ngroups > groups->slot_mask / 2)
+		table_grow(groups);
+	return states;
+}
+
+static void
+table_grow(Groups *groups)
+{
+	GroupSlot  *old = groups->slots;
+	uint32		old_mask = groups->slot_mask;
+	uint32		mask = old_mask * 2 + 1;
+	uint32		i;
+
+	if (mask == PG_UINT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many groups in memory"),
+				 errhint("Set \"batchagg.work_mem\" lower.")));
+	groups->slots = MemoryContextAllocExtended(groups->table,
+											   ((Size) mask + 1) * sizeof(GroupSlot),
+											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	groups->slot_mask = mask;
+	for (i = 0; i <= old_mask; i++)
+	{
+		uint32		at;
+
+		if (old[i].group == 0)
+			continue;
+		at = group_hash(old[i].bucket, old[i].entity) & mask;
+		while (groups->slots[at].group != 0)
+			at = (at + 1) & mask;
+		groups->slots[at] = old[i];
+	}
+	pfree(old);
+}
+
+/*
+ * To be called every few rows: writes the table to a run, and empties it, when
+ * the budget is used up.
+ */
+void
+groups_check_memory(Groups *groups)
+{
+	Size		entities = entities_memory(groups->entities);
+	Size		used = MemoryContextMemAllocated(groups->table, true) +
+		MemoryContextMemAllocated(groups->values, true) + entities;
+
+	groups->usage.peak = Max(groups->usage.peak, used);
+
+	/* Entities that cannot be forgotten must leave the groups some room. */
+	if (used <= Max(groups->budget, 2 * entities))
+		return;
+	run_write_table(groups);
+	if (entities > groups->budget / 2)
+		entities_forget(groups->entities);
+}
+
+#define ST_SORT sort_groups
+#define ST_ELEMENT_TYPE GroupOrder
+#define ST_COMPARE(a, b) \
+	((a)->bucket != (b)->bucket ? ((a)->bucket < (b)->bucket ? -1 : 1) : \
+	 (a)->rank != (b)->rank ? ((a)->rank < (b)->rank ? -1 : 1) : \
+	 (a)->slot < (b)->slot ? -1 : 1)
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/*
+ * Returns the table's groups in the order of the store's key.
+ */
+static GroupOrder *
+table_sort(Groups *groups)
+{
+	GroupOrder *order = MemoryContextAllocHuge(groups->table,
+											   Max(groups->ngroups, 1) * sizeof(GroupOrder));
+	uint32		n = 0;
+	uint32		i;
+
+	entities_rank(groups->entities);
+	for (i = 0; i <= groups->slot_mask; i++)
+	{
+		const GroupSlot *slot = &groups->slots[i];
+
+		if (slot->group == 0)
+			continue;
+		order[n].bucket = slot->bucket;
+		order[n].rank = entities_rank_of(groups->entities, slot->entity);
+		order[n].slot = i;
+		n++;
+	}
+	Assert(n == groups->ngroups);
+	sort_groups(order, n);
+	return order;
+}
+
+/*
+ * Sends the table's groups to `sink` in order, those of entities that print
+ * alike merged.
+ */
+static void
+table_emit(Groups *groups, GroupSink sink, void *arg)
+{
+	GroupOrder *order = table_sort(groups);
+	uint32		i;
+	uint32		next;
+
+	for (i = 0; i < groups->ngroups; i = next)
+	{
+		const GroupSlot *slot = &groups->slots[order[i].slot];
+		GroupOut	out;
+
+		CHECK_FOR_INTERRUPTS();
+		out.bucket = slot->bucket;
+		out.entity = entities_text(groups->entities, slot->entity, &out.entity_length);
+		out.states = group_states(groups, slot->group - 1);
+		for (next = i + 1; next < groups->ngroups &&
+			 order[next].bucket == order[i].bucket && order[next].rank == order[i].rank; next++)
+			group_states_merge(groups->layout, out.states,
+							   group_states(groups, groups->slots[order[next].slot].group - 1),
+							   groups->values);
+		sink(arg, &out);
+	}
+	pfree(order);
+}
+
+/*
+ * Sends all groups to `sink`, in the order of bucket and entity text, each
+ * once.  The table is empty afterwards and can be filled again.
+ */
+void
+groups_emit(Groups *groups, GroupSink sink, void *arg)
+{
+	if (groups->runs == NIL)
+		table_emit(groups, sink, arg);
+	else
+	{
+		List	   *tapes;
+
+		if (groups->ngroups > 0)
+			run_write_table(groups);
+		tapes = groups->runs;
+		groups->runs = NIL;
+		runs_merge(groups, tapes, sink, arg);
+		LogicalTapeSetClose(groups->tapes);
+		groups->tapes = NULL;
+	}
+	MemoryContextReset(groups->values);
+	MemoryContextReset(groups->table);
+	table_start(groups);
+}
+
+/*
+ * Runs: groups on a tape, in order.  A group is its key, the words of its
+ * states, and then the values of each state that has some.
+ */
+typedef struct RunGroup
+{
+	TimestampTz bucket;
+	int			entity_length;
+} RunGroup;
+
+typedef struct RunWriter
+{
+	const GroupLayout *layout;
+	LogicalTape *tape;
+} RunWriter;
+
+/* A run being read: its current group. */
+typedef struct RunReader
+{
+	LogicalTape *tape;
+	MemoryContext values;		/* the current group's value arrays */
+	RunGroup	key;
+	char	   *entity;
+	int			entity_size;	/* room in entity */
+	StateWord  *states;
+} RunReader;
+
+static RunWriter run_start(Groups *groups);
+static void run_write_group(void *arg, const GroupOut *group);
+static bool run_read_group(const Groups *groups, RunReader *reader);
+
+static RunWriter
+run_start(Groups *groups)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
+	RunWriter	writer;
+
+	if (groups->tapes == NULL)
+		groups->tapes = LogicalTapeSetCreate(false, NULL, -1);
+	writer.layout = groups->layout;
+	writer.tape = LogicalTapeCreate(groups->tapes);
+	groups->runs = lappend(groups->runs, writer.tape);
+	groups->usage.runs++;
+	MemoryContextSwitchTo(old_context);
+	return writer;
+}
+
+/*
+ * Writes the table as a run and empties it.
+ */
+static void
+run_write_table(Groups *groups)
+{
+	RunWriter	writer = run_start(groups);
+
+	table_emit(groups, run_write_group, &writer);
+	MemoryContextReset(groups->values);
+	MemoryContextReset(groups->table);
+	table_start(groups);
+}
+
+/* A GroupSink. */
+static void
+run_write_group(void *arg, const GroupOut *group)
+{
+	const RunWriter *writer = arg;
+	const GroupLayout *layout = writer->layout;
+	RunGroup	key = {.bucket = group->bucket, .entity_length = group->entity_length};
+	int			i;
+
+	LogicalTapeWrite(writer->tape, &key, sizeof(key));
+	LogicalTapeWrite(writer->tape, unconstify(char *, group->entity), group->entity_length);
+	LogicalTapeWrite(writer->tape, group->states, layout->words * sizeof(StateWord));
+	for (i = 0; i < layout->nmetrics; i++)
+	{
+		ValueArray *values;
+
+		if (!(layout->fields[i] & FIELD_VALUES))
+			continue;
+		values = group->states[layout->offsets[i] +
+							   state_word(layout->fields[i], FIELD_VALUES)].values;
+		if (values == NULL)
+			continue;
+		LogicalTapeWrite(writer->tape, &values->used, sizeof(values->used));
+		LogicalTapeWrite(writer->tape, values->values, values->used * sizeof(double));
+	}
+}
+
+static void
+run_read(RunReader *reader, void *ptr, Size size)
+{
+	if (LogicalTapeRead(reader->tape, ptr, size) != size)
+		elog(ERROR, "unexpected end of temporary file");
+}
+
+/*
+ * Reads the run's next group.  Returns false at its end.
+ */
+static bool
+run_read_group(const Groups *groups, RunReader *reader)
+{
+	const GroupLayout *layout = groups->layout;
+	int			i;
+
+	if (LogicalTapeRead(reader->tape, &reader->key, sizeof(reader->key)) == 0)
+		return false;
+	if (reader->key.entity_length > reader->entity_size)
+	{
+		reader->entity_size = reader->key.entity_length;
+		reader->entity = repalloc(reader->entity, reader->entity_size);
+	}
+	run_read(reader, reader->entity, reader->key.entity_length);
+	run_read(reader, reader->states, layout->words * sizeof(StateWord));
+	MemoryContextReset(reader->values);
+	for (i = 0; i < layout->nmetrics; i++)
+	{
+		StateWord  *word;
+		uint32		n;
+
+		if (!(layout->fields[i] & FIELD_VALUES))
+			continue;
+		word = &reader->states[layout->offsets[i] + state_word(layout->fields[i], FIELD_VALUES)];
+		if (word->values == NULL)
+			continue;
+		run_read(reader, &n, sizeof(n));
+		word->values = MemoryContextAllocHuge(reader->values, offsetof(ValueArray, values) +
+											  n * sizeof(double));
+		word->values->used = word->values->size = n;
+		run_read(reader, word->values->values, n * sizeof(double));
+	}
+	return true;
+}
+
+static int
+run_compare(const RunReader *a, const RunReader *b)
+{
+	int			c;
+
+	if (a->key.bucket != b->key.bucket)
+		return a->key.bucket < b->key.bucket ? -1 : 1;
+	c = memcmp(a->entity, b->entity, Min(a->key.entity_length, b->key.entity_length));
+	if (c != 0)
+		return c;
+	return a->key.entity_length - b->key.entity_length;
+}
+
+/* The binary heap is a max-heap: the run with the lowest key counts highest. */
+static int
+run_heap_compare(Datum a, Datum b, void *arg)
+{
+	return run_compare((RunReader *) DatumGetPointer(b), (RunReader *) DatumGetPointer(a));
+}
+
+static RunReader *
+run_reader_create(const Groups *groups, LogicalTape *tape)
+{
+	RunReader  *reader = palloc(sizeof(RunReader));
+
+	LogicalTapeRewindForRead(tape, BLCKSZ);
+	reader->tape = tape;
+	reader->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg run values",
+										   ALLOCSET_SMALL_SIZES);
+	reader->entity_size = 64;
+	reader->entity = palloc(reader->entity_size);
+	reader->states = palloc(groups->layout->words * sizeof(StateWord));
+	return reader;
+}
+
+/* The group that a merge is at: equal keys of several runs, merged so far. */
+typedef struct MergedGroup
+{
+	RunReader	key;			/* key, entity and states; no tape */
+	bool		filled;
+} MergedGroup;
+
+static void
+merged_group_take(const Groups *groups, MergedGroup *merged, const RunReader *reader)
+{
+	RunReader  *key = &merged->key;
+
+	key->key = reader->key;
+	if (key->key.entity_length > key->entity_size)
+	{
+		key->entity_size = key->key.entity_length;
+		key->entity = repalloc(key->entity, key->entity_size);
+	}
+	memcpy(key->entity, reader->entity, key->key.entity_length);
+	MemoryContextReset(key->values);
+	group_states_init(groups->layout, key->states);
+	group_states_merge(groups->layout, key->states, reader->states, key->values);
+	merged->filled = true;
+}
+
+static void
+merged_group_emit(const MergedGroup *merged, GroupSink sink, void *arg)
+{
+	GroupOut	out = {
+		.bucket = merged->key.key.bucket,
+		.entity = merged->key.entity,
+		.entity_length = merged->key.key.entity_length,
+		.states = merged->key.states
+	};
+
+	sink(arg, &out);
+}
+
+/*
+ * Merges a few runs and sends their groups to `sink`, each key once.
+ */
+static void
+merge_tapes(Groups *groups, List *tapes, GroupSink sink, void *arg)
+{
+	binaryheap *heap = binaryheap_allocate(list_length(tapes), run_heap_compare, NULL);
+	MergedGroup merged = {.filled = false};
+	ListCell   *lc;
+
+	merged.key.values = AllocSetContextCreate(CurrentMemoryContext, "batchagg merged values",
+											  ALLOCSET_SMALL_SIZES);
+	merged.key.entity_size = 64;
+	merged.key.entity = palloc(merged.key.entity_size);
+	merged.key.states = palloc(groups->layout->words * sizeof(StateWord));
+
+	foreach(lc, tapes)
+	{
+		RunReader  *reader = run_reader_create(groups, lfirst(lc));
+
+		if (run_read_group(groups, reader))
+			binaryheap_add_unordered(heap, PointerGetDatum(reader));
+	}
+	binaryheap_build(heap);
+
+	while (!binaryheap_empty(heap))
+	{
+		RunReader  *reader = (RunReader *) DatumGetPointer(binaryheap_first(heap));
+
+		CHECK_FOR_INTERRUPTS();
+		if (merged.filled && run_compare(&merged.key, reader) == 0)
+			group_states_merge(groups->layout, merged.key.states, reader->states,
+							   merged.key.values);
+		else
+		{
+			if (merged.filled)
+				merged_group_emit(&merged, sink, arg);
+			merged_group_take(groups, &merged, reader);
+		}
+		if (run_read_group(groups, reader))
+			binaryheap_replace_first(heap, PointerGetDatum(reader));
+		else
+			(void) binaryheap_remove_first(heap);
+	}
+	if (merged.filled)
+		merged_group_emit(&merged, sink, arg);
+}
+
+/*
+ * Merges runs, in several passes where they are too many for the budget, and
+ * sends the groups to `sink`.
+ */
+static void
+runs_merge(Groups *groups, List *tapes, GroupSink sink, void *arg)
+{
+	int			fan_in = Max(MIN_FAN_IN, Min(MAX_FAN_IN, groups->budget / (2 * BLCKSZ)));
+	MemoryContext merge = AllocSetContextCreate(groups->context, "batchagg merge",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context;
+
+	while (list_length(tapes) > fan_in)
+	{
+		RunWriter	writer;
+		List	   *few = list_copy_head(tapes, fan_in);
+		ListCell   *lc;
+
+		groups->runs = NIL;
+		writer = run_start(groups);
+		old_context = MemoryContextSwitchTo(merge);
+		merge_tapes(groups, few, run_write_group, &writer);
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(merge);
+		foreach(lc, few)
+			LogicalTapeClose(lfirst(lc));
+		tapes = list_concat(list_copy_tail(tapes, fan_in), groups->runs);
+	}
+	groups->runs = NIL;
+
+	/* The sink runs in the caller's context, the merge's memory lasts. */
+	old_context = MemoryContextSwitchTo(merge);
+	merge_tapes(groups, tapes, sink, arg);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(merge);
+}

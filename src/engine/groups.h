@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * groups.h
+ *	  The groups of one rollup: a hash table of partial states within a memory
+ *	  budget, which leaves in the order of the store's key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_GROUPS_H
+#define BATCHAGG_GROUPS_H
+
+#include "stats/state.h"
+
+/* Adds one row's values to the states of a span of metrics. */
+typedef struct MetricSpan MetricSpan;
+typedef void (*AddRow) (const MetricSpan *span, StateWord *states,
+						const Datum *inputs, const bool *nulls,
+						TimestampTz t, MemoryContext values_context);
+
+/* A run of neighbouring metrics whose states have the same fields. */
+struct MetricSpan
+{
+	int			first;			/* metric */
+	int			n;				/* metrics */
+	uint32		fields;
+	int			words;			/* of one state */
+	int			offset;			/* of the first state, words from the group's first */
+	AddRow		add_row;		/* inputs and nulls are those of the first metric */
+};
+
+/* How the states of a group's metrics lie one behind the other. */
+typedef struct GroupLayout
+{
+	int			nmetrics;
+	uint32	   *fields;			/* of each metric */
+	int		   *offsets;		/* of each metric's state, in words */
+	int			words;			/* of all states */
+	int			nspans;
+	MetricSpan *spans;
+} GroupLayout;
+
+extern void group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields);
+extern void group_states_init(const GroupLayout *layout, StateWord *states);
+extern void group_states_merge(const GroupLayout *layout, StateWord *into,
+							   const StateWord *from, MemoryContext values_context);
+
+typedef struct Groups Groups;
+
+extern Groups *groups_create(MemoryContext parent, const GroupLayout *layout,
+							 Oid id_type, Oid id_collation, Size budget);
+
+/* A group as it is looked for, and where its states are. */
+typedef struct GroupKey
+{
+	TimestampTz bucket;
+	uint32		entity;			/* by groups_entity() */
+	StateWord  *states;
+} GroupKey;
+
+/* At most so many groups are looked for at once. */
+#define MAX_GROUP_KEYS 64
+
+extern uint32 groups_entity(Groups *groups, Datum id);
+extern void groups_find(Groups *groups, GroupKey *keys, int n);
+extern MemoryContext groups_values_context(Groups *groups);
+extern void groups_check_memory(Groups *groups);
+
+/* A finished group, on its way out: valid during the call of the sink only. */
+typedef struct GroupOut
+{
+	TimestampTz bucket;
+	const char *entity;			/* its text, not terminated */
+	int			entity_length;
+	StateWord  *states;
+} GroupOut;
+
+typedef void (*GroupSink) (void *arg, const GroupOut *group);
+
+extern void groups_emit(Groups *groups, GroupSink sink, void *arg);
+extern void groups_free(Groups *groups);
+
+/* What a table did, for the log and for tests. */
+typedef struct GroupsUsage
+{
+	int			runs;			/* sorted runs written to temporary files */
+	Size		peak;			/* bytes of memory */
+} GroupsUsage;
+
+extern GroupsUsage groups_usage(const Groups *groups);
+
+#endif							/* BATCHAGG_GROUPS_H */

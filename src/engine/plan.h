@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.h
+ *	  Which scans a run makes, and what each of them feeds.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_PLAN_H
+#define BATCHAGG_PLAN_H
+
+#include "nodes/pg_list.h"
+
+#include "catalog/source.h"
+#include "engine/groups.h"
+
+struct RollupWriter;
+struct SourceScan;
+
+/*
+ * The results that one packed row holds at most.  An array of 200 float8 keeps
+ * the row below the size (2 kB) beyond which PostgreSQL would move it to TOAST.
+ */
+#define MAX_PART_RESULTS 200
+
+/* One element of a packed row: an aggregate of a metric. */
+typedef struct ResultPosition
+{
+	int			metric;			/* number of the metric in the scan */
+	int			count;			/* index of its count among the part's metrics */
+	const JobMetric *job_metric;
+	const Aggregate *aggregate;
+} ResultPosition;
+
+/* The results of a group that are stored in one packed row. */
+typedef struct ResultPart
+{
+	int			npositions;
+	ResultPosition *positions;
+	int			nmetrics;		/* metrics with results in this part */
+} ResultPart;
+
+/* What one definition computes from one source. */
+typedef struct Rollup
+{
+	struct SourceScan *scan;
+	Definition *definition;
+	Source	   *source;
+	TimestampTz horizon;		/* rows from here on are not read yet */
+
+	struct Rollup *finer;		/* fed from this one's groups; NULL: from rows */
+	List	   *coarser;		/* rollups that are fed from this one's groups */
+
+	int			id_input;		/* position of the id in the scan's rows, -1: none */
+	int			filter_input;	/* position of the filter's flag, -1: none */
+	BucketCache *buckets;
+	LocalCache *locals;			/* where time is local */
+	Groups	   *groups;
+	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
+
+	bool		has_open;		/* fed from groups: a bucket is being collected */
+	TimestampTz open;			/* its start */
+	uint32		fed;			/* groups taken from the finer rollup */
+
+	struct RollupWriter *writer;
+} Rollup;
+
+/* One read of a source, for the rollups of all definitions that it serves. */
+typedef struct SourceScan
+{
+	Source	   *source;			/* relation, layout, time: the same for all rollups */
+	const char *timezone;		/* TimeZone in which filters are evaluated */
+	List	   *rollups;		/* finer before coarser */
+
+	int			nmetrics;
+	SourceMetric **metrics;		/* those with equal fields next to each other */
+	GroupLayout layout;			/* of the groups of all rollups */
+	int			nparts;
+	ResultPart *parts;
+
+	int64		rows_read;
+	int64		rows_skipped;	/* id or time NULL, or time infinite */
+} SourceScan;
+
+extern List *plan_scans(Job *job, List *sources, TimestampTz run_time);
+
+#endif							/* BATCHAGG_PLAN_H */

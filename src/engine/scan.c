@@ -1,0 +1,760 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *	  Reading a source: the executor's rows go into the rollups' groups.
+ *
+ * PostgreSQL reads, and we aggregate.  A scan is a query without aggregates,
+ *
+ *	  SELECT m1, ..., mN, time, id [, filter flags] FROM source [WHERE filter]
+ *
+ * which is built as a tree, never as text, and goes through the rewriter, the
+ * planner and the executor as any other.  So views, partitions, foreign
+ * tables, privileges, row-level security and every access method work as
+ * everywhere, and the filter, analysed as part of the same tree, can use an
+ * index.  The executor hands each row to our DestReceiver: that is the cheapest
+ * place to take rows, below a function call per row or per metric, and it has
+ * no limit on the number of columns.
+ *
+ * The receiver finds the row's bucket in a cache and its entity in a hash
+ * table, and keeps a few rows' values until it adds them to their groups all at
+ * once: the groups are all over the memory, and so the processor fetches many
+ * at a time.  It holds back the rows beyond a rollup's horizon itself: as a
+ * condition of the query that would cost more than all the rest of finding the
+ * bucket.
+ *
+ * Values reach the states as float8.  Integers, real, boolean and interval are
+ * converted here; only numeric is cast by the query.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_relation.h"
+#include "parser/parse_target.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog/filter.h"
+#include "engine/entity.h"
+#include "engine/scan.h"
+
+/*-------------------------------------------------------------------------
+ * The query
+ *-------------------------------------------------------------------------
+ */
+
+static Var *
+query_var(ParseState *pstate, ParseNamespaceItem *source, AttrNumber column)
+{
+	char	   *name = get_attname(source->p_rte->relid, column, false);
+
+	/* This also asks for the SELECT privilege on the column. */
+	return castNode(Var, scanNSItemForColumn(pstate, source, 0, name, -1));
+}
+
+/* Adds a column to the query and returns its number. */
+static int
+query_add_column(ScanQuery *query, Expr *expr, const char *name)
+{
+	query->query->targetList = lappend(query->query->targetList,
+									   makeTargetEntry(expr, ++query->ncolumns,
+													   pstrdup(name), false));
+	return query->ncolumns - 1;
+}
+
+/*
+ * Adds a column of values, and notes the type in which they arrive.
+ */
+static void
+query_add_value(ScanQuery *query, ParseState *pstate, ParseNamespaceItem *source,
+				AttrNumber column, const char *name)
+{
+	Node	   *value = (Node *) query_var(pstate, source, column);
+	Oid			type = getBaseType(exprType(value));
+
+	if (type == NUMERICOID)
+	{
+		value = coerce_to_target_type(pstate, value, exprType(value), FLOAT8OID, -1,
+									  COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+		type = FLOAT8OID;
+	}
+	query->value_types[query_add_column(query, (Expr *) value, name)] = type;
+	query->nvalues++;
+}
+
+/*
+ * Does another rollup fed by the rows have a different filter?
+ */
+static bool
+scan_filters_differ(const SourceScan *scan)
+{
+	const char *filter = scan->source->definition->filter;
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const char *other = ((Rollup *) lfirst(lc))->definition->filter;
+
+		if ((filter == NULL) != (other == NULL) ||
+			(filter != NULL && strcmp(filter, other) != 0))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Adds the columns that each rollup has for itself: its id, and its filter as
+ * a flag where the scan's rollups have different ones.
+ */
+static void
+query_add_rollups(ScanQuery *query, ParseState *pstate, ParseNamespaceItem *source, SourceScan *scan)
+{
+	bool		flags = scan_filters_differ(scan);
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		Rollup	   *rollup = lfirst(lc);
+		AttrNumber	id = rollup->source->id_column;
+		ListCell   *lc2;
+
+		if (rollup->finer != NULL)
+			continue;
+		foreach(lc2, scan->rollups)
+		{
+			const Rollup *other = lfirst(lc2);
+
+			if (other != rollup && other->source->id_column == id && other->id_input >= 0)
+				rollup->id_input = other->id_input;
+		}
+		if (id != InvalidAttrNumber && rollup->id_input < 0)
+			rollup->id_input = query_add_column(query, (Expr *) query_var(pstate, source, id),
+												"id");
+		if (flags && rollup->definition->filter != NULL)
+			rollup->filter_input =
+				query_add_column(query, (Expr *) filter_transform(pstate, rollup->definition->filter),
+								 "filter");
+	}
+}
+
+/*
+ * Builds the query for a scan, as the current user, under the current
+ * TimeZone and search_path; sets the rollups' inputs.  ERROR where a column
+ * may not be read or a filter is not allowed.
+ */
+ScanQuery *
+scan_build_query(SourceScan *scan)
+{
+	const Source *source = scan->source;
+	ScanQuery  *result = palloc0(sizeof(ScanQuery));
+	Query	   *query = makeNode(Query);
+	ParseState *pstate = make_parsestate(NULL);
+	Relation	rel = table_open(source->relid, AccessShareLock);
+	ParseNamespaceItem *item;
+	Node	   *where = NULL;
+	int			i;
+
+	result->query = query;
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, true);
+	addNSItemToQuery(pstate, item, true, true, true);
+
+	result->value_types = palloc(Max(scan->nmetrics, 1) * sizeof(Oid));
+	if (source->layout == LAYOUT_COLUMN)
+		for (i = 0; i < scan->nmetrics; i++)
+			query_add_value(result, pstate, item, scan->metrics[i]->column,
+							scan->metrics[i]->metric->name);
+	else
+		query_add_value(result, pstate, item, source->value_column, "value");
+
+	result->time_column =
+		query_add_column(result, (Expr *) query_var(pstate, item, source->time_column), "time");
+	result->time_type = getBaseType(get_atttype(source->relid, source->time_column));
+	result->name_column = -1;
+	if (source->layout == LAYOUT_ROW)
+		result->name_column =
+			query_add_column(result, (Expr *) query_var(pstate, item, source->name_column), "name");
+	query_add_rollups(result, pstate, item, scan);
+	if (!scan_filters_differ(scan) && source->definition->filter != NULL)
+		where = filter_transform(pstate, source->definition->filter);
+
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->rtable = pstate->p_rtable;
+#if PG_VERSION_NUM >= 160000
+	query->rteperminfos = pstate->p_rteperminfos;
+#endif
+	query->jointree = makeFromExpr(pstate->p_joinlist, where);
+	assign_query_collations(pstate, query);
+	free_parsestate(pstate);
+	table_close(rel, NoLock);
+
+	result->text = pg_get_querydef(copyObject(query), true);
+	return result;
+}
+
+/*
+ * Plans a scan's query, serially, as the current user.
+ */
+PlannedStmt *
+scan_plan_query(const ScanQuery *query)
+{
+	List	   *rewritten = QueryRewrite(copyObject(query->query));
+
+	/* A SELECT becomes one SELECT, as no rule can say otherwise for it. */
+	return pg_plan_query(linitial_node(Query, rewritten), query->text, 0, NULL);
+}
+
+/*-------------------------------------------------------------------------
+ * The receiver
+ *-------------------------------------------------------------------------
+ */
+
+/* Room for a batch's values: they should stay in the first-level cache. */
+#define BATCH_BYTES (16 * 1024)
+#define MIN_BATCH_ROWS 8
+
+/* Names of metrics, asked for or not, are remembered up to this size. */
+#define MAX_NAMES_MEMORY ((Size) 4 * 1024 * 1024)
+
+/* The rows of a batch that one rollup takes. */
+typedef struct RowBatch
+{
+	int			n;
+	GroupKey	keys[MAX_GROUP_KEYS];
+	TimestampTz times[MAX_GROUP_KEYS];
+	int			rows[MAX_GROUP_KEYS];	/* numbers in the batch */
+} RowBatch;
+
+typedef struct ScanReceiver
+{
+	DestReceiver pub;
+	SourceScan *scan;
+	const ScanQuery *query;
+	int			nfed;			/* rollups fed from the rows */
+	Rollup	  **fed;
+	bool		convert;		/* some values do not arrive as float8 */
+
+	int			nrows;			/* rows in the batch */
+	int			batch_size;
+	Datum	   *values;			/* of the batch's rows, as float8, row by row */
+	bool	   *nulls;
+	int		   *metrics;		/* row layout: each row's metric */
+
+	Entities   *names;			/* row layout: the metric names met */
+	int		   *name_metrics;	/* the metric of each, -1: not asked for */
+	uint32		nnames;
+	uint32		names_size;		/* room in name_metrics */
+	MetricSpan *single_spans;	/* row layout: each metric as a span of its own */
+
+	Datum		everything;		/* the id of all rows, where there is none */
+	MemoryContext row_context;	/* reset every few rows */
+} ScanReceiver;
+
+/* A row's time as the source has it. */
+typedef enum RowTime
+{
+	ROW_TIME_MISSING,			/* NULL or infinite */
+	ROW_TIME_INSTANT,
+	ROW_TIME_LOCAL
+} RowTime;
+
+static const char entity_of_everything[] = "*";
+
+/*
+ * Reads a row's time: an instant, or a local time that each rollup converts in
+ * its own zone.
+ */
+static inline RowTime
+row_time(Oid type, Datum value, bool isnull, TimestampTz *t)
+{
+	if (unlikely(isnull))
+		return ROW_TIME_MISSING;
+	if (likely(type == TIMESTAMPTZOID))
+	{
+		*t = DatumGetTimestampTz(value);
+		return unlikely(TIMESTAMP_NOT_FINITE(*t)) ? ROW_TIME_MISSING : ROW_TIME_INSTANT;
+	}
+	if (type == TIMESTAMPOID)
+	{
+		*t = DatumGetTimestamp(value);
+		return TIMESTAMP_NOT_FINITE(*t) ? ROW_TIME_MISSING : ROW_TIME_LOCAL;
+	}
+	else
+	{
+		DateADT		date = DatumGetDateADT(value);
+
+		if (DATE_NOT_FINITE(date))
+			return ROW_TIME_MISSING;
+
+		/* Dates go further than timestamps; that far, all is future. */
+		if (date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+			*t = END_TIMESTAMP - 1;
+		else
+			*t = (Timestamp) date * USECS_PER_DAY;
+		return ROW_TIME_LOCAL;
+	}
+}
+
+/*
+ * Seconds of an interval, as EXTRACT(epoch FROM interval) counts them: a year
+ * has 365.25 days, a month 30 days, a day 24 hours.
+ */
+static double
+interval_seconds(const Interval *interval)
+{
+	double		days = interval->month / MONTHS_PER_YEAR * DAYS_PER_YEAR +
+		(double) (interval->month % MONTHS_PER_YEAR) * DAYS_PER_MONTH + interval->day;
+
+	return days * SECS_PER_DAY + interval->time / 1000000.0;
+}
+
+static double
+value_number(Oid type, Datum value)
+{
+	switch (type)
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return (double) DatumGetInt64(value);
+		case FLOAT4OID:
+			return DatumGetFloat4(value);
+		case FLOAT8OID:
+			return DatumGetFloat8(value);
+		case BOOLOID:
+			return DatumGetBool(value) ? 1 : 0;
+		case INTERVALOID:
+			return interval_seconds(DatumGetIntervalP(value));
+		default:
+			elog(ERROR, "unexpected type of a metric: %u", type);
+	}
+}
+
+/* Keeps a row's values in the batch, as float8. */
+static inline void
+batch_keep_values(ScanReceiver *receiver, const TupleTableSlot *slot)
+{
+	int			n = receiver->query->nvalues;
+	Datum	   *values = receiver->values + receiver->nrows * n;
+	int			i;
+
+	memcpy(receiver->nulls + receiver->nrows * n, slot->tts_isnull, n * sizeof(bool));
+	if (!receiver->convert)
+	{
+		memcpy(values, slot->tts_values, n * sizeof(Datum));
+		return;
+	}
+	for (i = 0; i < n; i++)
+		if (!slot->tts_isnull[i])
+			values[i] = Float8GetDatum(value_number(receiver->query->value_types[i],
+													slot->tts_values[i]));
+}
+
+/* What became of a row for one rollup. */
+typedef enum RowFate
+{
+	ROW_TAKEN,
+	ROW_NOT_MEANT,				/* by the filter or the horizon */
+	ROW_SKIPPED					/* its id is NULL */
+} RowFate;
+
+/*
+ * Takes the batch's next row for one rollup.  t is its time.
+ */
+static inline RowFate
+rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, const TupleTableSlot *slot,
+				RowTime kind, TimestampTz t)
+{
+	Datum		id = receiver->everything;
+	RowBatch   *rows = rollup->rows;
+	GroupKey   *key = &rows->keys[rows->n];
+
+	if (rollup->filter_input >= 0 &&
+		(slot->tts_isnull[rollup->filter_input] ||
+		 !DatumGetBool(slot->tts_values[rollup->filter_input])))
+		return ROW_NOT_MEANT;
+	if (kind == ROW_TIME_MISSING)
+		return ROW_SKIPPED;
+	if (rollup->id_input >= 0)
+	{
+		if (unlikely(slot->tts_isnull[rollup->id_input]))
+			return ROW_SKIPPED;
+		id = slot->tts_values[rollup->id_input];
+	}
+	if (kind == ROW_TIME_LOCAL)
+		t = local_cache_instant(rollup->locals, t);
+	if (t >= rollup->horizon)
+		return ROW_NOT_MEANT;
+
+	key->bucket = bucket_cache_start(rollup->buckets, t);
+	key->entity = groups_entity(rollup->groups, id);
+	rows->times[rows->n] = t;
+	rows->rows[rows->n] = receiver->nrows;
+	rows->n++;
+	return ROW_TAKEN;
+}
+
+/*
+ * Takes the batch's next row for all rollups.
+ */
+static inline void
+scan_take_row(ScanReceiver *receiver, const TupleTableSlot *slot)
+{
+	int			column = receiver->query->time_column;
+	TimestampTz time = 0;
+	RowTime		kind = row_time(receiver->query->time_type, slot->tts_values[column],
+								slot->tts_isnull[column], &time);
+	bool		taken = false;
+	bool		skipped = false;
+	int			i;
+
+	for (i = 0; i < receiver->nfed; i++)
+	{
+		RowFate		fate = rollup_take_row(receiver, receiver->fed[i], slot, kind, time);
+
+		taken |= fate == ROW_TAKEN;
+		skipped |= fate == ROW_SKIPPED;
+	}
+	receiver->scan->rows_skipped += skipped;
+	if (!taken)
+		return;
+	batch_keep_values(receiver, slot);
+	receiver->nrows++;
+}
+
+/*
+ * Adds the rows that a rollup took of the batch to its groups.
+ */
+static void
+rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
+{
+	const GroupLayout *layout = &receiver->scan->layout;
+	MemoryContext values_context = groups_values_context(rollup->groups);
+	RowBatch   *rows = rollup->rows;
+	int			i;
+	int			j;
+
+	groups_find(rollup->groups, rows->keys, rows->n);
+	for (i = 0; i < rows->n; i++)
+	{
+		int			row = rows->rows[i];
+		const Datum *values = receiver->values + row * receiver->query->nvalues;
+		const bool *nulls = receiver->nulls + row * receiver->query->nvalues;
+		const MetricSpan *span = layout->spans;
+		int			nspans = layout->nspans;
+
+		if (receiver->metrics != NULL)
+		{
+			span = &receiver->single_spans[receiver->metrics[row]];
+			nspans = 1;
+		}
+		for (j = 0; j < nspans; j++, span++)
+			span->add_row(span, rows->keys[i].states + span->offset,
+						  values + (receiver->metrics ? 0 : span->first),
+						  nulls + (receiver->metrics ? 0 : span->first),
+						  rows->times[i], values_context);
+	}
+	rows->n = 0;
+}
+
+/*
+ * Adds the batch to the groups.
+ */
+static void
+batch_flush(ScanReceiver *receiver)
+{
+	int			i;
+
+	for (i = 0; i < receiver->nfed; i++)
+	{
+		rollup_add_rows(receiver, receiver->fed[i]);
+		groups_check_memory(receiver->fed[i]->groups);
+	}
+	receiver->nrows = 0;
+}
+
+/* What every row begins with. */
+static inline void
+receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
+		MemoryContextReset(receiver->row_context);
+}
+
+/*
+ * Takes one row of a source in column layout.
+ */
+static bool
+receive_columns(TupleTableSlot *slot, DestReceiver *self)
+{
+	ScanReceiver *receiver = (ScanReceiver *) self;
+	MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
+
+	receive_row(receiver, slot);
+	scan_take_row(receiver, slot);
+	if (receiver->nrows == receiver->batch_size)
+		batch_flush(receiver);
+	MemoryContextSwitchTo(old_context);
+	return true;
+}
+
+/*
+ * The metric that a name in a row stands for, -1: none that was asked for.  An
+ * exact match wins over one that ignores case and takes '.' for '_'.
+ */
+static int
+metric_by_name(const SourceScan *scan, const char *name, int length)
+{
+	int			found = -1;
+	int			i;
+	int			j;
+
+	for (i = 0; i < scan->nmetrics; i++)
+	{
+		const char *metric = scan->metrics[i]->metric->name;
+
+		if (strlen(metric) != length)
+			continue;
+		if (memcmp(metric, name, length) == 0)
+			return i;
+		for (j = 0; j < length; j++)
+		{
+			char		a = metric[j] == '.' ? '_' : pg_tolower((unsigned char) metric[j]);
+			char		b = name[j] == '.' ? '_' : pg_tolower((unsigned char) name[j]);
+
+			if (a != b)
+				break;
+		}
+		if (j == length)
+			found = i;
+	}
+	return found;
+}
+
+/*
+ * The metric of a row of a source in row layout, -1: none.
+ */
+static inline int
+row_metric(ScanReceiver *receiver, Datum name)
+{
+	uint32		number = entities_intern(receiver->names, name);
+
+	if (unlikely(number >= receiver->nnames))
+	{
+		int			length;
+		const char *text;
+
+		if (entities_memory(receiver->names) > MAX_NAMES_MEMORY &&
+			entities_forget(receiver->names))
+			number = entities_intern(receiver->names, name);
+		text = entities_text(receiver->names, number, &length);
+		if (number >= receiver->names_size)
+		{
+			receiver->names_size *= 2;
+			receiver->name_metrics = repalloc_huge(receiver->name_metrics,
+												   receiver->names_size * sizeof(int));
+		}
+		receiver->name_metrics[number] = metric_by_name(receiver->scan, text, length);
+		receiver->nnames = number + 1;
+	}
+	return receiver->name_metrics[number];
+}
+
+/*
+ * Takes one row of a source in row layout.
+ */
+static bool
+receive_rows(TupleTableSlot *slot, DestReceiver *self)
+{
+	ScanReceiver *receiver = (ScanReceiver *) self;
+	MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
+	int			name = receiver->query->name_column;
+	int			metric = -1;
+
+	receive_row(receiver, slot);
+	if (!slot->tts_isnull[name])
+		metric = row_metric(receiver, slot->tts_values[name]);
+	if (metric >= 0)
+	{
+		receiver->metrics[receiver->nrows] = metric;
+		scan_take_row(receiver, slot);
+		if (receiver->nrows == receiver->batch_size)
+			batch_flush(receiver);
+	}
+	MemoryContextSwitchTo(old_context);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receiver_shutdown(DestReceiver *self)
+{
+}
+
+/* What only a source in row layout needs. */
+static void
+receiver_init_names(ScanReceiver *receiver)
+{
+	const SourceScan *scan = receiver->scan;
+	const Source *source = scan->source;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	int			i;
+
+	get_atttypetypmodcoll(source->relid, source->name_column, &type, &typmod, &collation);
+	receiver->names = entities_create(CurrentMemoryContext, type, collation);
+	receiver->metrics = palloc(receiver->batch_size * sizeof(int));
+	receiver->names_size = 64;
+	receiver->name_metrics = palloc(receiver->names_size * sizeof(int));
+	receiver->single_spans = palloc(scan->nmetrics * sizeof(MetricSpan));
+	for (i = 0; i < scan->layout.nspans; i++)
+	{
+		const MetricSpan *span = &scan->layout.spans[i];
+		int			j;
+
+		for (j = 0; j < span->n; j++)
+		{
+			MetricSpan *single = &receiver->single_spans[span->first + j];
+
+			*single = *span;
+			single->first = span->first + j;
+			single->n = 1;
+			single->offset = scan->layout.offsets[single->first];
+		}
+	}
+}
+
+static ScanReceiver *
+receiver_create(SourceScan *scan, const ScanQuery *query)
+{
+	ScanReceiver *receiver = palloc0(sizeof(ScanReceiver));
+	bool		row_layout = scan->source->layout == LAYOUT_ROW;
+	Size		row_size;
+	ListCell   *lc;
+	int			i;
+
+	receiver->pub.receiveSlot = row_layout ? receive_rows : receive_columns;
+	receiver->pub.rStartup = receiver_startup;
+	receiver->pub.rShutdown = receiver_shutdown;
+	receiver->pub.rDestroy = receiver_shutdown;
+	receiver->pub.mydest = DestNone;
+	receiver->scan = scan;
+	receiver->query = query;
+	receiver->fed = palloc(list_length(scan->rollups) * sizeof(Rollup *));
+	foreach(lc, scan->rollups)
+	{
+		Rollup	   *rollup = lfirst(lc);
+
+		if (rollup->finer != NULL)
+			continue;
+		rollup->rows = palloc0(sizeof(RowBatch));
+		receiver->fed[receiver->nfed++] = rollup;
+	}
+	for (i = 0; i < query->nvalues; i++)
+		receiver->convert |= query->value_types[i] != FLOAT8OID;
+	row_size = query->nvalues * (sizeof(Datum) + sizeof(bool));
+	receiver->batch_size = Max(MIN_BATCH_ROWS, Min(MAX_GROUP_KEYS, BATCH_BYTES / row_size));
+	receiver->values = palloc(receiver->batch_size * query->nvalues * sizeof(Datum));
+	receiver->nulls = palloc(receiver->batch_size * query->nvalues * sizeof(bool));
+	receiver->everything = CStringGetTextDatum(entity_of_everything);
+	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg row",
+												  ALLOCSET_DEFAULT_SIZES);
+	if (row_layout)
+		receiver_init_names(receiver);
+	return receiver;
+}
+
+/*-------------------------------------------------------------------------
+ * The run of a scan
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Gives every rollup of the scan its caches and an empty table of groups.
+ * Those fed from rows share `memory` bytes, of which those fed from groups, if
+ * there are any, get a quarter.
+ */
+void
+scan_create_groups(SourceScan *scan, MemoryContext context, Size memory)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	int			ncoarser = 0;
+	int			nfed;
+	Size		for_coarser;
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+		ncoarser += ((Rollup *) lfirst(lc))->finer != NULL;
+	nfed = list_length(scan->rollups) - ncoarser;
+	for_coarser = ncoarser > 0 ? memory / 4 : 0;
+
+	foreach(lc, scan->rollups)
+	{
+		Rollup	   *rollup = lfirst(lc);
+		const Definition *definition = rollup->definition;
+		Oid			id_type = TEXTOID;
+		Oid			id_collation = InvalidOid;
+		int32		typmod;
+
+		rollup->buckets = palloc(sizeof(BucketCache));
+		bucket_cache_init(rollup->buckets, &definition->granularity, definition->tz);
+		rollup->locals = palloc(sizeof(LocalCache));
+		local_cache_init(rollup->locals, definition->tz);
+		if (rollup->finer == NULL && rollup->source->id_column != InvalidAttrNumber)
+			get_atttypetypmodcoll(rollup->source->relid, rollup->source->id_column,
+								  &id_type, &typmod, &id_collation);
+		rollup->groups = groups_create(context, &scan->layout, id_type, id_collation,
+									   rollup->finer != NULL ? for_coarser / ncoarser :
+									   (memory - for_coarser) / nfed);
+	}
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
+ * Reads the source into the groups of the scan's rollups, as the current user
+ * and with the active snapshot.
+ */
+void
+scan_run(SourceScan *scan, const ScanQuery *query)
+{
+	ScanReceiver *receiver = receiver_create(scan, query);
+	QueryDesc  *desc = CreateQueryDesc(scan_plan_query(query), query->text, GetActiveSnapshot(),
+									   InvalidSnapshot, &receiver->pub, NULL, NULL, 0);
+
+	ExecutorStart(desc, 0);
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+	batch_flush(receiver);
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+}

@@ -1,0 +1,625 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *	  Merging a rollup's finished groups with the store.
+ *
+ * The groups of a rollup arrive in the order of the store's key, (bucket,
+ * entity text).  The rows that the store already has for the rollup are read
+ * alongside through the key's index, in the same order, and the two are
+ * merged:
+ *
+ *	  only in the groups	the row is new: inserted, many at a time
+ *	  in both, different	updated in place; no indexed column changes, so
+ *							that the update can be heap-only
+ *	  in both, equal		left alone
+ *	  only in the store		the group has vanished: deleted
+ *
+ * So a run that finds nothing changed writes nothing, whatever it computes.
+ * Rows are equal when all but updated_at are, to the bit.
+ *
+ * The results of a group are one row, or several where they are many: one for
+ * each part of the scan's results, with a layout and a merge of its own.
+ *
+ * The store is written below the executor, by the table's access method and
+ * its indexes, as COPY does: a row has up to 200 results, and there is nothing
+ * else to check, since its only foreign key is a layout that the run has
+ * locked.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog/layout.h"
+#include "catalog/store.h"
+#include "engine/write.h"
+#include "settings.h"
+
+/* Columns of the store, in their order. */
+enum
+{
+	STORE_LAYOUT_ID,
+	STORE_BUCKET,
+	STORE_ENTITY_ID,
+	STORE_SAMPLE_COUNT,
+	STORE_METRIC_COUNTS,
+	STORE_RESULTS,
+	STORE_UPDATED_AT,
+	STORE_COLUMNS
+};
+
+struct StoreWriter
+{
+	bool		dry_run;		/* compare, count and write nothing */
+	Relation	rel;
+	Relation	key;			/* the index by which rows are merged */
+	Snapshot	snapshot;		/* the run's */
+	CommandId	command;
+	TimestampTz now;			/* updated_at of what is written */
+	EState	   *estate;
+	ResultRelInfo *indexes;
+	BulkInsertState bulk;
+	TupleTableSlot **pending;	/* rows to insert, batch_size of them */
+	int			npending;
+	int			batch_size;
+	TupleTableSlot *update;
+	MemoryContext row_context;	/* reset with each group */
+	WriteCounts counts;
+};
+
+/* The merge of one part of a rollup's results. */
+typedef struct PartWriter
+{
+	const ResultPart *part;
+	int32		layout_id;		/* 0: a dry run, and nothing is stored yet */
+	int64		changed;
+	SysScanDesc scan;			/* of the stored rows; NULL: none */
+	HeapTuple	stored;			/* the row it is at; NULL: at the end */
+	Datum		values[STORE_COLUMNS];	/* of that row */
+	bool		nulls[STORE_COLUMNS];
+} PartWriter;
+
+struct RollupWriter
+{
+	StoreWriter *store;
+	const Rollup *rollup;
+	int			nparts;
+	PartWriter *parts;
+	TimestampTz checked_bucket; /* complete_only: the bucket last looked at */
+	bool		checked_complete;	/* did it end before the horizon? */
+};
+
+static int32 part_layout(const RollupWriter *writer, int part);
+static void part_advance(StoreWriter *store, PartWriter *part);
+static int	part_compare_key(const PartWriter *part, const GroupOut *group);
+static void part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group);
+static bool part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
+					 Datum *values, bool *nulls);
+static bool part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls);
+static void store_insert(StoreWriter *store, const Datum *values, const bool *nulls);
+static void store_flush(StoreWriter *store);
+static void store_update(StoreWriter *store, ItemPointer tid,
+						 const Datum *values, const bool *nulls);
+
+/*
+ * Opens the store for a run, whose snapshot is the active one.  With dry_run,
+ * nothing is written.  Everything is allocated in the current context.
+ */
+StoreWriter *
+store_writer_open(bool dry_run)
+{
+	StoreWriter *store = palloc0(sizeof(StoreWriter));
+	int			i;
+
+	store->dry_run = dry_run;
+	store->rel = table_open(store_relid("batchagg_store"),
+							dry_run ? AccessShareLock : RowExclusiveLock);
+	store->key = index_open(store_relid("batchagg_store_pkey"), AccessShareLock);
+	store->snapshot = RegisterSnapshot(GetActiveSnapshot());
+	store->now = GetCurrentTimestamp();
+	store->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg stored row",
+											   ALLOCSET_DEFAULT_SIZES);
+	store->counts.first_bucket = DT_NOEND;
+	if (dry_run)
+		return store;
+
+	store->command = GetCurrentCommandId(true);
+	store->estate = CreateExecutorState();
+	store->indexes = makeNode(ResultRelInfo);
+	InitResultRelInfo(store->indexes, store->rel, 0, NULL, 0);
+	ExecOpenIndices(store->indexes, false);
+	store->bulk = GetBulkInsertState();
+	store->batch_size = batchagg_batch_size;
+	store->pending = palloc(store->batch_size * sizeof(TupleTableSlot *));
+	for (i = 0; i < store->batch_size; i++)
+		store->pending[i] = table_slot_create(store->rel, NULL);
+	store->update = table_slot_create(store->rel, NULL);
+	return store;
+}
+
+/*
+ * Writes what is pending, and closes the store.  Locks are kept to the end of
+ * the transaction.
+ */
+void
+store_writer_close(StoreWriter *store)
+{
+	int			i;
+
+	if (!store->dry_run)
+	{
+		store_flush(store);
+		for (i = 0; i < store->batch_size; i++)
+			ExecDropSingleTupleTableSlot(store->pending[i]);
+		ExecDropSingleTupleTableSlot(store->update);
+		FreeBulkInsertState(store->bulk);
+		ExecCloseIndices(store->indexes);
+		FreeExecutorState(store->estate);
+	}
+	UnregisterSnapshot(store->snapshot);
+	index_close(store->key, NoLock);
+	table_close(store->rel, NoLock);
+}
+
+/*
+ * What the store was asked to hold, so far.
+ */
+const WriteCounts *
+store_writer_counts(const StoreWriter *store)
+{
+	return &store->counts;
+}
+
+/*
+ * Begins the merge of a rollup's groups.
+ */
+RollupWriter *
+rollup_writer_open(StoreWriter *store, Rollup *rollup)
+{
+	RollupWriter *writer = palloc0(sizeof(RollupWriter));
+	const SourceScan *scan = rollup->scan;
+	int			i;
+
+	writer->store = store;
+	writer->rollup = rollup;
+	writer->nparts = scan->nparts;
+	writer->parts = palloc0(scan->nparts * sizeof(PartWriter));
+	writer->checked_bucket = DT_NOBEGIN;
+	for (i = 0; i < scan->nparts; i++)
+	{
+		PartWriter *part = &writer->parts[i];
+		ScanKeyData key;
+
+		part->part = &scan->parts[i];
+		part->layout_id = part_layout(writer, i);
+		if (part->layout_id == 0)
+			continue;
+		ScanKeyInit(&key, STORE_LAYOUT_ID + 1, BTEqualStrategyNumber, F_INT4EQ,
+					Int32GetDatum(part->layout_id));
+		part->scan = systable_beginscan_ordered(store->rel, store->key, store->snapshot, 1, &key);
+		part_advance(store, part);
+	}
+	return writer;
+}
+
+/*
+ * The layout of a part of the rollup's results, found or made.
+ */
+static int32
+part_layout(const RollupWriter *writer, int part)
+{
+	const Rollup *rollup = writer->rollup;
+	const ResultPart *results = &rollup->scan->parts[part];
+	int			n = results->npositions;
+	int		   *metrics = palloc(n * sizeof(int));
+	const char **metric_names = palloc(n * sizeof(char *));
+	const char **aggregate_names = palloc(n * sizeof(char *));
+	const char **result_names = palloc(n * sizeof(char *));
+	char		infix[GRANULARITY_TEXT_LEN];
+	StoredLayout layout = {
+		.definition_id = rollup->definition->id,
+		.source = rollup->source->name,
+		.part = part + 1,
+		.focal_entity = rollup->definition->focal_entity,
+		.granularity = rollup->definition->granularity_text,
+		.npositions = n,
+		.metrics = metrics,
+		.metric_names = metric_names,
+		.aggregate_names = aggregate_names,
+		.result_names = result_names
+	};
+	int			i;
+
+	granularity_result_infix(&rollup->definition->granularity, infix);
+	for (i = 0; i < n; i++)
+	{
+		const ResultPosition *position = &results->positions[i];
+
+		metrics[i] = position->count + 1;
+		metric_names[i] = position->job_metric->name;
+		aggregate_names[i] = position->aggregate->name;
+		result_names[i] = psprintf("t%s_%s_%s", aggregate_names[i], infix, metric_names[i]);
+	}
+	return layout_ensure(&layout, !writer->store->dry_run);
+}
+
+/*
+ * The layouts of a rollup's parts, a list of integers.
+ */
+List *
+rollup_writer_layouts(const RollupWriter *writer)
+{
+	List	   *result = NIL;
+	int			i;
+
+	for (i = 0; i < writer->nparts; i++)
+		result = lappend_int(result, writer->parts[i].layout_id);
+	return result;
+}
+
+/* Moves on to the part's next stored row. */
+static void
+part_advance(StoreWriter *store, PartWriter *part)
+{
+	part->stored = systable_getnext_ordered(part->scan, ForwardScanDirection);
+	if (part->stored != NULL)
+		heap_deform_tuple(part->stored, RelationGetDescr(store->rel), part->values, part->nulls);
+}
+
+/* Deletes the part's current stored row, whose group has vanished. */
+static void
+part_delete_stored(StoreWriter *store, PartWriter *part)
+{
+	part->changed++;
+	store->counts.changed++;
+	if (!store->dry_run)
+		simple_table_tuple_delete(store->rel, &part->stored->t_self, store->snapshot);
+	part_advance(store, part);
+}
+
+/*
+ * Compares the key of the part's stored row with a group's.
+ */
+static int
+part_compare_key(const PartWriter *part, const GroupOut *group)
+{
+	TimestampTz bucket = DatumGetTimestampTz(part->values[STORE_BUCKET]);
+	text	   *entity = DatumGetTextPP(part->values[STORE_ENTITY_ID]);
+	int			length = VARSIZE_ANY_EXHDR(entity);
+	int			c;
+
+	if (bucket != group->bucket)
+		return bucket < group->bucket ? -1 : 1;
+	c = memcmp(VARDATA_ANY(entity), group->entity, Min(length, group->entity_length));
+	return c != 0 ? c : length - group->entity_length;
+}
+
+/* With complete_only: has this bucket ended before the horizon? */
+static bool
+bucket_complete(RollupWriter *writer, TimestampTz bucket)
+{
+	const Definition *definition = writer->rollup->definition;
+
+	if (bucket != writer->checked_bucket)
+	{
+		writer->checked_bucket = bucket;
+		writer->checked_complete =
+			bucket_end(&definition->granularity, definition->tz, bucket) <=
+			writer->rollup->horizon;
+	}
+	return writer->checked_complete;
+}
+
+/*
+ * Takes the rollup's next group, in the order of the store's key.  ERROR where
+ * a result is out of range.
+ */
+void
+rollup_writer_put(RollupWriter *writer, const GroupOut *group)
+{
+	WriteCounts *counts = &writer->store->counts;
+	MemoryContext old_context;
+	int			i;
+
+	if (writer->rollup->definition->complete_only && !bucket_complete(writer, group->bucket))
+		return;
+	counts->groups++;
+	counts->first_bucket = Min(counts->first_bucket, group->bucket);
+	old_context = MemoryContextSwitchTo(writer->store->row_context);
+	for (i = 0; i < writer->nparts; i++)
+		part_put(writer, &writer->parts[i], group);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(writer->store->row_context);
+}
+
+/*
+ * Ends the merge of a rollup's groups: what the store has left has vanished.
+ */
+void
+rollup_writer_close(RollupWriter *writer)
+{
+	int			i;
+
+	for (i = 0; i < writer->nparts; i++)
+	{
+		PartWriter *part = &writer->parts[i];
+
+		if (part->scan != NULL)
+		{
+			while (part->stored != NULL)
+			{
+				CHECK_FOR_INTERRUPTS();
+				part_delete_stored(writer->store, part);
+			}
+			systable_endscan_ordered(part->scan);
+		}
+		if (part->changed > 0 && !writer->store->dry_run)
+			layout_changed(part->layout_id);
+	}
+}
+
+/*
+ * Merges one row of a group into the store.
+ */
+static void
+part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
+{
+	StoreWriter *store = writer->store;
+	Datum		values[STORE_COLUMNS];
+	bool		nulls[STORE_COLUMNS];
+	int			order = 1;
+
+	if (!part_row(writer, part, group, values, nulls))
+		return;
+
+	while (part->stored != NULL && (order = part_compare_key(part, group)) < 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		part_delete_stored(store, part);
+	}
+	if (part->stored == NULL || order > 0)
+	{
+		part->changed++;
+		store->counts.changed++;
+		if (!store->dry_run)
+			store_insert(store, values, nulls);
+		return;
+	}
+	if (!part_row_equal(part, values, nulls))
+	{
+		part->changed++;
+		store->counts.changed++;
+		if (!store->dry_run)
+			store_update(store, &part->stored->t_self, values, nulls);
+	}
+	part_advance(store, part);
+}
+
+pg_attribute_noreturn()
+static void
+report_overflow(const RollupWriter *writer, const ResultPosition *position,
+				const GroupOut *group)
+{
+	const Definition *definition = writer->rollup->definition;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("result \"%s\" of metric \"%s\" is out of range of double precision",
+					position->aggregate->name, position->job_metric->name),
+			 errdetail("It is that of %s \"%.*s\" in the %s bucket of %s.",
+					   definition->focal_entity, group->entity_length, group->entity,
+					   definition->granularity_text, timestamptz_to_str(group->bucket)),
+			 errhint("Exclude the values in the definition's resource_filter, or correct them in the source.")));
+}
+
+/*
+ * Builds an array without a lower bound other than 1, from elements of eight
+ * bytes and their null flags, of which `nnulls` are set.
+ */
+static Datum
+make_array(Oid element_type, const uint64 *elements, const bool *nulls, int n, int nnulls)
+{
+	Size		header = nnulls > 0 ? ARR_OVERHEAD_WITHNULLS(1, n) : ARR_OVERHEAD_NONULLS(1);
+	Size		size = header + (n - nnulls) * sizeof(uint64);
+	ArrayType  *array = palloc0(size);
+	uint64	   *data;
+	int			i;
+
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->dataoffset = nnulls > 0 ? header : 0;
+	array->elemtype = element_type;
+	ARR_DIMS(array)[0] = n;
+	ARR_LBOUND(array)[0] = 1;
+	data = (uint64 *) ARR_DATA_PTR(array);
+	for (i = 0; i < n; i++)
+	{
+		if (nnulls > 0 && nulls[i])
+			continue;
+		if (nnulls > 0)
+			ARR_NULLBITMAP(array)[i / 8] |= 1 << (i % 8);
+		*data++ = elements[i];
+	}
+	return PointerGetDatum(array);
+}
+
+/*
+ * Finishes the states of a group for one part: its results and counts, as
+ * arrays.  Returns the number of defined results.
+ */
+static int
+finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
+			   uint64 *results, bool *undefined, uint64 *counts)
+{
+	const GroupLayout *layout = &writer->rollup->scan->layout;
+	int			defined = 0;
+	int			i;
+
+	for (i = 0; i < part->part->npositions; i++)
+	{
+		const ResultPosition *position = &part->part->positions[i];
+		StateWord  *state = group->states + layout->offsets[position->metric];
+		double		result = 0;
+
+		counts[position->count] = STATE_COUNT(state);
+		switch (state_finish(state, layout->fields[position->metric], position->aggregate,
+							 &result))
+		{
+			case FINISH_OVERFLOW:
+				report_overflow(writer, position, group);
+			case FINISH_VALUE:
+				undefined[i] = false;
+				defined++;
+				break;
+			case FINISH_UNDEFINED:
+				undefined[i] = true;
+				break;
+		}
+		memcpy(&results[i], &result, sizeof(double));
+	}
+	return defined;
+}
+
+/*
+ * Makes a group's row for one part.  Returns false where none of its results
+ * is defined: there is no row then.
+ */
+static bool
+part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
+		 Datum *values, bool *nulls)
+{
+	uint64		results[MAX_PART_RESULTS];
+	bool		undefined[MAX_PART_RESULTS];
+	uint64		counts[MAX_PART_RESULTS];
+	int			n = part->part->npositions;
+	int			nmetrics = part->part->nmetrics;
+	int			defined = finish_results(writer, part, group, results, undefined, counts);
+	bool		same = true;
+	int			i;
+
+	if (defined == 0)
+		return false;
+	writer->store->counts.results += defined;
+
+	for (i = 1; i < nmetrics; i++)
+		same &= counts[i] == counts[0];
+	memset(nulls, 0, STORE_COLUMNS * sizeof(bool));
+	values[STORE_LAYOUT_ID] = Int32GetDatum(part->layout_id);
+	values[STORE_BUCKET] = TimestampTzGetDatum(group->bucket);
+	values[STORE_ENTITY_ID] =
+		PointerGetDatum(cstring_to_text_with_len(group->entity, group->entity_length));
+	values[STORE_SAMPLE_COUNT] = Int64GetDatum(counts[0]);
+	nulls[STORE_METRIC_COUNTS] = same;
+	values[STORE_METRIC_COUNTS] = same ? (Datum) 0 :
+		make_array(INT8OID, counts, NULL, nmetrics, 0);
+	values[STORE_RESULTS] = make_array(FLOAT8OID, results, undefined, n, n - defined);
+	values[STORE_UPDATED_AT] = TimestampTzGetDatum(writer->store->now);
+	return true;
+}
+
+static bool
+arrays_equal(Datum a, Datum b)
+{
+	ArrayType  *array_a = DatumGetArrayTypeP(a);
+	ArrayType  *array_b = DatumGetArrayTypeP(b);
+
+	return VARSIZE(array_a) == VARSIZE(array_b) &&
+		memcmp(array_a, array_b, VARSIZE(array_a)) == 0;
+}
+
+/*
+ * Is the part's stored row the same as this one, but for updated_at?
+ */
+static bool
+part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls)
+{
+	if (part->values[STORE_SAMPLE_COUNT] != values[STORE_SAMPLE_COUNT] ||
+		part->nulls[STORE_METRIC_COUNTS] != nulls[STORE_METRIC_COUNTS])
+		return false;
+	if (!nulls[STORE_METRIC_COUNTS] &&
+		!arrays_equal(part->values[STORE_METRIC_COUNTS], values[STORE_METRIC_COUNTS]))
+		return false;
+	return arrays_equal(part->values[STORE_RESULTS], values[STORE_RESULTS]);
+}
+
+static void
+slot_set_row(TupleTableSlot *slot, const Datum *values, const bool *nulls)
+{
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, STORE_COLUMNS * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, STORE_COLUMNS * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+static void
+store_index_insert(StoreWriter *store, TupleTableSlot *slot)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) ExecInsertIndexTuples(store->indexes, slot, store->estate, false, false, NULL, NIL, false);
+#else
+	(void) ExecInsertIndexTuples(store->indexes, slot, store->estate, false, false, NULL, NIL);
+#endif
+	ResetPerTupleExprContext(store->estate);
+}
+
+/* Takes a row to insert, and inserts a full batch of them. */
+static void
+store_insert(StoreWriter *store, const Datum *values, const bool *nulls)
+{
+	TupleTableSlot *slot = store->pending[store->npending++];
+
+	slot_set_row(slot, values, nulls);
+	ExecMaterializeSlot(slot);
+	if (store->npending == store->batch_size)
+		store_flush(store);
+}
+
+/* Inserts the pending rows. */
+static void
+store_flush(StoreWriter *store)
+{
+	int			i;
+
+	CHECK_FOR_INTERRUPTS();
+	if (store->npending == 0)
+		return;
+	table_multi_insert(store->rel, store->pending, store->npending, store->command, 0,
+					   store->bulk);
+	for (i = 0; i < store->npending; i++)
+	{
+		store_index_insert(store, store->pending[i]);
+		ExecClearTuple(store->pending[i]);
+	}
+	store->npending = 0;
+}
+
+static void
+store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const bool *nulls)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update_indexes;
+#else
+	bool		update_indexes;
+#endif
+
+	slot_set_row(store->update, values, nulls);
+	simple_table_tuple_update(store->rel, tid, store->update, store->snapshot, &update_indexes);
+	if (update_indexes)
+		store_index_insert(store, store->update);
+	ExecClearTuple(store->update);
+}

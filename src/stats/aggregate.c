@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * aggregate.c
+ *	  The aggregates by name, and what each needs of a partial state.
+ *
+ * Every aggregate is known by one canonical name, which is what the results
+ * carry; some have a second name, and case never matters.  Percentiles are a
+ * family: "p" and a percentage from 1 to 99, with decimals behind an
+ * underscore, so p99_9 is the value below which 99.9 % of the others lie.
+ * Decimals that say nothing are dropped from the canonical name (p99_90 and
+ * p99_9 are one aggregate, p99_0 is p99), so that two spellings of the same
+ * percentile can never give two results.  The median is kept apart from p50:
+ * both are computed alike, but who asks for either finds it by that name.
+ *
+ * Lists of aggregates come as people write them: bare ("sum, avg"), as an
+ * array literal ("{sum,avg}") or as JSON ('["sum", "avg"]').  No name needs
+ * quoting, so the three differ only in the brackets around them and in
+ * quotes that may surround a name; one reader takes them all.
+ *
+ * A pure room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "stats/aggregate.h"
+#include "stats/state.h"
+
+typedef struct AggregateName
+{
+	const char *name;			/* as it may be written */
+	const char *canonical;		/* as results carry it */
+	AggregateKind kind;
+	double		fraction;		/* of a percentile, else 0 */
+} AggregateName;
+
+static const AggregateName aggregate_names[] = {
+	{"sum", "sum", AGGREGATE_SUM, 0},
+	{"avg", "avg", AGGREGATE_AVG, 0},
+	{"mean", "avg", AGGREGATE_AVG, 0},
+	{"count", "count", AGGREGATE_COUNT, 0},
+	{"min", "min", AGGREGATE_MIN, 0},
+	{"max", "max", AGGREGATE_MAX, 0},
+	{"median", "median", AGGREGATE_PERCENTILE, 0.5},
+	{"std", "std", AGGREGATE_STD, 0},
+	{"stddev", "std", AGGREGATE_STD, 0},
+	{"var", "var", AGGREGATE_VAR, 0},
+	{"variance", "var", AGGREGATE_VAR, 0},
+	{"stddev_pop", "stddev_pop", AGGREGATE_STDDEV_POP, 0},
+	{"var_pop", "var_pop", AGGREGATE_VAR_POP, 0},
+	{"range", "range", AGGREGATE_RANGE, 0},
+	{"first", "first", AGGREGATE_FIRST, 0},
+	{"last", "last", AGGREGATE_LAST, 0},
+	{"delta", "delta", AGGREGATE_DELTA, 0},
+	{"distinct", "distinct", AGGREGATE_DISTINCT, 0}
+};
+
+/*
+ * Most decimals a percentile may have.  With two digits before them the
+ * percentage, read as an integer, and the power of ten that divides it are
+ * exact in a double, so the quotient is the double nearest to the fraction:
+ * the same as PostgreSQL reads from its decimal notation.
+ */
+#define MAX_PERCENTILE_DECIMALS 12
+
+/* What people call blank in a list. */
+#define LIST_BLANKS " \t\n\r\f\v"
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/*
+ * Reads a percentile's name, of `length` bytes.  False if it is none.
+ */
+static bool
+parse_percentile(const char *word, int length, Aggregate *result)
+{
+	int			at = 1;
+	int			decimals = 0;
+	double		digits = 0;
+	double		scale = 100;
+
+	if (length < 2 || (word[0] != 'p' && word[0] != 'P') || word[1] == '0')
+		return false;
+	for (; at < length && at <= 2 && is_digit(word[at]); at++)
+		digits = digits * 10 + (word[at] - '0');
+	if (at == 1)
+		return false;
+
+	if (at < length)
+	{
+		if (word[at] != '_' || length - at - 1 < 1)
+			return false;
+		decimals = length - at - 1;
+		while (decimals > 0 && word[at + decimals] == '0')
+			decimals--;
+		if (decimals > MAX_PERCENTILE_DECIMALS)
+			return false;
+		for (int i = at + 1; i < length; i++)
+		{
+			if (!is_digit(word[i]))
+				return false;
+			if (i <= at + decimals)
+			{
+				digits = digits * 10 + (word[i] - '0');
+				scale *= 10;
+			}
+		}
+	}
+
+	result->kind = AGGREGATE_PERCENTILE;
+	result->fraction = digits / scale;
+	length = at + (decimals > 0 ? 1 + decimals : 0);
+	memcpy(result->name, word, length);
+	result->name[0] = 'p';
+	result->name[length] = '\0';
+	return true;
+}
+
+/*
+ * Reads an aggregate's name, of `length` bytes.  Returns NULL, or what is
+ * wrong with it.
+ */
+static const char *
+parse_word(const char *word, int length, Aggregate *result)
+{
+	for (int i = 0; i < lengthof(aggregate_names); i++)
+	{
+		const AggregateName *known = &aggregate_names[i];
+
+		if (strlen(known->name) == length && pg_strncasecmp(known->name, word, length) == 0)
+		{
+			result->kind = known->kind;
+			result->fraction = known->fraction;
+			strlcpy(result->name, known->canonical, AGGREGATE_NAME_LEN);
+			return NULL;
+		}
+	}
+	if (parse_percentile(word, length, result))
+		return NULL;
+	return "Aggregates are sum, avg, count, min, max, median, std, var, stddev_pop, var_pop, "
+		"range, first, last, delta, distinct, and percentiles from p1 to p99 such as p95 or p99_9.";
+}
+
+/*
+ * aggregate_parse
+ *		Reads one aggregate by its name; case does not matter, blanks do.
+ *
+ * Returns NULL with *result filled, or a sentence that says what is wrong
+ * (static).
+ */
+const char *
+aggregate_parse(const char *name, Aggregate *result)
+{
+	return parse_word(name, strlen(name), result);
+}
+
+/*
+ * Drops blanks from both ends of the `length` bytes at *word; returns the
+ * length that is left.
+ */
+static int
+trim(const char **word, int length)
+{
+	while (length > 0 && strchr(LIST_BLANKS, **word) != NULL)
+	{
+		(*word)++;
+		length--;
+	}
+	while (length > 0 && strchr(LIST_BLANKS, (*word)[length - 1]) != NULL)
+		length--;
+	return length;
+}
+
+/*
+ * Finds what stands between the brackets of a list, if it has any: moves
+ * *list to it and returns its length, or -1 if a bracket has no partner.
+ */
+static int
+strip_brackets(const char **list)
+{
+	int			length = trim(list, strlen(*list));
+	char		last = length > 0 ? (*list)[length - 1] : '\0';
+
+	if (**list == '{' || **list == '[')
+	{
+		if (length < 2 || last != (**list == '{' ? '}' : ']'))
+			return -1;
+		(*list)++;
+		length = trim(list, length - 2);
+	}
+	return length;
+}
+
+/*
+ * Copies a word for the message about it, as much of it as there is room
+ * for.  A cut goes back to the last ASCII character, so that it never leaves
+ * half a character, whatever the encoding.
+ */
+static void
+copy_offender(const char *word, int length, char *offender, int offender_size)
+{
+	if (length >= offender_size)
+	{
+		length = offender_size - 1;
+		while (length > 0 && IS_HIGHBIT_SET(word[length - 1]))
+			length--;
+	}
+	memcpy(offender, word, length);
+	offender[length] = '\0';
+}
+
+/*
+ * aggregate_list_parse
+ *		Reads a list of aggregates: 'sum,avg', '{sum,avg}' or '["sum","avg"]'.
+ *
+ * Blanks around names and case do not matter; an aggregate that was named
+ * before is passed over.  `result` has room for MAX_AGGREGATES; *n is set to
+ * the number filled, in the order written.
+ *
+ * Returns NULL, or a sentence that says what is wrong (static), with the word
+ * at fault in `offender`, which is "" when the list as a whole is at fault.
+ */
+const char *
+aggregate_list_parse(const char *list, Aggregate *result, int *n,
+					 char *offender, int offender_size)
+{
+	int			left = strip_brackets(&list);
+
+	*n = 0;
+	offender[0] = '\0';
+	if (left < 0)
+		return "A bracket of the list of aggregates is not closed.";
+	if (left == 0)
+		return "The list of aggregates is empty.";
+
+	for (;;)
+	{
+		const char *comma = memchr(list, ',', left);
+		const char *word = list;
+		int			length = trim(&word, comma ? comma - list : left);
+		const char *reason;
+		Aggregate	aggregate;
+		int			i = 0;
+
+		if (length >= 2 && word[0] == '"' && word[length - 1] == '"')
+		{
+			word++;
+			length = trim(&word, length - 2);
+		}
+		if (length == 0)
+			return "A name is missing in the list of aggregates.";
+		reason = parse_word(word, length, &aggregate);
+		if (reason != NULL)
+		{
+			copy_offender(word, length, offender, offender_size);
+			return reason;
+		}
+
+		while (i < *n && strcmp(result[i].name, aggregate.name) != 0)
+			i++;
+		if (i == MAX_AGGREGATES)
+			return "The list has too many aggregates.";
+		if (i == *n)
+			result[(*n)++] = aggregate;
+
+		if (comma == NULL)
+			return NULL;
+		left -= comma + 1 - list;
+		list = comma + 1;
+	}
+}
+
+/*
+ * aggregate_fields
+ *		The FIELD_* bits a state must have to be finished for an aggregate.
+ *
+ * FIELD_ROWS is never among them: who keeps states knows whether a group can
+ * hold rows that are none of this metric's, and adds it then.
+ */
+unsigned int
+aggregate_fields(const Aggregate *aggregate)
+{
+	switch (aggregate->kind)
+	{
+		case AGGREGATE_COUNT:
+			return 0;
+		case AGGREGATE_SUM:
+		case AGGREGATE_AVG:
+			return FIELD_SUM;
+		case AGGREGATE_STD:
+		case AGGREGATE_VAR:
+		case AGGREGATE_STDDEV_POP:
+		case AGGREGATE_VAR_POP:
+			return FIELD_SUM | FIELD_SQUARES;
+		case AGGREGATE_MIN:
+		case AGGREGATE_MAX:
+		case AGGREGATE_RANGE:
+			return FIELD_EXTREMES;
+		case AGGREGATE_FIRST:
+		case AGGREGATE_LAST:
+		case AGGREGATE_DELTA:
+			return FIELD_ENDS;
+		case AGGREGATE_DISTINCT:
+		case AGGREGATE_PERCENTILE:
+			return FIELD_VALUES;
+	}
+	return 0;					/* keep the compiler quiet */
+}

@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * quantile.h
+ *	  Arrays of values, and exact selection in them.
+ *
+ * A pure room.  How selection works stands at the top of quantile.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_QUANTILE_H
+#define BATCHAGG_QUANTILE_H
+
+/*
+ * The values of one metric in one group, in any order.  What selection has
+ * found out about their order is kept for the next one; it lapses by itself
+ * when a value is added, because `ordered` is not `used` any more.
+ */
+typedef struct ValueArray
+{
+	uint32		used;
+	uint32		size;			/* room, in values */
+	uint32		ordered;		/* `used` when `placed` was found out, or 0 */
+	uint32		placed;			/* see quantile.c */
+	double		values[FLEXIBLE_ARRAY_MEMBER];
+} ValueArray;
+
+extern ValueArray *value_array_grow(ValueArray *array, uint64 needed, MemoryContext context);
+extern ValueArray *value_array_append(ValueArray *array, const double *values, uint32 n,
+									  MemoryContext context);
+extern double value_array_percentile(ValueArray *array, double fraction);
+extern uint64 value_array_distinct(ValueArray *array);
+
+/* PostgreSQL's order of float8: NaN equals NaN and is above everything. */
+extern int	float8_compare(double a, double b);
+
+/*
+ * Adds a value to an array, or to a new one in `context` if `array` is NULL.
+ * Returns the array, which may have moved.  ERROR as of value_array_grow().
+ */
+static inline ValueArray *
+value_array_add(ValueArray *array, double x, MemoryContext context)
+{
+	if (array == NULL || array->used == array->size)
+		array = value_array_grow(array, array ? (uint64) array->used + 1 : 1, context);
+	array->values[array->used++] = x;
+	return array;
+}
+
+#endif							/* BATCHAGG_QUANTILE_H */

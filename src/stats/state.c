@@ -1,0 +1,463 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *	  Partial states: starting, merging and finishing them.
+ *
+ * A state is filled value by value by state_add() in state.h, merged with
+ * others of the same metric and the same fields, and finished once for each
+ * aggregate.  Its words hold all of it but the values kept for percentiles,
+ * which are one array: whoever writes a state out writes both.
+ *
+ * Sums.  Adding a value to a double loses what does not fit; TwoSum (Knuth,
+ * TAOCP 2, 4.2.2) yields exactly what was lost, and a second word adds that
+ * up, as Neumaier (1974) does.  The two together are the sum to twice the
+ * precision of a double; the one rounding at the end leaves it within 1 ulp
+ * unless nearly everything cancels.
+ *
+ * Squares.  The usual running variance divides once a value.  Instead squares
+ * are taken around a shift (Chan, Golub, LeVeque, "Algorithms for computing
+ * the sample variance", 1983), which is the group's first value: for n values
+ * with sum S, shift s and Q = sum of (x - s)^2, the squared deviations from
+ * the mean sum up to
+ *		M = Q - T^2 / n,	T = S - n s.
+ * Cancellation is what hurts here, and Q / M measures it.  It is
+ * 1 + n (s - mean)^2 / M; the shift being one of the values, M is at least
+ * (s - mean)^2, so Q / M is at most 1 + n however far all values are from
+ * zero, and a small number unless the first value is an outlier.  Q is
+ * accumulated with compensation, and T and M are computed in double-double
+ * arithmetic, so what is left is the rounding of the single squares: at worst
+ * an error of n times 2^-53 in a group whose first value is far off and whose
+ * others are all the same, usually 2^-53 or so.  What rounding may leave below
+ * zero is zero.
+ *
+ * Special values.  NaN and infinities are counted, but kept out of sums,
+ * squares and extremes, whose finite part stays meaningful; the count's top
+ * bits say which have been seen, and finishing composes what PostgreSQL
+ * answers for such input.  Values kept for percentiles, and ends, include
+ * them.
+ *
+ * A result that leaves the range of double though all values were finite is
+ * an overflow, where PostgreSQL raises an error; an average or a deviation
+ * whose sum overflows is one too.
+ *
+ * All of this relies on IEEE arithmetic as written, so never on -ffast-math.
+ * Multiplications fused with additions do no harm, but results are the same
+ * bits on every machine only without them (-ffp-contract=off).
+ *
+ * A pure room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/float.h"
+
+#include "stats/state.h"
+
+/* A number as the unevaluated sum of two doubles, the second being small. */
+typedef struct DoubleDouble
+{
+	double		high;
+	double		low;
+} DoubleDouble;
+
+/* a + b exactly, unless out of range. */
+static inline DoubleDouble
+exact_sum(double a, double b)
+{
+	DoubleDouble r;
+
+	r.high = a + b;
+	r.low = two_sum_error(a, b, r.high);
+	return r;
+}
+
+/*
+ * a * b exactly, unless out of range: fma() gives the product's rounding
+ * error.
+ */
+static inline DoubleDouble
+exact_product(double a, double b)
+{
+	DoubleDouble r;
+
+	r.high = a * b;
+	r.low = fma(a, b, -r.high);
+	return r;
+}
+
+/*
+ * Sum and product in double-double (Dekker, "A floating-point technique for
+ * extending the available precision", 1971).
+ */
+static inline DoubleDouble
+dd_sum(DoubleDouble a, DoubleDouble b)
+{
+	DoubleDouble r = exact_sum(a.high, b.high);
+
+	return exact_sum(r.high, r.low + (a.low + b.low));
+}
+
+static inline DoubleDouble
+dd_product(DoubleDouble a, DoubleDouble b)
+{
+	DoubleDouble r = exact_product(a.high, b.high);
+
+	return exact_sum(r.high, r.low + (a.high * b.low + a.low * b.high));
+}
+
+/* The number that two words hold. */
+static inline DoubleDouble
+dd_load(const StateWord *words)
+{
+	DoubleDouble r;
+
+	r.high = words[0].x;
+	r.low = words[1].x;
+	return r;
+}
+
+static inline void
+dd_store(StateWord *words, DoubleDouble a)
+{
+	words[0].x = a.high;
+	words[1].x = a.low;
+}
+
+/* Sum of a state's finite values around its shift. */
+static DoubleDouble
+sum_around_shift(const StateWord *state, uint32 fields)
+{
+	double		shift = state[state_word(fields, FIELD_SQUARES)].x;
+
+	return dd_sum(dd_load(state + state_word(fields, FIELD_SUM)),
+				  exact_product(-shift, (double) STATE_COUNT(state)));
+}
+
+/*
+ * A state's squares, taken around its shift plus `d` instead: with T as
+ * above, Q - d (2 T - n d).
+ */
+static DoubleDouble
+squares_around(const StateWord *state, uint32 fields, DoubleDouble d)
+{
+	DoubleDouble t = sum_around_shift(state, fields);
+	DoubleDouble squares = dd_load(state + state_word(fields, FIELD_SQUARES) + 1);
+	DoubleDouble minus_n = {-(double) STATE_COUNT(state), 0};
+	DoubleDouble minus_d = {-d.high, -d.low};
+
+	return dd_sum(squares, dd_product(minus_d, dd_sum(dd_sum(t, t), dd_product(minus_n, d))));
+}
+
+/*
+ * state_init
+ *		Makes a state of no values.
+ */
+void
+state_init(StateWord *state, uint32 fields)
+{
+	memset(state, 0, state_words(fields) * sizeof(StateWord));
+	if (fields & FIELD_EXTREMES)
+	{
+		StateWord  *extremes = state + state_word(fields, FIELD_EXTREMES);
+
+		extremes[0].x = get_float8_infinity();
+		extremes[1].x = -get_float8_infinity();
+	}
+}
+
+/*
+ * state_mark_special
+ *		Notes that x, which is NaN or infinite, was among the values.
+ */
+void
+state_mark_special(StateWord *state, double x)
+{
+	if (isnan(x))
+		state[0].n |= STATE_SAW_NAN;
+	else
+		state[0].n |= x > 0 ? STATE_SAW_PLUS_INF : STATE_SAW_MINUS_INF;
+}
+
+/*
+ * state_add_end
+ *		Lets the value x, seen at instant t, become the first or the last.
+ *
+ * `ends` are the words of FIELD_ENDS: the first value and its instant, the
+ * last and its instant.  First is the smallest of the earliest, last the
+ * greatest of the latest, whatever the order in which they are added.
+ */
+void
+state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before)
+{
+	if (none_before || t < ends[1].t ||
+		(t == ends[1].t && float8_compare(x, ends[0].x) < 0))
+	{
+		ends[0].x = x;
+		ends[1].t = t;
+	}
+	if (none_before || t > ends[3].t ||
+		(t == ends[3].t && float8_compare(x, ends[2].x) > 0))
+	{
+		ends[2].x = x;
+		ends[3].t = t;
+	}
+}
+
+/*
+ * state_merge
+ *		Adds all that `from` has seen to `into`; both have the same fields.
+ *
+ * Equals adding the values themselves, except for rounding in the last bits
+ * of sums and squares.  `from` stays as it is and shares nothing with `into`
+ * afterwards.  ERROR as of value_array_grow().
+ */
+void
+state_merge(StateWord *into, const StateWord *from, uint32 fields,
+			MemoryContext values_context)
+{
+	bool		none_before = (into[0].n == 0);
+
+	if (fields & FIELD_ROWS)
+		into[1].n += from[1].n;
+	if (from[0].n == 0)
+		return;
+
+	if (fields & FIELD_SQUARES)
+	{
+		StateWord  *squares = into + state_word(fields, FIELD_SQUARES);
+		const StateWord *others = from + state_word(fields, FIELD_SQUARES);
+
+		if (none_before)
+			squares[0].x = others[0].x;
+		dd_store(squares + 1,
+				 dd_sum(dd_load(squares + 1),
+						squares_around(from, fields, exact_sum(squares[0].x, -others[0].x))));
+	}
+	if (fields & FIELD_SUM)
+	{
+		StateWord  *sum = into + state_word(fields, FIELD_SUM);
+
+		dd_store(sum, dd_sum(dd_load(sum), dd_load(from + state_word(fields, FIELD_SUM))));
+	}
+	if (fields & FIELD_EXTREMES)
+	{
+		StateWord  *extremes = into + state_word(fields, FIELD_EXTREMES);
+		const StateWord *others = from + state_word(fields, FIELD_EXTREMES);
+
+		extremes[0].x = Min(others[0].x, extremes[0].x);
+		extremes[1].x = Max(others[1].x, extremes[1].x);
+	}
+	if (fields & FIELD_ENDS)
+	{
+		StateWord  *ends = into + state_word(fields, FIELD_ENDS);
+		const StateWord *others = from + state_word(fields, FIELD_ENDS);
+
+		state_add_end(ends, others[0].x, others[1].t, none_before);
+		state_add_end(ends, others[2].x, others[3].t, false);
+	}
+	if (fields & FIELD_VALUES)
+	{
+		StateWord  *word = into + state_word(fields, FIELD_VALUES);
+		const ValueArray *others = from[state_word(fields, FIELD_VALUES)].values;
+
+		word->values = value_array_append(word->values, others->values, others->used,
+										  values_context);
+	}
+
+	into[0].n = (STATE_COUNT(into) + STATE_COUNT(from)) |
+		((into[0].n | from[0].n) & STATE_SAW_SPECIAL);
+}
+
+/* What special values make of a sum or an average. */
+static double
+special_sum(const StateWord *state)
+{
+	uint64		saw = state[0].n & STATE_SAW_SPECIAL;
+
+	if (saw == STATE_SAW_PLUS_INF)
+		return get_float8_infinity();
+	if (saw == STATE_SAW_MINUS_INF)
+		return -get_float8_infinity();
+	return get_float8_nan();
+}
+
+static double
+least_value(const StateWord *state, uint32 fields)
+{
+	double		least = state[state_word(fields, FIELD_EXTREMES)].x;
+
+	if (state[0].n & STATE_SAW_MINUS_INF)
+		return -get_float8_infinity();
+	if (isfinite(least) || (state[0].n & STATE_SAW_PLUS_INF))
+		return least;			/* infinity as initialised, if none is finite */
+	return get_float8_nan();
+}
+
+static double
+greatest_value(const StateWord *state, uint32 fields)
+{
+	if (state[0].n & STATE_SAW_NAN)
+		return get_float8_nan();
+	if (state[0].n & STATE_SAW_PLUS_INF)
+		return get_float8_infinity();
+	return state[state_word(fields, FIELD_EXTREMES) + 1].x;
+}
+
+/* The sum of all values by `divisor`. */
+static FinishResult
+finish_sum(const StateWord *state, uint32 fields, double divisor, double *result)
+{
+	const StateWord *sum = state + state_word(fields, FIELD_SUM);
+	double		total = sum[0].x + sum[1].x;
+
+	if (state[0].n & STATE_SAW_SPECIAL)
+		*result = special_sum(state);
+	else if (!isfinite(total))
+		return FINISH_OVERFLOW;
+	else
+		*result = total / divisor;
+	return FINISH_VALUE;
+}
+
+/*
+ * The squared deviations from the mean, summed up: M = Q - T^2 / n.
+ *
+ * With q, the double nearest to T / n, and r = T - n q, what division left
+ * over, T^2 / n is q (T + r) but for r^2 / n, which is far below the last bit.
+ */
+static double
+sum_deviations(const StateWord *state, uint32 fields)
+{
+	double		n = (double) STATE_COUNT(state);
+	DoubleDouble squares = dd_load(state + state_word(fields, FIELD_SQUARES) + 1);
+	DoubleDouble t = sum_around_shift(state, fields);
+	double		q = t.high / n;
+	double		r = fma(-n, q, t.high) + t.low;
+	DoubleDouble by_mean = exact_product(q, t.high);
+	DoubleDouble m = exact_sum(squares.high, -by_mean.high);
+
+	by_mean.low += q * (t.low + r);
+	return m.high + (m.low + (squares.low - by_mean.low));
+}
+
+/*
+ * Variance, the summed squared deviations by `divisor`, or its square root.
+ */
+static FinishResult
+finish_variance(const StateWord *state, uint32 fields, double divisor, bool root, double *result)
+{
+	double		deviations;
+
+	if (state[0].n & STATE_SAW_SPECIAL)
+	{
+		*result = get_float8_nan();
+		return FINISH_VALUE;
+	}
+	deviations = sum_deviations(state, fields);
+	if (!isfinite(deviations))
+		return FINISH_OVERFLOW;
+	*result = Max(deviations, 0) / divisor;
+	if (root)
+		*result = sqrt(*result);
+	return FINISH_VALUE;
+}
+
+static FinishResult
+finish_difference(double a, double b, double *result)
+{
+	*result = a - b;
+	return isinf(*result) && isfinite(a) && isfinite(b) ? FINISH_OVERFLOW : FINISH_VALUE;
+}
+
+/* One aggregate of a state that has values enough. */
+static FinishResult
+finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, double *result)
+{
+	double		n = (double) STATE_COUNT(state);
+	const StateWord *ends = state + state_word(fields, FIELD_ENDS);
+	ValueArray *values = NULL;
+
+	if (fields & FIELD_VALUES)
+		values = state[state_word(fields, FIELD_VALUES)].values;
+
+	switch (aggregate->kind)
+	{
+		case AGGREGATE_SUM:
+			return finish_sum(state, fields, 1, result);
+		case AGGREGATE_AVG:
+			return finish_sum(state, fields, n, result);
+		case AGGREGATE_COUNT:
+			*result = n;
+			return FINISH_VALUE;
+		case AGGREGATE_MIN:
+			*result = least_value(state, fields);
+			return FINISH_VALUE;
+		case AGGREGATE_MAX:
+			*result = greatest_value(state, fields);
+			return FINISH_VALUE;
+		case AGGREGATE_STD:
+			return finish_variance(state, fields, n - 1, true, result);
+		case AGGREGATE_VAR:
+			return finish_variance(state, fields, n - 1, false, result);
+		case AGGREGATE_STDDEV_POP:
+			return finish_variance(state, fields, n, true, result);
+		case AGGREGATE_VAR_POP:
+			return finish_variance(state, fields, n, false, result);
+		case AGGREGATE_RANGE:
+			return finish_difference(greatest_value(state, fields),
+									 least_value(state, fields), result);
+		case AGGREGATE_FIRST:
+			*result = ends[0].x;
+			return FINISH_VALUE;
+		case AGGREGATE_LAST:
+			*result = ends[2].x;
+			return FINISH_VALUE;
+		case AGGREGATE_DELTA:
+			return finish_difference(ends[2].x, ends[0].x, result);
+		case AGGREGATE_DISTINCT:
+			*result = (double) value_array_distinct(values);
+			return FINISH_VALUE;
+		case AGGREGATE_PERCENTILE:
+			*result = value_array_percentile(values, aggregate->fraction);
+			return FINISH_VALUE;
+	}
+	return FINISH_UNDEFINED;	/* keep the compiler quiet */
+}
+
+/*
+ * state_finish
+ *		Computes one aggregate of what a state has seen, as PostgreSQL's
+ *		aggregate of that name does for float8.
+ *
+ * The state must have the aggregate's fields (aggregate_fields()); it can be
+ * finished for further aggregates, added to and merged afterwards.  Counts of
+ * no values are 0, or undefined if the state counts rows and saw none.  Other
+ * aggregates are undefined without values, sample deviations with one.
+ *
+ * Results are the same bits whenever they are the same value to PostgreSQL:
+ * zero is never negative, and there is one NaN.
+ */
+FinishResult
+state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double *result)
+{
+	uint64		n = STATE_COUNT(state);
+	FinishResult finish;
+
+	if (n == 0)
+	{
+		if (aggregate->kind != AGGREGATE_COUNT && aggregate->kind != AGGREGATE_DISTINCT)
+			return FINISH_UNDEFINED;
+		if ((fields & FIELD_ROWS) && state[1].n == 0)
+			return FINISH_UNDEFINED;
+		*result = 0;
+		return FINISH_VALUE;
+	}
+	if (n == 1 && (aggregate->kind == AGGREGATE_STD || aggregate->kind == AGGREGATE_VAR))
+		return FINISH_UNDEFINED;
+
+	finish = finish_values(state, fields, aggregate, result);
+	if (finish == FINISH_VALUE)
+		*result = isnan(*result) ? get_float8_nan() : *result + 0.0;
+	return finish;
+}

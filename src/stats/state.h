@@ -1,0 +1,161 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *	  Partial states: what a group remembers of one metric's values.
+ *
+ * A partial state is a short run of eight-byte words.  The first word is
+ * always there: the number of values, and in its top bits which of NaN,
+ * +infinity and -infinity occurred.  The others follow in a fixed order, and
+ * only those that the asked aggregates need ("fields").  All inline functions
+ * take `fields` as an argument: called with a constant, the compiler folds
+ * every test and offset away, and that is how the engine's inner loops are
+ * specialised.
+ *
+ * A pure room.  The essay on the arithmetic stands at the top of state.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_STATE_H
+#define BATCHAGG_STATE_H
+
+#include <math.h>
+
+#include "datatype/timestamp.h"
+
+#include "stats/aggregate.h"
+#include "stats/quantile.h"
+
+/* Fields: which words a state has behind its first one, in this order. */
+#define FIELD_ROWS		0x01	/* rows seen, NULL values included */
+#define FIELD_SUM		0x02	/* sum and its error */
+#define FIELD_SQUARES	0x04	/* shift, squares around it and their error;
+								 * needs FIELD_SUM */
+#define FIELD_EXTREMES	0x08	/* min and max of the finite values */
+#define FIELD_ENDS		0x10	/* first and last by (time, value) */
+#define FIELD_VALUES	0x20	/* every value, for percentiles and distinct */
+
+typedef union StateWord
+{
+	uint64		n;
+	double		x;
+	TimestampTz t;
+	ValueArray *values;
+} StateWord;
+
+/* The first word: a count, and which special values were among the counted. */
+#define STATE_SAW_NAN		(UINT64CONST(1) << 63)
+#define STATE_SAW_PLUS_INF	(UINT64CONST(1) << 62)
+#define STATE_SAW_MINUS_INF	(UINT64CONST(1) << 61)
+#define STATE_SAW_SPECIAL	(STATE_SAW_NAN | STATE_SAW_PLUS_INF | STATE_SAW_MINUS_INF)
+#define STATE_COUNT(state)	((state)[0].n & ~STATE_SAW_SPECIAL)
+
+/* Index of the first word of `field` in a state that has `fields`. */
+static inline int
+state_word(uint32 fields, uint32 field)
+{
+	int			at = 1;
+
+	if ((fields & FIELD_ROWS) && field > FIELD_ROWS)
+		at += 1;
+	if ((fields & FIELD_SUM) && field > FIELD_SUM)
+		at += 2;
+	if ((fields & FIELD_SQUARES) && field > FIELD_SQUARES)
+		at += 3;
+	if ((fields & FIELD_EXTREMES) && field > FIELD_EXTREMES)
+		at += 2;
+	if ((fields & FIELD_ENDS) && field > FIELD_ENDS)
+		at += 4;
+	return at;
+}
+
+/* Length of a state that has `fields`, in words. */
+static inline int
+state_words(uint32 fields)
+{
+	return state_word(fields, FIELD_VALUES) + ((fields & FIELD_VALUES) ? 1 : 0);
+}
+
+extern void state_init(StateWord *state, uint32 fields);
+extern void state_merge(StateWord *into, const StateWord *from, uint32 fields,
+						MemoryContext values_context);
+
+/* What finishing a state for one aggregate came to. */
+typedef enum FinishResult
+{
+	FINISH_VALUE,				/* *result is set */
+	FINISH_UNDEFINED,			/* no result: no values, or too few */
+	FINISH_OVERFLOW				/* finite values whose result is out of range */
+} FinishResult;
+
+extern FinishResult state_finish(StateWord *state, uint32 fields,
+								 const Aggregate *aggregate, double *result);
+
+extern void state_mark_special(StateWord *state, double x);
+extern void state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before);
+
+/* Error of the rounded sum t = a + b (Knuth's TwoSum, TAOCP 2, 4.2.2). */
+static inline double
+two_sum_error(double a, double b, double t)
+{
+	double		z = t - a;
+
+	return (a - (t - z)) + (b - z);
+}
+
+/*
+ * Adds one non-null value, seen at instant t, to a state.
+ */
+static inline void
+state_add(StateWord *state, uint32 fields, double x, TimestampTz t,
+		  MemoryContext values_context)
+{
+	bool		none_before = (state[0].n == 0);
+
+	state[0].n++;
+
+	if (fields & FIELD_ENDS)
+		state_add_end(state + state_word(fields, FIELD_ENDS), x, t, none_before);
+	if (fields & FIELD_VALUES)
+	{
+		StateWord  *word = state + state_word(fields, FIELD_VALUES);
+
+		word->values = value_array_add(word->values, x, values_context);
+	}
+
+	if (!(fields & (FIELD_SUM | FIELD_SQUARES | FIELD_EXTREMES)))
+		return;
+	if (unlikely(!isfinite(x)))
+	{
+		state_mark_special(state, x);
+		return;
+	}
+
+	if (fields & FIELD_SUM)
+	{
+		StateWord  *sum = state + state_word(fields, FIELD_SUM);
+		double		before = sum[0].x;
+
+		sum[0].x = before + x;
+		sum[1].x += two_sum_error(before, x, sum[0].x);
+	}
+	if (fields & FIELD_SQUARES)
+	{
+		StateWord  *squares = state + state_word(fields, FIELD_SQUARES);
+		double		shift = none_before ? x : squares[0].x;
+		double		d = x - shift;
+		double		before = squares[1].x;
+
+		squares[0].x = shift;
+		squares[1].x = before + d * d;
+		squares[2].x += two_sum_error(before, d * d, squares[1].x);
+	}
+	if (fields & FIELD_EXTREMES)
+	{
+		StateWord  *extremes = state + state_word(fields, FIELD_EXTREMES);
+
+		extremes[0].x = x < extremes[0].x ? x : extremes[0].x;
+		extremes[1].x = x > extremes[1].x ? x : extremes[1].x;
+	}
+}
+
+#endif							/* BATCHAGG_STATE_H */

@@ -1,0 +1,257 @@
+package Fuzz::Oracle;
+
+# What the results of a job must be, as plain SQL that fills the judge's tables.
+#
+# For each definition and source one statement inserts into "expected": it
+# reads the source's rows that the filter keeps, finds their buckets with
+# batchagg_fuzz.bounds(), turns metrics into rows, and lets PostgreSQL's own
+# aggregates do the rest.  Another one, for each scan, counts the rows that
+# have to be skipped.
+#
+# Aggregates are exact but for
+#
+#	sum, avg	within 1e-12 of the sum of absolute values: PostgreSQL's sums
+#				are the less exact ones
+#	var, std	within 1e-9, and 1e-13 of the squared range.  They are taken
+#				of the differences from the group's minimum, so that a great
+#				common offset does not spoil the expectation
+#
+# Values are compared as float8, since results are float8.
+
+use strict;
+use warnings;
+use utf8;
+use Fuzz::Job;
+use Fuzz::Quote;
+use Fuzz::Source;
+
+# How an aggregate is computed of v at time t; w is v minus the group's
+# minimum.  An entry is the value, and the tolerance if there is one.
+my %AGGREGATES = (
+	sum => [ 'sum(v)', '1e-12 * sum(abs(v))' ],
+	avg => [ 'avg(v)', '1e-12 * sum(abs(v)) / count(v)' ],
+	count => ['count(v)'],
+	min => ['min(v)'],
+	max => ['max(v)'],
+	std => [ 'stddev_samp(w)', '1e-9 * var_samp(w) + 1e-13 * max(w)^2' ],
+	var => [ 'var_samp(w)', '1e-9 * var_samp(w) + 1e-13 * max(w)^2' ],
+	stddev_pop => [ 'stddev_pop(w)', '1e-9 * var_pop(w) + 1e-13 * max(w)^2' ],
+	var_pop => [ 'var_pop(w)', '1e-9 * var_pop(w) + 1e-13 * max(w)^2' ],
+	range => ['max(v) - min(v)'],
+	first => ['(array_agg(v ORDER BY t, v) FILTER (WHERE v IS NOT NULL))[1]'],
+	last => ['(array_agg(v ORDER BY t DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]'],
+	delta => [
+		'(array_agg(v ORDER BY t DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]' .
+			' - (array_agg(v ORDER BY t, v) FILTER (WHERE v IS NOT NULL))[1]'
+	],
+	distinct => ['nullif(count(DISTINCT v), 0)'],
+	median => ['percentile_cont(0.5) WITHIN GROUP (ORDER BY v)']);
+
+sub aggregate
+{
+	my ($name) = @_;
+	my ($whole, $decimals) = $name =~ /^p(\d+)_?(\d*)$/;
+
+	return $AGGREGATES{$name} // [ sprintf 'percentile_cont(0.%02d%s) WITHIN GROUP (ORDER BY v)', $whole, $decimals ];
+}
+
+# --- parts of statements -----------------------------------------------------
+
+# The instant of a source's time column in a zone.
+sub instant
+{
+	my ($source, $zone) = @_;
+	my $time = ident($source->{time}{name});
+
+	return $time if $source->{time}{base_type} eq 'timestamp with time zone';
+	return "$time\::timestamp AT TIME ZONE " . literal($zone);
+}
+
+# A column's value as float8.
+sub number
+{
+	my ($column) = @_;
+	my $name = ident($column->{name});
+
+	return "$name\::int::float8" if $column->{base_type} eq 'boolean';
+	return "extract(epoch FROM $name)::float8" if $column->{base_type} eq 'interval';
+	return "$name\::float8";
+}
+
+sub filter
+{
+	my ($definition) = @_;
+
+	return $definition->{filter} ? $definition->{filter}[1] : 'true';
+}
+
+sub id
+{
+	my ($source, $definition) = @_;
+
+	return "'*'::text" if $definition->{focal} eq '*';
+	return ident($source->{ids}{ $definition->{focal} }{name});
+}
+
+# The number, among @metrics, of the metric that a row of row layout is of.
+sub number_of_metric
+{
+	my ($source, @metrics) = @_;
+	my $name = ident($source->{name_column}{name});
+	my @cases = map { 'WHEN ' . literal(Fuzz::Source::folded($metrics[$_]{name})) . " THEN $_" } 0 .. $#metrics;
+
+	return "CASE replace(lower($name COLLATE \"C\"), '.', '_') @cases END";
+}
+
+# The metrics that a definition reads from a source.
+sub metrics_of
+{
+	my ($job, $definition, $source) = @_;
+
+	return grep { $job->source_of($definition, $_) == $source } @{ $job->{metrics} };
+}
+
+sub column_of
+{
+	my ($source, $metric) = @_;
+	my ($column) = grep { $_->{name} eq $metric->{column} } @{ $source->{columns} };
+
+	return $column;
+}
+
+# A query of the values: id, t, m (number of the metric) and v, of all rows
+# that the filter keeps and whose time and id allow it.
+sub values_query
+{
+	my ($source, $definition, @metrics) = @_;
+	my $id = id($source, $definition);
+	my $instant = instant($source, $definition->{zone});
+	my $filter = filter($definition);
+	my $where = "WHERE r.id IS NOT NULL AND isfinite(r.t) AND r.t < :'horizon'";
+
+	if ($source->{layout} eq 'row')
+	{
+		my $m = number_of_metric($source, @metrics);
+		my $v = number($source->{value_column});
+
+		return "SELECT * FROM (SELECT $id AS id, $instant AS t, $m AS m, $v AS v FROM $source->{relation}\n" .
+			"\tWHERE ($filter\n\t)) r $where AND m IS NOT NULL";
+	}
+	else
+	{
+		my @columns = map { number(column_of($source, $metrics[$_])) . " AS v$_" } 0 .. $#metrics;
+		my $values = join ', ', map { "($_, r.v$_)" } 0 .. $#metrics;
+
+		return "SELECT r.id, r.t, x.m, x.v FROM (SELECT " . join(', ', "$id AS id", "$instant AS t", @columns) .
+			" FROM $source->{relation}\n\tWHERE ($filter\n\t)) r, LATERAL (VALUES $values) x(m, v) $where";
+	}
+}
+
+# --- statements --------------------------------------------------------------
+
+# SQL that fills "expected" and "skipped" for a job whose run time is in the
+# psql variable run_time.
+sub fill
+{
+	my ($job) = @_;
+	my @sql = ('TRUNCATE pg_temp.expected, pg_temp.skipped;');
+
+	for my $definition (@{ $job->{definitions} })
+	{
+		push @sql, 'SET TimeZone = ' . literal($definition->{zone}) . ';',
+			"SELECT :'run_time'::timestamptz - '$definition->{delay} hours'::interval AS horizon \\gset";
+		for my $source (@{ $job->{sources} })
+		{
+			my @metrics = metrics_of($job, $definition, $source);
+
+			push @sql, expect($source, $definition, @metrics) if @metrics;
+		}
+	}
+	push @sql, skips($job);
+	return join "\n", @sql, '';
+}
+
+# The statement for one definition and source.
+sub expect
+{
+	my ($source, $d, @metrics) = @_;
+	my %used = map { $_ => 1 } map { @{ $_->{aggregates} } } @metrics;
+	my @used = sort keys %used;
+	my $values = values_query($source, $d, @metrics);
+	my $w = grep({ /^(std|var)/ } @used) ? 'v - min(v) OVER (PARTITION BY id, b.starts, m)' : 'NULL::float8';
+	my $ids = $d->{focal} ne '*' && $source->{ids}{ $d->{focal} }{ambiguous} ?
+		q(array_agg(DISTINCT format('%s', id))) : q(ARRAY[min(format('%s', id))]);
+	my $complete = $d->{complete_only} ? "WHERE b.ends <= :'horizon'" : '';
+	my (@computed, @wanted, @value, @tolerance);
+
+	for my $i (0 .. $#used)
+	{
+		my ($value, $tolerance) = @{ aggregate($used[$i]) };
+
+		push @computed, "($value)::float8 AS a$i", '(' . ($tolerance // 0) . ")::float8 AS e$i";
+		push @value, "WHEN $i THEN a$i";
+		push @tolerance, "WHEN $i THEN e$i";
+	}
+	for my $m (0 .. $#metrics)
+	{
+		my %asked = map { $_ => 1 } @{ $metrics[$m]{aggregates} };
+
+		for my $i (grep { $asked{ $used[$_] } } 0 .. $#used)
+		{
+			push @wanted, "($m, $i, " . join(', ', map { literal($_) } $metrics[$m]{name}, $used[$i],
+				Fuzz::Job::result_name($d, $metrics[$m], $used[$i])) . ')';
+		}
+	}
+
+	return 'WITH value AS (' . $values . "),\n" .
+		"placed AS (SELECT id, b.starts, t, m, v, $w AS w FROM value," .
+		" LATERAL batchagg_fuzz.bounds($d->{n}, '$d->{unit}', " . literal($d->{zone}) . ", t) b $complete),\n" .
+		"grouped AS (SELECT $ids AS ids, starts, m, count(v) AS n, " . join(', ', @computed) .
+		" FROM placed GROUP BY id, starts, m)\n" .
+		"INSERT INTO pg_temp.expected\n" .
+		"SELECT :d$d->{number}_id, " . literal($d->{focal}) . ', ids, starts, ' . literal(Fuzz::Job::granularity($d)) .
+		", metric_name, aggregate, value, tolerance, n, result_name\n" .
+		"FROM grouped JOIN (VALUES " . join(', ', @wanted) . ") wanted(m, a, metric_name, aggregate, result_name) USING (m)," .
+		" LATERAL (SELECT CASE a @value END AS value, CASE a @tolerance END AS tolerance) x\n" .
+		"WHERE value IS NOT NULL;";
+}
+
+# Statements that count the skipped rows.  A row counts once where definitions
+# share a scan, that is, read the same columns of the same source, and have no
+# filters or are of one time zone.
+sub skips
+{
+	my ($job) = @_;
+	my (@scans, @sql);
+
+	for my $d (@{ $job->{definitions} })
+	{
+		for my $source (@{ $job->{sources} })
+		{
+			my @metrics = metrics_of($job, $d, $source) or next;
+			my ($scan) = grep {
+				my $first = $_->{definitions}[0];
+
+				$_->{source} == $source && ($first->{zone} eq $d->{zone} || !($first->{filter} || $d->{filter}))
+			} @scans;
+
+			push @scans, $scan = { source => $source, metrics => \@metrics } unless $scan;
+			push @{ $scan->{definitions} }, $d;
+		}
+	}
+	for my $scan (@scans)
+	{
+		my $source = $scan->{source};
+		my $time = ident($source->{time}{name});
+		my $meant = $source->{layout} eq 'row' ? number_of_metric($source, @{ $scan->{metrics} }) . ' IS NOT NULL' : 'true';
+		my @skipped = map {
+			'((' . filter($_) . "\n) AND ($time IS NULL OR NOT isfinite($time) OR " . id($source, $_) . ' IS NULL))'
+		} @{ $scan->{definitions} };
+
+		push @sql, 'SET TimeZone = ' . literal($scan->{definitions}[0]{zone}) . ';',
+			"INSERT INTO pg_temp.skipped SELECT count(*) FROM $source->{relation} WHERE $meant AND (" . join(' OR ', @skipped) . ');';
+	}
+	return @sql;
+}
+
+1;
