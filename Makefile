@@ -61,7 +61,8 @@ PG_CPPFLAGS = -I$(srcdir)/src -DBATCHAGG_VERSION='"$(BATCHAGG_VERSION)"' -MMD -M
 # multiply-add.  PostgreSQL's own headers do not pass without the exceptions
 # from the warnings.
 PG_CFLAGS = -ffp-contract=off -Wall -Wextra -Werror \
-	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
+	-ffp-contract=off
 
 EXTRA_CLEAN = $(OBJS:.o=.d) test/isolation/results
 

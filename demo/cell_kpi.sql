@@ -1,5 +1,6 @@
 -- Chapter 2: one job, three granularities, one scan.
 
+\echo
 \set ECHO queries
 
 SELECT count(*), count(DISTINCT cell_id) AS cells, min(time), max(time) FROM cell_kpi;
@@ -24,7 +25,7 @@ FROM batch_jobs,
 			('prb_dl_percent', 'avg,max,p95'), ('users_active', 'avg,max'),
 			('throughput_dl_mbps', 'avg,median,p5')) metric (metric_name, aggregation_types)
 WHERE job_name = 'cell kpi';
-
+\echo
 SELECT run_id, status, rows_read, groups, results, changed FROM batchagg_run_job('cell kpi');
 
 \set ECHO none
@@ -43,7 +44,7 @@ SELECT entity_id AS cell, (timestamp AT TIME ZONE 'Europe/Berlin')::date AS week
 FROM RuleExecutionResults
 WHERE granularity = '1-week' AND focal_entity = 'cell'
 GROUP BY 1, 2;
-
+\echo
 SELECT cell, round((traffic_dl_mb / 1024)::numeric, 1) AS traffic_gb,
 	round((100 * rrc_success / rrc_attempts)::numeric, 2) AS accessibility_percent,
 	round((100 * drops / erab_success)::numeric, 2) AS drop_percent,
@@ -99,18 +100,20 @@ SELECT run_id, status, rows_read, groups, results, changed FROM batchagg_run_job
 
 SELECT granularity, timestamp, sample_count AS reports, metric_value AS drops
 FROM RuleExecutionResults
-WHERE entity_id = 'B05-1' AND metric_name = 'drops' AND timestamp IN ('2024-10-14', '2024-10-16', '2024-10-16 05:00')
-ORDER BY timestamp;
+WHERE entity_id = 'B05-1' AND metric_name = 'drops'
+	AND (granularity, timestamp) IN (('1-hour', '2024-10-16 05:00'), ('1-day', '2024-10-16'), ('1-week', '2024-10-14'))
+ORDER BY timestamp DESC;
 
 INSERT INTO cell_kpi (cell_id, time, rrc_attempts, rrc_success, erab_attempts, erab_success, drops)
 VALUES ('B05-1', '2024-10-16 05:15', 12, 9, 9, 9, 7);
-
+\echo
 SELECT run_id, status, rows_read, groups, results, changed FROM batchagg_run_job('cell kpi');
 
 SELECT granularity, timestamp, sample_count AS reports, metric_value AS drops
 FROM RuleExecutionResults
-WHERE entity_id = 'B05-1' AND metric_name = 'drops' AND timestamp IN ('2024-10-14', '2024-10-16', '2024-10-16 05:00')
-ORDER BY timestamp;
+WHERE entity_id = 'B05-1' AND metric_name = 'drops'
+	AND (granularity, timestamp) IN (('1-hour', '2024-10-16 05:00'), ('1-day', '2024-10-16'), ('1-week', '2024-10-14'))
+ORDER BY timestamp DESC;
 
 \set ECHO none
 \echo 'What a run of the job would do, and why:'

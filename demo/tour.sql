@@ -3,6 +3,8 @@
 \set ON_ERROR_STOP on
 \pset linestyle unicode
 \pset border 1
+\pset format wrapped
+\pset columns 110
 \pset footer off
 \pset null '-'
 SET timezone = 'Europe/Berlin';

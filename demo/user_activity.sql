@@ -29,6 +29,7 @@ TABLE user_activity;
 \echo 'A job is a few rows: when, what per what, which metrics, from where.  It is run here by hand.'
 \echo
 \set ECHO queries
+\pset expanded on
 
 INSERT INTO batch_jobs (event_name, enable_flag) VALUES ('EVERYHOUR', TRUE);
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay, resource_filter)
@@ -38,6 +39,7 @@ INSERT INTO metricsandtables (metricname, tablename) VALUES ('page_views', 'user
 SELECT * FROM batchagg_run_job(1);
 
 \set ECHO none
+\pset expanded off
 \echo 'The results: one row each, a NULL page_views counts for nothing.'
 \echo
 \set ECHO queries

@@ -1,10 +1,10 @@
-/*
- * Triggers.
- *
- * They check each row where it is written, and put what they understood in its
- * canonical form.  They are functions of the library (src/api/catalog.c).  Nobody
- * but the extension's owner may put them on other tables.
- */
+--
+-- Triggers.
+--
+-- They check each row where it is written, and put what they understood in its
+-- canonical form.  They are functions of the library (src/api/catalog.c).  Nobody
+-- but the extension's owner may put them on other tables.
+--
 
 CREATE FUNCTION batchagg_check_event() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION batchagg_check_job() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
@@ -14,37 +14,49 @@ CREATE FUNCTION batchagg_check_mapping() RETURNS trigger LANGUAGE c AS 'MODULE_P
 CREATE FUNCTION batchagg_check_measurement() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 
 REVOKE EXECUTE ON FUNCTION
-    batchagg_check_event(),
-    batchagg_check_job(),
-    batchagg_check_definition(),
-    batchagg_check_metric(),
-    batchagg_check_mapping(),
-    batchagg_check_measurement()
+	batchagg_check_event(),
+	batchagg_check_job(),
+	batchagg_check_definition(),
+	batchagg_check_metric(),
+	batchagg_check_mapping(),
+	batchagg_check_measurement()
 FROM PUBLIC;
 
 CREATE TRIGGER batchagg_check_event BEFORE INSERT OR UPDATE OR DELETE ON batchagg_events
-    FOR EACH ROW EXECUTE FUNCTION batchagg_check_event();
+	FOR EACH ROW EXECUTE FUNCTION batchagg_check_event();
 CREATE TRIGGER batchagg_check_job BEFORE INSERT OR UPDATE ON batch_jobs
-    FOR EACH ROW EXECUTE FUNCTION batchagg_check_job();
+	FOR EACH ROW EXECUTE FUNCTION batchagg_check_job();
 CREATE TRIGGER batchagg_check_definition BEFORE INSERT OR UPDATE ON batchjob_definitions
-    FOR EACH ROW EXECUTE FUNCTION batchagg_check_definition();
+	FOR EACH ROW EXECUTE FUNCTION batchagg_check_definition();
 CREATE TRIGGER batchagg_check_metric BEFORE INSERT OR UPDATE ON batchjob_metrics
-    FOR EACH ROW EXECUTE FUNCTION batchagg_check_metric();
+	FOR EACH ROW EXECUTE FUNCTION batchagg_check_metric();
 CREATE TRIGGER batchagg_check_mapping BEFORE INSERT OR UPDATE ON metricsandtables
-    FOR EACH ROW EXECUTE FUNCTION batchagg_check_mapping();
+	FOR EACH ROW EXECUTE FUNCTION batchagg_check_mapping();
 CREATE TRIGGER batchagg_check_measurement BEFORE INSERT OR UPDATE ON batchagg_measurements
-    FOR EACH ROW EXECUTE FUNCTION batchagg_check_measurement();
+	FOR EACH ROW EXECUTE FUNCTION batchagg_check_measurement();
 
-COMMENT ON FUNCTION batchagg_check_event() IS 'Trigger: checks schedule and time zone, and that an event in use stays';
-COMMENT ON FUNCTION batchagg_check_job() IS 'Trigger: checks that the event is known, and whom the job is given to';
-COMMENT ON FUNCTION batchagg_check_definition() IS 'Trigger: checks granularity, time zone and filter, and resolves the source';
-COMMENT ON FUNCTION batchagg_check_metric() IS 'Trigger: checks the aggregates of a metric';
-COMMENT ON FUNCTION batchagg_check_mapping() IS 'Trigger: resolves the table of a mapping and checks its columns';
-COMMENT ON FUNCTION batchagg_check_measurement() IS 'Trigger: checks whom a measurement is given to';
+COMMENT ON FUNCTION batchagg_check_event() IS
+'trigger: checks schedule and time zone, and that an event in use stays';
+COMMENT ON FUNCTION batchagg_check_job() IS
+'trigger: checks that the event is known, and whom the job is given to';
+COMMENT ON FUNCTION batchagg_check_definition() IS
+'trigger: checks granularity, time zone and filter, and resolves the source';
+COMMENT ON FUNCTION batchagg_check_metric() IS
+'trigger: checks the aggregates of a metric';
+COMMENT ON FUNCTION batchagg_check_mapping() IS
+'trigger: resolves the table of a mapping and checks its columns';
+COMMENT ON FUNCTION batchagg_check_measurement() IS
+'trigger: checks whom a measurement is given to';
 
-COMMENT ON TRIGGER batchagg_check_event ON batchagg_events IS 'Checks schedule and time zone, and that an event in use stays';
-COMMENT ON TRIGGER batchagg_check_job ON batch_jobs IS 'Checks that the event is known, and whom the job is given to';
-COMMENT ON TRIGGER batchagg_check_definition ON batchjob_definitions IS 'Checks granularity, time zone and filter, and resolves the source';
-COMMENT ON TRIGGER batchagg_check_metric ON batchjob_metrics IS 'Checks the aggregates';
-COMMENT ON TRIGGER batchagg_check_mapping ON metricsandtables IS 'Resolves the table and checks the columns';
-COMMENT ON TRIGGER batchagg_check_measurement ON batchagg_measurements IS 'Checks whom a measurement is given to';
+COMMENT ON TRIGGER batchagg_check_event ON batchagg_events IS
+'checks schedule and time zone, and that an event in use stays';
+COMMENT ON TRIGGER batchagg_check_job ON batch_jobs IS
+'checks that the event is known, and whom the job is given to';
+COMMENT ON TRIGGER batchagg_check_definition ON batchjob_definitions IS
+'checks granularity, time zone and filter, and resolves the source';
+COMMENT ON TRIGGER batchagg_check_metric ON batchjob_metrics IS
+'checks the aggregates';
+COMMENT ON TRIGGER batchagg_check_mapping ON metricsandtables IS
+'resolves the table and checks the columns';
+COMMENT ON TRIGGER batchagg_check_measurement ON batchagg_measurements IS
+'checks whom a measurement is given to';

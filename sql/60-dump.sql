@@ -1,7 +1,7 @@
-/*
- * What pg_dump takes along: the rows of all tables, and where their sequences
- * stand.  The built-in events come with the extension.
- */
+--
+-- What pg_dump takes along: the rows of all tables, and where their sequences
+-- stand.  The built-in events come with the extension.
+--
 
 SELECT pg_catalog.pg_extension_config_dump('batchagg_events', 'WHERE NOT built_in');
 SELECT pg_catalog.pg_extension_config_dump('batch_jobs', '');

@@ -8,12 +8,11 @@
  * it.  A column that was valid once is not checked again: a job must always be
  * possible to disable, even when something it refers to has gone.
  *
- * What a row refers to outside our tables may not be there when a dump is
- * restored: events come after jobs, privileges after rows, and a table may
- * have changed since a mapping was made.  A row that is refused would take the
- * whole table with it.  pg_dump's scripts run with an empty search_path, by
- * which they are told: then only the row itself is checked, and what is found
- * missing is a warning.  Each run checks everything anyway.
+ * What a row refers to may not be there when a dump is restored: events come
+ * after jobs, privileges after rows, and a table may have changed since a
+ * mapping was made.  A row that is refused would take the whole table with it.
+ * pg_dump's scripts run with an empty search_path, by which they are told: then
+ * only the row itself is checked.  Each run checks everything anyway.
  *
  * Triggers run as the role that writes the row, which is where its rights to
  * see things end.
@@ -323,8 +322,8 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	EventMeaning meaning;
 
 	(void) check_owner(&row);
-	if (event_name && row_changed(&row, "event_name") && !event_lookup(event_name, &meaning))
-		event_report_unknown(event_name, restoring(), &raise_at_once);
+	if (event_name && row_changed(&row, "event_name") && !restoring())
+		event_require(event_name, &meaning);
 	if (row.before)
 		row_set(&row, "updated_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
 				false);
@@ -711,7 +710,7 @@ validate_job(int32 job_id)
 	ListCell   *lc;
 
 	if (!event_lookup(job->event_name, &meaning))
-		event_report_unknown(job->event_name, false, &problems);
+		event_report_unknown(job->event_name, &problems);
 	if (job->owner_name == NULL)
 		return problems.list;
 

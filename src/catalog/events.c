@@ -85,7 +85,7 @@ nearest_event(const char *name)
  * nearest known name.
  */
 void
-event_report_unknown(const char *name, bool is_warning, Problems *problems)
+event_report_unknown(const char *name, Problems *problems)
 {
 	const char *reason = event_problem(name);
 	const char *nearest = nearest_event(name);
@@ -94,7 +94,7 @@ event_report_unknown(const char *name, bool is_warning, Problems *problems)
 
 	if (reason == NULL && event_parse(name, &meaning))
 		reason = zone_parse(meaning.timezone, &tz);
-	problem_report(problems, ERRCODE_UNDEFINED_OBJECT, 0, is_warning,
+	problem_report(problems, ERRCODE_UNDEFINED_OBJECT, 0, false,
 				   psprintf("unknown event \"%s\"", name), reason ? pstrdup(reason) : NULL,
 				   nearest ? psprintf("Perhaps you meant \"%s\".", nearest) : NULL);
 }
@@ -108,5 +108,5 @@ event_require(const char *name, EventMeaning *result)
 	Problems	raise_at_once = {.collect = false};
 
 	if (!event_lookup(name, result))
-		event_report_unknown(name, false, &raise_at_once);
+		event_report_unknown(name, &raise_at_once);
 }

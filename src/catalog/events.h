@@ -13,6 +13,6 @@
 
 extern bool event_lookup(const char *name, EventMeaning *result);
 extern void event_require(const char *name, EventMeaning *result);
-extern void event_report_unknown(const char *name, bool is_warning, Problems *problems);
+extern void event_report_unknown(const char *name, Problems *problems);
 
 #endif							/* BATCHAGG_EVENTS_H */

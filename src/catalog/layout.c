@@ -122,8 +122,9 @@ layout_create(const StoredLayout *layout)
 				3, types, values);
 	rows = store_query(true,
 					   psprintf("WITH layout AS (INSERT INTO %s "
-								"(definition_id, source, part, focal_entity, granularity) "
-								"VALUES ($1, $2, $3, $4, $5) RETURNING id) "
+								"(job_id, definition_id, source, part, focal_entity, granularity) "
+								"SELECT d.job_id, $1, $2, $3, $4, $5 FROM %s d WHERE d.id = $1 "
+								"RETURNING id) "
 								"INSERT INTO %s (layout_id, position, metric, metric_name, "
 								"aggregation_type, result_name) "
 								"SELECT layout.id, n, metric, metric_name, aggregate, result "
@@ -132,6 +133,7 @@ layout_create(const StoredLayout *layout)
 								"AS u (metric, metric_name, aggregate, result, n) "
 								"RETURNING layout_id",
 								store_table("batchagg_layouts"),
+								store_table("batchjob_definitions"),
 								store_table("batchagg_positions")),
 					   lengthof(types), types, values);
 	return pg_strtoint32(((char **) linitial(rows))[0]);

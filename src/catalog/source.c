@@ -366,8 +366,8 @@ merge_field(Draft *draft, char **was, char *is, const char *field)
 	else if (strcmp(*was, is) != 0)
 		draft_problem(draft, ERRCODE_CARDINALITY_VIOLATION,
 					  psprintf("mappings of source \"%s\" contradict each other", draft->name),
-					  psprintf("Column %s of metricsandtables is \"%s\" for one metric and \"%s\" "
-							   "for another.", field, *was, is),
+					  psprintf("In metricsandtables, %s is \"%s\" for one metric and \"%s\" for "
+							   "another.", field, *was, is),
 					  "Metrics of one table are read together, with the same columns.");
 }
 
@@ -387,9 +387,9 @@ merge_mappings(Draft *draft)
 		merge_field(draft, &draft->merged.time_column, mapping->time_column, "time_column");
 		merge_field(draft, &draft->merged.name_column, mapping->name_column, "name_column");
 		merge_field(draft, &draft->merged.value_column, mapping->value_column, "value_column");
-		if (mapping->metric_column)
+		if (mapping->layout == NULL && mapping->metric_column)
 			merge_field(draft, &draft->merged.layout, "column", "layout");
-		if (mapping->name_column || mapping->value_column)
+		else if (mapping->layout == NULL && (mapping->name_column || mapping->value_column))
 			merge_field(draft, &draft->merged.layout, "row", "layout");
 	}
 }
@@ -878,7 +878,7 @@ report_ambiguous_mapping(const JobMetric *metric, const Definition *definition, 
 						 ((SourceMapping *) lfirst(lc))->table_name);
 	problem_report(problems, ERRCODE_CARDINALITY_VIOLATION, definition->id, false,
 				   psprintf("metric \"%s\" is mapped to several tables", metric->name),
-				   psprintf("The tables are %s; the definition's entity, \"%s\", is none of them.",
+				   psprintf("The tables are %s; the definition's entity, \"%s\", does not tell which.",
 							tables.data, definition->entity),
 				   "Set the definition's entity to the table that is meant.");
 }

@@ -16,7 +16,7 @@
  * its values compared by their text.
  *
  * An entity's text is what its type's output function prints for the first
- * image met.  Ranks order entities by that text, byte by byte, as the store's
+ * image met, for char(n) without the padding.  Ranks order entities by that text, byte by byte, as the store's
  * index does; entities that print alike get the same rank.
  *
  *-------------------------------------------------------------------------
@@ -69,6 +69,7 @@ struct Entities
 {
 	MemoryContext parent;		/* where the context is made */
 	MemoryContext context;		/* all but this struct */
+	Oid			typid;			/* base type of the ids */
 	int16		typlen;
 	bool		typbyval;
 	bool		by_value;		/* images do not decide: compare values too */
@@ -88,6 +89,7 @@ struct Entities
 	uint32	   *by_value_slots; /* entity number + 1, by value hash */
 	uint32		by_value_mask;
 	uint32		nranked;		/* entities when ranks were last given */
+	uint32	   *by_rank;		/* an entity of each rank */
 };
 
 static void entities_start(Entities *entities);
@@ -143,6 +145,7 @@ entities_create(MemoryContext parent, Oid typid, Oid collation)
 
 	typid = getBaseType(typid);
 	entities->parent = parent;
+	entities->typid = typid;
 	entities->collation = collation;
 	get_typlenbyval(typid, &entities->typlen, &entities->typbyval);
 	getTypeOutputInfo(typid, &output, &is_varlena);
@@ -176,6 +179,7 @@ entities_start(Entities *entities)
 											entities->size * sizeof(Entity));
 	entities->nentities = 0;
 	entities->nranked = 0;
+	entities->by_rank = NULL;
 	if (entities->by_value)
 	{
 		entities->by_value_mask = MIN_IMAGE_SLOTS - 1;
@@ -185,27 +189,68 @@ entities_start(Entities *entities)
 }
 
 /*
- * A fast hash of a few bytes, eight at a time.  Ids are short, and hash_bytes()
- * would cost as much as all the rest.
+ * The bytes behind the last whole word of an image, or all of one of less than
+ * a word, as one word.  Reads overlap, so that none has a variable length.
+ */
+static inline uint64
+image_last_word(const char *bytes, uint32 length)
+{
+	uint64		word;
+	uint32		low;
+	uint32		high;
+
+	if (likely(length >= sizeof(uint64)))
+	{
+		memcpy(&word, bytes + length - sizeof(uint64), sizeof(uint64));
+		return word;
+	}
+	if (length >= sizeof(uint32))
+	{
+		memcpy(&low, bytes, sizeof(uint32));
+		memcpy(&high, bytes + length - sizeof(uint32), sizeof(uint32));
+		return (uint64) high << 32 | low;
+	}
+	if (length == 0)
+		return 0;
+	return (uint64) (uint8) bytes[0] | (uint64) (uint8) bytes[length / 2] << 8 |
+		(uint64) (uint8) bytes[length - 1] << 16;
+}
+
+/*
+ * A fast hash of a few bytes, a word at a time.  Ids are short, and
+ * hash_bytes() would cost as much as all the rest.
  */
 static inline uint32
 image_hash(const char *bytes, uint32 length)
 {
-	uint64		h = length;
+	uint64		h = mix64(image_last_word(bytes, length) ^ length);
 	uint64		word;
+	uint32		at;
 
-	for (; length >= 8; length -= 8, bytes += 8)
+	for (at = 0; at + sizeof(uint64) < length; at += sizeof(uint64))
 	{
-		memcpy(&word, bytes, 8);
-		h = mix64(h ^ word);
-	}
-	if (length > 0)
-	{
-		word = 0;
-		memcpy(&word, bytes, length);
+		memcpy(&word, bytes + at, sizeof(uint64));
 		h = mix64(h ^ word);
 	}
 	return (uint32) h;
+}
+
+/* Are two images of the same length equal? */
+static inline bool
+images_equal(const char *a, const char *b, uint32 length)
+{
+	uint64		word_a;
+	uint64		word_b;
+	uint32		at;
+
+	for (at = 0; at + sizeof(uint64) < length; at += sizeof(uint64))
+	{
+		memcpy(&word_a, a + at, sizeof(uint64));
+		memcpy(&word_b, b + at, sizeof(uint64));
+		if (word_a != word_b)
+			return false;
+	}
+	return image_last_word(a, length) == image_last_word(b, length);
 }
 
 /*
@@ -251,7 +296,7 @@ entities_intern(Entities *entities, Datum id)
 		if (image->entity == 0)
 			return image_add(entities, id, bytes, length, word, hash);
 		if (image->hash == hash && image->word == word && image->length == length &&
-			(length == 0 || memcmp(image->bytes, bytes, length) == 0))
+			images_equal(image->bytes, bytes, length))
 			return image->entity - 1;
 	}
 }
@@ -328,6 +373,8 @@ entity_of_new_image(Entities *entities, Datum id)
 	Entity	   *entity;
 	MemoryContext old_context;
 
+	if (entities->typid == BPCHAROID)
+		length = bpchartruelen(text, length);
 	if (length > MAX_ENTITY_TEXT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -459,20 +506,27 @@ entities_rank(Entities *entities)
 
 	if (entities->nranked == entities->nentities)
 		return;
+	if (entities->by_rank != NULL)
+		pfree(entities->by_rank);
 	numbers = MemoryContextAllocHuge(entities->context,
 									 (Size) entities->nentities * sizeof(uint32));
 	for (i = 0; i < entities->nentities; i++)
 		numbers[i] = i;
 	sort_entity_numbers(numbers, entities->nentities, entities->entities);
+
+	/* Ranks are never more than entities, so they can take the same array. */
 	for (i = 0; i < entities->nentities; i++)
 	{
-		if (i > 0 && entity_compare(&entities->entities[numbers[i - 1]],
-									&entities->entities[numbers[i]]) != 0)
+		uint32		number = numbers[i];
+
+		if (i > 0 && entity_compare(&entities->entities[numbers[rank]],
+									&entities->entities[number]) != 0)
 			rank++;
-		entities->entities[numbers[i]].rank = rank;
+		entities->entities[number].rank = rank;
+		numbers[rank] = number;
 	}
+	entities->by_rank = numbers;
 	entities->nranked = entities->nentities;
-	pfree(numbers);
 }
 
 /*
@@ -492,6 +546,16 @@ entities_text(const Entities *entities, uint32 entity, int *length)
 {
 	*length = entities->entities[entity].length;
 	return entities->entities[entity].text;
+}
+
+/*
+ * Returns the text of the entities of a rank, as of the last entities_rank(),
+ * likewise.
+ */
+const char *
+entities_text_of_rank(const Entities *entities, uint32 rank, int *length)
+{
+	return entities_text(entities, entities->by_rank[rank], length);
 }
 
 /*

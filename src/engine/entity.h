@@ -15,6 +15,7 @@ extern uint32 entities_intern(Entities *entities, Datum id);
 extern void entities_rank(Entities *entities);
 extern uint32 entities_rank_of(const Entities *entities, uint32 entity);
 extern const char *entities_text(const Entities *entities, uint32 entity, int *length);
+extern const char *entities_text_of_rank(const Entities *entities, uint32 rank, int *length);
 extern Size entities_memory(const Entities *entities);
 extern bool entities_forget(Entities *entities);
 

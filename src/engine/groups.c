@@ -48,9 +48,15 @@
 #define MAX_PREFETCH 1024
 #define CACHE_LINE 64
 
+/* How many groups ahead of the one being sent out memory is asked for. */
+#define EMIT_AHEAD 4
+
 /* States are allocated in chunks of about this much, less in a small budget. */
 #define MAX_CHUNK_SIZE ((Size) 1024 * 1024)
 #define MIN_CHUNK_SIZE ((Size) 8 * 1024)
+
+/* A run of fewer groups is written only where their values need the memory. */
+#define MIN_RUN_GROUPS 256
 
 /* Runs merged at once: each has a buffer of one block and a group. */
 #define MIN_FAN_IN 8
@@ -69,7 +75,7 @@ typedef struct GroupOrder
 {
 	TimestampTz bucket;
 	uint32		rank;			/* of the entity */
-	uint32		slot;
+	uint32		group;
 } GroupOrder;
 
 struct Groups
@@ -104,7 +110,7 @@ static void table_grow(Groups *groups);
 static GroupOrder *table_sort(Groups *groups);
 static void table_emit(Groups *groups, GroupSink sink, void *arg);
 static void run_write_table(Groups *groups);
-static void runs_merge(Groups *groups, List *tapes, GroupSink sink, void *arg);
+static void runs_merge(Groups *groups, GroupSink sink, void *arg);
 
 /*
  * The loops that add a row to a span of metrics.  The common sets of fields
@@ -126,8 +132,18 @@ add_row(const MetricSpan *span, uint32 fields, StateWord *states,
 	}
 }
 
+/*
+ * fma() is one instruction on every x86-64 processor of the last decade, but a
+ * compiler may use it only in a variant of the function made for it.
+ */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
+#define FMA_VARIANT __attribute__((target_clones("fma", "default")))
+#else
+#define FMA_VARIANT
+#endif
+
 #define ADD_ROW_FUNCTION(name, constant_fields) \
-static void \
+FMA_VARIANT static void \
 name(const MetricSpan *span, StateWord *states, const Datum *inputs, const bool *nulls, \
 	 TimestampTz t, MemoryContext values_context) \
 { \
@@ -445,13 +461,17 @@ void
 groups_check_memory(Groups *groups)
 {
 	Size		entities = entities_memory(groups->entities);
-	Size		used = MemoryContextMemAllocated(groups->table, true) +
-		MemoryContextMemAllocated(groups->values, true) + entities;
+	Size		values = MemoryContextMemAllocated(groups->values, true);
+	Size		used = MemoryContextMemAllocated(groups->table, true) + values + entities;
 
 	groups->usage.peak = Max(groups->usage.peak, used);
 
-	/* Entities that cannot be forgotten must leave the groups some room. */
-	if (used <= Max(groups->budget, 2 * entities))
+	/*
+	 * Entities that cannot be forgotten must leave the groups some room, and a
+	 * run must be worth writing.
+	 */
+	if (used <= Max(groups->budget, 2 * entities) ||
+		(groups->ngroups < MIN_RUN_GROUPS && values <= groups->budget))
 		return;
 	run_write_table(groups);
 	if (entities > groups->budget / 2)
@@ -463,7 +483,7 @@ groups_check_memory(Groups *groups)
 #define ST_COMPARE(a, b) \
 	((a)->bucket != (b)->bucket ? ((a)->bucket < (b)->bucket ? -1 : 1) : \
 	 (a)->rank != (b)->rank ? ((a)->rank < (b)->rank ? -1 : 1) : \
-	 (a)->slot < (b)->slot ? -1 : 1)
+	 (a)->group < (b)->group ? -1 : 1)
 #define ST_CHECK_FOR_INTERRUPTS
 #define ST_SCOPE static
 #define ST_DEFINE
@@ -489,7 +509,7 @@ table_sort(Groups *groups)
 			continue;
 		order[n].bucket = slot->bucket;
 		order[n].rank = entities_rank_of(groups->entities, slot->entity);
-		order[n].slot = i;
+		order[n].group = slot->group - 1;
 		n++;
 	}
 	Assert(n == groups->ngroups);
@@ -510,18 +530,18 @@ table_emit(Groups *groups, GroupSink sink, void *arg)
 
 	for (i = 0; i < groups->ngroups; i = next)
 	{
-		const GroupSlot *slot = &groups->slots[order[i].slot];
 		GroupOut	out;
 
 		CHECK_FOR_INTERRUPTS();
-		out.bucket = slot->bucket;
-		out.entity = entities_text(groups->entities, slot->entity, &out.entity_length);
-		out.states = group_states(groups, slot->group - 1);
+		if (i + EMIT_AHEAD < groups->ngroups)
+			prefetch_states(groups, group_states(groups, order[i + EMIT_AHEAD].group));
+		out.bucket = order[i].bucket;
+		out.entity = entities_text_of_rank(groups->entities, order[i].rank, &out.entity_length);
+		out.states = group_states(groups, order[i].group);
 		for (next = i + 1; next < groups->ngroups &&
 			 order[next].bucket == order[i].bucket && order[next].rank == order[i].rank; next++)
 			group_states_merge(groups->layout, out.states,
-							   group_states(groups, groups->slots[order[next].slot].group - 1),
-							   groups->values);
+							   group_states(groups, order[next].group), groups->values);
 		sink(arg, &out);
 	}
 	pfree(order);
@@ -538,15 +558,13 @@ groups_emit(Groups *groups, GroupSink sink, void *arg)
 		table_emit(groups, sink, arg);
 	else
 	{
-		List	   *tapes;
-
 		if (groups->ngroups > 0)
 			run_write_table(groups);
-		tapes = groups->runs;
-		groups->runs = NIL;
-		runs_merge(groups, tapes, sink, arg);
+		runs_merge(groups, sink, arg);
 		LogicalTapeSetClose(groups->tapes);
 		groups->tapes = NULL;
+		list_free(groups->runs);
+		groups->runs = NIL;
 	}
 	MemoryContextReset(groups->values);
 	MemoryContextReset(groups->table);
@@ -567,6 +585,7 @@ typedef struct RunWriter
 {
 	const GroupLayout *layout;
 	LogicalTape *tape;
+	MemoryContext context;		/* the tape allocates buffers as it goes */
 } RunWriter;
 
 /* A run being read: its current group. */
@@ -594,10 +613,18 @@ run_start(Groups *groups)
 		groups->tapes = LogicalTapeSetCreate(false, NULL, -1);
 	writer.layout = groups->layout;
 	writer.tape = LogicalTapeCreate(groups->tapes);
+	writer.context = groups->spill;
 	groups->runs = lappend(groups->runs, writer.tape);
 	groups->usage.runs++;
 	MemoryContextSwitchTo(old_context);
 	return writer;
+}
+
+/* Makes a run ready for being read, and frees its write buffer. */
+static void
+run_end(const RunWriter *writer)
+{
+	LogicalTapeRewindForRead(writer->tape, BLCKSZ);
 }
 
 /*
@@ -609,6 +636,7 @@ run_write_table(Groups *groups)
 	RunWriter	writer = run_start(groups);
 
 	table_emit(groups, run_write_group, &writer);
+	run_end(&writer);
 	MemoryContextReset(groups->values);
 	MemoryContextReset(groups->table);
 	table_start(groups);
@@ -621,6 +649,7 @@ run_write_group(void *arg, const GroupOut *group)
 	const RunWriter *writer = arg;
 	const GroupLayout *layout = writer->layout;
 	RunGroup	key = {.bucket = group->bucket, .entity_length = group->entity_length};
+	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
 	int			i;
 
 	LogicalTapeWrite(writer->tape, &key, sizeof(key));
@@ -639,6 +668,7 @@ run_write_group(void *arg, const GroupOut *group)
 		LogicalTapeWrite(writer->tape, &values->used, sizeof(values->used));
 		LogicalTapeWrite(writer->tape, values->values, values->used * sizeof(double));
 	}
+	MemoryContextSwitchTo(old_context);
 }
 
 static void
@@ -711,7 +741,6 @@ run_reader_create(const Groups *groups, LogicalTape *tape)
 {
 	RunReader  *reader = palloc(sizeof(RunReader));
 
-	LogicalTapeRewindForRead(tape, BLCKSZ);
 	reader->tape = tape;
 	reader->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg run values",
 										   ALLOCSET_SMALL_SIZES);
@@ -760,14 +789,15 @@ merged_group_emit(const MergedGroup *merged, GroupSink sink, void *arg)
 }
 
 /*
- * Merges a few runs and sends their groups to `sink`, each key once.
+ * Merges the `n` runs from number `first` on, and sends their groups to
+ * `sink`, each key once.
  */
 static void
-merge_tapes(Groups *groups, List *tapes, GroupSink sink, void *arg)
+merge_tapes(Groups *groups, int first, int n, GroupSink sink, void *arg)
 {
-	binaryheap *heap = binaryheap_allocate(list_length(tapes), run_heap_compare, NULL);
+	binaryheap *heap = binaryheap_allocate(Max(n, 1), run_heap_compare, NULL);
 	MergedGroup merged = {.filled = false};
-	ListCell   *lc;
+	int			i;
 
 	merged.key.values = AllocSetContextCreate(CurrentMemoryContext, "batchagg merged values",
 											  ALLOCSET_SMALL_SIZES);
@@ -775,9 +805,9 @@ merge_tapes(Groups *groups, List *tapes, GroupSink sink, void *arg)
 	merged.key.entity = palloc(merged.key.entity_size);
 	merged.key.states = palloc(groups->layout->words * sizeof(StateWord));
 
-	foreach(lc, tapes)
+	for (i = first; i < first + n; i++)
 	{
-		RunReader  *reader = run_reader_create(groups, lfirst(lc));
+		RunReader  *reader = run_reader_create(groups, list_nth(groups->runs, i));
 
 		if (run_read_group(groups, reader))
 			binaryheap_add_unordered(heap, PointerGetDatum(reader));
@@ -808,38 +838,32 @@ merge_tapes(Groups *groups, List *tapes, GroupSink sink, void *arg)
 }
 
 /*
- * Merges runs, in several passes where they are too many for the budget, and
- * sends the groups to `sink`.
+ * Merges all runs and sends their groups to `sink`.  While they are too many
+ * for the budget, the first of them are merged into a new one at the end.
  */
 static void
-runs_merge(Groups *groups, List *tapes, GroupSink sink, void *arg)
+runs_merge(Groups *groups, GroupSink sink, void *arg)
 {
 	int			fan_in = Max(MIN_FAN_IN, Min(MAX_FAN_IN, groups->budget / (2 * BLCKSZ)));
 	MemoryContext merge = AllocSetContextCreate(groups->context, "batchagg merge",
 												ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context;
+	MemoryContext old_context = MemoryContextSwitchTo(merge);
+	int			first = 0;
 
-	while (list_length(tapes) > fan_in)
+	while (list_length(groups->runs) - first > fan_in)
 	{
-		RunWriter	writer;
-		List	   *few = list_copy_head(tapes, fan_in);
-		ListCell   *lc;
+		RunWriter	writer = run_start(groups);
+		int			end = first + fan_in;
 
-		groups->runs = NIL;
-		writer = run_start(groups);
-		old_context = MemoryContextSwitchTo(merge);
-		merge_tapes(groups, few, run_write_group, &writer);
-		MemoryContextSwitchTo(old_context);
+		merge_tapes(groups, first, fan_in, run_write_group, &writer);
+		run_end(&writer);
+
+		/* Tapes have their read buffers in the merge's memory. */
+		for (; first < end; first++)
+			LogicalTapeClose(list_nth(groups->runs, first));
 		MemoryContextReset(merge);
-		foreach(lc, few)
-			LogicalTapeClose(lfirst(lc));
-		tapes = list_concat(list_copy_tail(tapes, fan_in), groups->runs);
 	}
-	groups->runs = NIL;
-
-	/* The sink runs in the caller's context, the merge's memory lasts. */
-	old_context = MemoryContextSwitchTo(merge);
-	merge_tapes(groups, tapes, sink, arg);
+	merge_tapes(groups, first, list_length(groups->runs) - first, sink, arg);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(merge);
 }

@@ -198,24 +198,18 @@ scan_make_parts(SourceScan *scan)
 	foreach(lc, scan->source->metrics)
 	{
 		SourceMetric *metric = lfirst(lc);
-		int			n = metric->metric->naggregates;
-		int			i;
+		ResultMetric *result;
 
-		if (part == NULL || part->npositions + n > MAX_PART_RESULTS)
+		if (part == NULL || part->npositions + metric->metric->naggregates > MAX_PART_RESULTS)
 		{
 			part = &scan->parts[scan->nparts++];
-			part->positions = palloc(MAX_PART_RESULTS * sizeof(ResultPosition));
+			part->metrics = palloc(scan->nmetrics * sizeof(ResultMetric));
 		}
-		for (i = 0; i < n; i++)
-		{
-			ResultPosition *position = &part->positions[part->npositions++];
-
-			position->metric = scan_metric_number(scan, metric);
-			position->count = part->nmetrics;
-			position->job_metric = metric->metric;
-			position->aggregate = &metric->metric->aggregates[i];
-		}
-		part->nmetrics++;
+		result = &part->metrics[part->nmetrics++];
+		result->metric = scan_metric_number(scan, metric);
+		result->job_metric = metric->metric;
+		result->first = part->npositions;
+		part->npositions += metric->metric->naggregates;
 	}
 }
 

@@ -22,21 +22,20 @@ struct SourceScan;
  */
 #define MAX_PART_RESULTS 200
 
-/* One element of a packed row: an aggregate of a metric. */
-typedef struct ResultPosition
+/* A metric with results in a packed row. */
+typedef struct ResultMetric
 {
 	int			metric;			/* number of the metric in the scan */
-	int			count;			/* index of its count among the part's metrics */
 	const JobMetric *job_metric;
-	const Aggregate *aggregate;
-} ResultPosition;
+	int			first;			/* position of its first aggregate, from 0 */
+} ResultMetric;
 
 /* The results of a group that are stored in one packed row. */
 typedef struct ResultPart
 {
 	int			npositions;
-	ResultPosition *positions;
-	int			nmetrics;		/* metrics with results in this part */
+	int			nmetrics;
+	ResultMetric *metrics;
 } ResultPart;
 
 /* What one definition computes from one source. */

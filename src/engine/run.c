@@ -28,6 +28,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -161,7 +163,7 @@ timeout_start(const Job *job)
 		current.timeout = RegisterTimeout(USER_TIMEOUT, timeout_handler);
 	current.registered = true;
 	if (seconds > 0)
-		enable_timeout_after(current.timeout, seconds * 1000);
+		enable_timeout_after(current.timeout, Min(seconds, INT_MAX / 1000) * 1000);
 }
 
 /*

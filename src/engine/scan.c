@@ -44,6 +44,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -323,6 +324,10 @@ interval_seconds(const Interval *interval)
 	double		days = interval->month / MONTHS_PER_YEAR * DAYS_PER_YEAR +
 		(double) (interval->month % MONTHS_PER_YEAR) * DAYS_PER_MONTH + interval->day;
 
+#if PG_VERSION_NUM >= 170000
+	if (INTERVAL_NOT_FINITE(interval))
+		return INTERVAL_IS_NOBEGIN(interval) ? -get_float8_infinity() : get_float8_infinity();
+#endif
 	return days * SECS_PER_DAY + interval->time / 1000000.0;
 }
 

@@ -78,6 +78,7 @@ struct StoreWriter
 	int			npending;
 	int			batch_size;
 	TupleTableSlot *update;
+	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
 	WriteCounts counts;
 };
@@ -127,6 +128,7 @@ store_writer_open(bool dry_run)
 	int			i;
 
 	store->dry_run = dry_run;
+	store->context = CurrentMemoryContext;
 	store->rel = table_open(store_relid("batchagg_store"),
 							dry_run ? AccessShareLock : RowExclusiveLock);
 	store->key = index_open(store_relid("batchagg_store_pkey"), AccessShareLock);
@@ -244,16 +246,22 @@ part_layout(const RollupWriter *writer, int part)
 		.result_names = result_names
 	};
 	int			i;
+	int			j;
 
 	granularity_result_infix(&rollup->definition->granularity, infix);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < results->nmetrics; i++)
 	{
-		const ResultPosition *position = &results->positions[i];
+		const JobMetric *metric = results->metrics[i].job_metric;
 
-		metrics[i] = position->count + 1;
-		metric_names[i] = position->job_metric->name;
-		aggregate_names[i] = position->aggregate->name;
-		result_names[i] = psprintf("t%s_%s_%s", aggregate_names[i], infix, metric_names[i]);
+		for (j = 0; j < metric->naggregates; j++)
+		{
+			int			at = results->metrics[i].first + j;
+
+			metrics[at] = i + 1;
+			metric_names[at] = metric->name;
+			aggregate_names[at] = metric->aggregates[j].name;
+			result_names[at] = psprintf("t%s_%s_%s", aggregate_names[at], infix, metric->name);
+		}
 	}
 	return layout_ensure(&layout, !writer->store->dry_run);
 }
@@ -276,7 +284,11 @@ rollup_writer_layouts(const RollupWriter *writer)
 static void
 part_advance(StoreWriter *store, PartWriter *part)
 {
+	/* The index keeps some of what it allocates here to the end of the scan. */
+	MemoryContext old_context = MemoryContextSwitchTo(store->context);
+
 	part->stored = systable_getnext_ordered(part->scan, ForwardScanDirection);
+	MemoryContextSwitchTo(old_context);
 	if (part->stored != NULL)
 		heap_deform_tuple(part->stored, RelationGetDescr(store->rel), part->values, part->nulls);
 }
@@ -412,7 +424,7 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 
 pg_attribute_noreturn()
 static void
-report_overflow(const RollupWriter *writer, const ResultPosition *position,
+report_overflow(const RollupWriter *writer, const JobMetric *metric, const Aggregate *aggregate,
 				const GroupOut *group)
 {
 	const Definition *definition = writer->rollup->definition;
@@ -420,7 +432,7 @@ report_overflow(const RollupWriter *writer, const ResultPosition *position,
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("result \"%s\" of metric \"%s\" is out of range of double precision",
-					position->aggregate->name, position->job_metric->name),
+					aggregate->name, metric->name),
 			 errdetail("It is that of %s \"%.*s\" in the %s bucket of %s.",
 					   definition->focal_entity, group->entity_length, group->entity,
 					   definition->granularity_text, timestamptz_to_str(group->bucket)),
@@ -432,8 +444,9 @@ report_overflow(const RollupWriter *writer, const ResultPosition *position,
  * bytes and their null flags, of which `nnulls` are set.
  */
 static Datum
-make_array(Oid element_type, const uint64 *elements, const bool *nulls, int n, int nnulls)
+make_array(Oid element_type, const void *elements, const bool *nulls, int n, int nnulls)
 {
+	const uint64 *element = elements;
 	Size		header = nnulls > 0 ? ARR_OVERHEAD_WITHNULLS(1, n) : ARR_OVERHEAD_NONULLS(1);
 	Size		size = header + (n - nnulls) * sizeof(uint64);
 	ArrayType  *array = palloc0(size);
@@ -447,14 +460,16 @@ make_array(Oid element_type, const uint64 *elements, const bool *nulls, int n, i
 	ARR_DIMS(array)[0] = n;
 	ARR_LBOUND(array)[0] = 1;
 	data = (uint64 *) ARR_DATA_PTR(array);
-	for (i = 0; i < n; i++)
-	{
-		if (nnulls > 0 && nulls[i])
-			continue;
-		if (nnulls > 0)
+	if (nnulls == 0)
+		memcpy(data, elements, n * sizeof(uint64));
+	else
+		for (i = 0; i < n; i++)
+		{
+			if (nulls[i])
+				continue;
 			ARR_NULLBITMAP(array)[i / 8] |= 1 << (i % 8);
-		*data++ = elements[i];
-	}
+			*data++ = element[i];
+		}
 	return PointerGetDatum(array);
 }
 
@@ -464,33 +479,31 @@ make_array(Oid element_type, const uint64 *elements, const bool *nulls, int n, i
  */
 static int
 finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
-			   uint64 *results, bool *undefined, uint64 *counts)
+			   double *results, bool *undefined, uint64 *counts)
 {
 	const GroupLayout *layout = &writer->rollup->scan->layout;
 	int			defined = 0;
 	int			i;
+	int			j;
 
-	for (i = 0; i < part->part->npositions; i++)
+	for (i = 0; i < part->part->nmetrics; i++)
 	{
-		const ResultPosition *position = &part->part->positions[i];
-		StateWord  *state = group->states + layout->offsets[position->metric];
-		double		result = 0;
+		const ResultMetric *metric = &part->part->metrics[i];
+		const Aggregate *aggregates = metric->job_metric->aggregates;
+		int			n = metric->job_metric->naggregates;
+		StateWord  *state = group->states + layout->offsets[metric->metric];
+		FinishResult finishes[MAX_AGGREGATES];
 
-		counts[position->count] = STATE_COUNT(state);
-		switch (state_finish(state, layout->fields[position->metric], position->aggregate,
-							 &result))
+		counts[i] = STATE_COUNT(state);
+		state_finish_all(state, layout->fields[metric->metric], aggregates, n,
+						 results + metric->first, finishes);
+		for (j = 0; j < n; j++)
 		{
-			case FINISH_OVERFLOW:
-				report_overflow(writer, position, group);
-			case FINISH_VALUE:
-				undefined[i] = false;
-				defined++;
-				break;
-			case FINISH_UNDEFINED:
-				undefined[i] = true;
-				break;
+			if (finishes[j] == FINISH_OVERFLOW)
+				report_overflow(writer, metric->job_metric, &aggregates[j], group);
+			undefined[metric->first + j] = finishes[j] == FINISH_UNDEFINED;
+			defined += finishes[j] == FINISH_VALUE;
 		}
-		memcpy(&results[i], &result, sizeof(double));
 	}
 	return defined;
 }
@@ -503,7 +516,7 @@ static bool
 part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 		 Datum *values, bool *nulls)
 {
-	uint64		results[MAX_PART_RESULTS];
+	double		results[MAX_PART_RESULTS];
 	bool		undefined[MAX_PART_RESULTS];
 	uint64		counts[MAX_PART_RESULTS];
 	int			n = part->part->npositions;

@@ -341,23 +341,31 @@ sum_deviations(const StateWord *state, uint32 fields)
 	return m.high + (m.low + (squares.low - by_mean.low));
 }
 
+/* What several aggregates of one state have in common, computed once. */
+typedef struct Shared
+{
+	bool		known;
+	double		deviations;
+} Shared;
+
 /*
  * Variance, the summed squared deviations by `divisor`, or its square root.
  */
 static FinishResult
-finish_variance(const StateWord *state, uint32 fields, double divisor, bool root, double *result)
+finish_variance(const StateWord *state, uint32 fields, double divisor, bool root,
+				Shared *shared, double *result)
 {
-	double		deviations;
-
 	if (state[0].n & STATE_SAW_SPECIAL)
 	{
 		*result = get_float8_nan();
 		return FINISH_VALUE;
 	}
-	deviations = sum_deviations(state, fields);
-	if (!isfinite(deviations))
+	if (!shared->known)
+		shared->deviations = sum_deviations(state, fields);
+	shared->known = true;
+	if (!isfinite(shared->deviations))
 		return FINISH_OVERFLOW;
-	*result = Max(deviations, 0) / divisor;
+	*result = Max(shared->deviations, 0) / divisor;
 	if (root)
 		*result = sqrt(*result);
 	return FINISH_VALUE;
@@ -372,7 +380,8 @@ finish_difference(double a, double b, double *result)
 
 /* One aggregate of a state that has values enough. */
 static FinishResult
-finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, double *result)
+finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *shared,
+			  double *result)
 {
 	double		n = (double) STATE_COUNT(state);
 	const StateWord *ends = state + state_word(fields, FIELD_ENDS);
@@ -397,13 +406,13 @@ finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, doubl
 			*result = greatest_value(state, fields);
 			return FINISH_VALUE;
 		case AGGREGATE_STD:
-			return finish_variance(state, fields, n - 1, true, result);
+			return finish_variance(state, fields, n - 1, true, shared, result);
 		case AGGREGATE_VAR:
-			return finish_variance(state, fields, n - 1, false, result);
+			return finish_variance(state, fields, n - 1, false, shared, result);
 		case AGGREGATE_STDDEV_POP:
-			return finish_variance(state, fields, n, true, result);
+			return finish_variance(state, fields, n, true, shared, result);
 		case AGGREGATE_VAR_POP:
-			return finish_variance(state, fields, n, false, result);
+			return finish_variance(state, fields, n, false, shared, result);
 		case AGGREGATE_RANGE:
 			return finish_difference(greatest_value(state, fields),
 									 least_value(state, fields), result);
@@ -425,21 +434,10 @@ finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, doubl
 	return FINISH_UNDEFINED;	/* keep the compiler quiet */
 }
 
-/*
- * state_finish
- *		Computes one aggregate of what a state has seen, as PostgreSQL's
- *		aggregate of that name does for float8.
- *
- * The state must have the aggregate's fields (aggregate_fields()); it can be
- * finished for further aggregates, added to and merged afterwards.  Counts of
- * no values are 0, or undefined if the state counts rows and saw none.  Other
- * aggregates are undefined without values, sample deviations with one.
- *
- * Results are the same bits whenever they are the same value to PostgreSQL:
- * zero is never negative, and there is one NaN.
- */
-FinishResult
-state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double *result)
+/* One aggregate of a state. */
+static FinishResult
+finish_one(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *shared,
+		   double *result)
 {
 	uint64		n = STATE_COUNT(state);
 	FinishResult finish;
@@ -456,8 +454,44 @@ state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double
 	if (n == 1 && (aggregate->kind == AGGREGATE_STD || aggregate->kind == AGGREGATE_VAR))
 		return FINISH_UNDEFINED;
 
-	finish = finish_values(state, fields, aggregate, result);
+	finish = finish_values(state, fields, aggregate, shared, result);
 	if (finish == FINISH_VALUE)
 		*result = isnan(*result) ? get_float8_nan() : *result + 0.0;
 	return finish;
+}
+
+/*
+ * state_finish
+ *		Computes one aggregate of what a state has seen, as PostgreSQL's
+ *		aggregate of that name does for float8.
+ *
+ * The state must have the aggregate's fields (aggregate_fields()); it can be
+ * finished for further aggregates, added to and merged afterwards.  Counts of
+ * no values are 0, or undefined if the state counts rows and saw none.  Other
+ * aggregates are undefined without values, sample deviations with one.
+ *
+ * Results are the same bits whenever they are the same value to PostgreSQL:
+ * zero is never negative, and there is one NaN.
+ */
+FinishResult
+state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double *result)
+{
+	Shared		shared = {.known = false};
+
+	return finish_one(state, fields, aggregate, &shared, result);
+}
+
+/*
+ * state_finish_all
+ *		Computes `n` aggregates of a state, as state_finish() does, for less
+ *		than they cost one by one.
+ */
+void
+state_finish_all(StateWord *state, uint32 fields, const Aggregate *aggregates, int n,
+				 double *results, FinishResult *finishes)
+{
+	Shared		shared = {.known = false};
+
+	for (int i = 0; i < n; i++)
+		finishes[i] = finish_one(state, fields, &aggregates[i], &shared, &results[i]);
 }

@@ -89,6 +89,9 @@ typedef enum FinishResult
 
 extern FinishResult state_finish(StateWord *state, uint32 fields,
 								 const Aggregate *aggregate, double *result);
+extern void state_finish_all(StateWord *state, uint32 fields,
+							 const Aggregate *aggregates, int n,
+							 double *results, FinishResult *finishes);
 
 extern void state_mark_special(StateWord *state, double x);
 extern void state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before);
@@ -143,11 +146,14 @@ state_add(StateWord *state, uint32 fields, double x, TimestampTz t,
 		StateWord  *squares = state + state_word(fields, FIELD_SQUARES);
 		double		shift = none_before ? x : squares[0].x;
 		double		d = x - shift;
+		double		d_error = two_sum_error(x, -shift, d);
+		double		square = d * d;
 		double		before = squares[1].x;
 
 		squares[0].x = shift;
-		squares[1].x = before + d * d;
-		squares[2].x += two_sum_error(before, d * d, squares[1].x);
+		squares[1].x = before + square;
+		squares[2].x += two_sum_error(before, square, squares[1].x) +
+			(fma(d, d, -square) + 2 * d * d_error);
 	}
 	if (fields & FIELD_EXTREMES)
 	{

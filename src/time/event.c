@@ -10,7 +10,7 @@
  *	EVERYHOUR			EVERY<n>HOURS		n divides 24
  *	EVERYHOURBYMIN<mm>						mm minutes past each hour
  *	EVERYDAY			EVERYDAY<time>
- *	EVERYWEEK			EVERYWEEK<day>		EVERYWEEK<day><time>
+ *	EVERYWEEK			EVERYWEEK[<day>][<time>]
  *	EVERYMONTH
  *
  * A <time> is <h>[<mm>]{AM|PM}[<zone>], such as 8AM, 1230PM or 8AMET; without
@@ -59,7 +59,9 @@ static const char *const weekdays[] = {
 };
 
 static const char *const unknown_event =
-"It is neither a name of the grammar of events nor a cron expression.";
+"It is neither a cron expression nor one of EVERYMINUTE, EVERY<n>MINUTES, EVERYHOUR, "
+"EVERYHOURBYMIN<mm>, EVERY<n>HOURS, EVERYDAY, EVERYDAY<h>[<mm>]{AM|PM}[<zone>], "
+"EVERYWEEK[<day>][<time>] and EVERYMONTH.";
 
 static bool
 is_digit(char c)

@@ -42,11 +42,6 @@ typedef struct EventMeaning
 	char		timezone[EVENT_TEXT_LEN];
 } EventMeaning;
 
-/* The grammar's forms, for hints. */
-#define EVENT_FORMS \
-	"EVERYMINUTE, EVERY<n>MINUTES, EVERYHOUR, EVERYHOURBYMIN<mm>, EVERY<n>HOURS, " \
-	"EVERYDAY, EVERYDAY<h>[<mm>]{AM|PM}[<zone>], EVERYWEEK[<day>], EVERYMONTH"
-
 extern bool event_parse(const char *event_name, EventMeaning *result);
 extern const char *event_problem(const char *event_name);
 extern const char *event_nearest(const char *event_name, const char *const *known, int nknown);

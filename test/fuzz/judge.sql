@@ -107,7 +107,7 @@ BEGIN
 		starts := greatest((local - s.shift) AT TIME ZONE 'UTC', s.starts);
 		ends := least((local + make_interval(mins => minutes) - s.shift) AT TIME ZONE 'UTC', s.ends);
 		RETURN;
-	ELSIF 1440 % minutes <> 0 THEN
+	ELSIF minutes < 60 OR 1440 % minutes <> 0 THEN
 		-- real time counted from the epoch
 		starts := batchagg_fuzz.bound(zone, epoch);
 		length := make_interval(mins => minutes);
@@ -176,7 +176,8 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- What each session fills before it calls judge().  entity_ids: the texts that
--- the group's ids have; more than one where equal values print differently.
+-- the entity's ids have; more than one where equal values print differently,
+-- and then any of them will do.
 CREATE FUNCTION make_tables() RETURNS void LANGUAGE sql AS $$
 	CREATE TEMP TABLE IF NOT EXISTS expected (
 		definition_id int,

@@ -68,7 +68,7 @@ FROM pg_depend, pg_identify_object(classid, objid, 0) object
 WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
 	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'batchagg')
 	AND object.schema IS DISTINCT FROM
-		(SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
+		(SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
 		 WHERE extname = 'batchagg')
 	AND object.type NOT IN ('trigger', 'policy', 'rule')
 SQL

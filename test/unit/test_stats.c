@@ -319,7 +319,7 @@ check_sample(const Sample *sample, StateWord *state, double *worst)
 	ulp = nextafter(fabs(got), INFINITY) - fabs(got);
 	ok = fabs((double) ((int128) got - sum)) <= (ulp < 1 ? 0 : ulp);
 	ok = ok && relative_error(finish_value(state, NUMBER_FIELDS, "avg"),
-							  (long double) sum * sample->scale / sample->n) <= 4e-16;
+							  (long double) sum * sample->scale / sample->n) <= 1e-15;
 	if (sample->n > 1)
 	{
 		got = finish_value(state, NUMBER_FIELDS, "var");

@@ -44,7 +44,7 @@ my %AGGREGATES = (
 		'(array_agg(v ORDER BY t DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]' .
 			' - (array_agg(v ORDER BY t, v) FILTER (WHERE v IS NOT NULL))[1]'
 	],
-	distinct => ['nullif(count(DISTINCT v), 0)'],
+	distinct => ['count(DISTINCT v)'],
 	median => ['percentile_cont(0.5) WITHIN GROUP (ORDER BY v)']);
 
 sub aggregate
@@ -119,32 +119,31 @@ sub column_of
 	return $column;
 }
 
-# A query of the values: id, t, m (number of the metric) and v, of all rows
-# that the filter keeps and whose time and id allow it.
-sub values_query
+# A query of the rows that the filter keeps and whose time and id allow it:
+# entity (a number), text (the id's), t, and the metrics as v0, v1, ..., or, in
+# row layout, m (the number of the metric) and v.
+sub rows_query
 {
 	my ($source, $definition, @metrics) = @_;
-	my $id = id($source, $definition);
-	my $instant = instant($source, $definition->{zone});
 	my $filter = filter($definition);
-	my $where = "WHERE r.id IS NOT NULL AND isfinite(r.t) AND r.t < :'horizon'";
+	my $text = ($source->{ids}{ $definition->{focal} } // {})->{padded} ? 'id::text' : q(format('%s', id));
+	my @columns = (id($source, $definition) . ' AS id', instant($source, $definition->{zone}) . ' AS t');
 
-	if ($source->{layout} eq 'row')
-	{
-		my $m = number_of_metric($source, @metrics);
-		my $v = number($source->{value_column});
+	push @columns, $source->{layout} eq 'row' ?
+		(number_of_metric($source, @metrics) . ' AS m', number($source->{value_column}) . ' AS v') :
+		map { number(column_of($source, $metrics[$_])) . " AS v$_" } 0 .. $#metrics;
+	return "SELECT *, dense_rank() OVER (ORDER BY id) AS entity, $text AS text\n" .
+		"\tFROM (SELECT " . join(', ', @columns) . " FROM $source->{relation}\n\t\tWHERE ($filter\n\t\t)) r\n" .
+		"\tWHERE id IS NOT NULL AND isfinite(t) AND t < :'horizon'";
+}
 
-		return "SELECT * FROM (SELECT $id AS id, $instant AS t, $m AS m, $v AS v FROM $source->{relation}\n" .
-			"\tWHERE ($filter\n\t)) r $where AND m IS NOT NULL";
-	}
-	else
-	{
-		my @columns = map { number(column_of($source, $metrics[$_])) . " AS v$_" } 0 .. $#metrics;
-		my $values = join ', ', map { "($_, r.v$_)" } 0 .. $#metrics;
+# What goes behind the rows in FROM, so that there is one row for each value.
+sub one_row_per_value
+{
+	my ($source, @metrics) = @_;
 
-		return "SELECT r.id, r.t, x.m, x.v FROM (SELECT " . join(', ', "$id AS id", "$instant AS t", @columns) .
-			" FROM $source->{relation}\n\tWHERE ($filter\n\t)) r, LATERAL (VALUES $values) x(m, v) $where";
-	}
+	return '' if $source->{layout} eq 'row';
+	return ', LATERAL (VALUES ' . join(', ', map { "($_, v$_)" } 0 .. $#metrics) . ') x(m, v)';
 }
 
 # --- statements --------------------------------------------------------------
@@ -177,11 +176,13 @@ sub expect
 	my ($source, $d, @metrics) = @_;
 	my %used = map { $_ => 1 } map { @{ $_->{aggregates} } } @metrics;
 	my @used = sort keys %used;
-	my $values = values_query($source, $d, @metrics);
-	my $w = grep({ /^(std|var)/ } @used) ? 'v - min(v) OVER (PARTITION BY id, b.starts, m)' : 'NULL::float8';
-	my $ids = $d->{focal} ne '*' && $source->{ids}{ $d->{focal} }{ambiguous} ?
-		q(array_agg(DISTINCT format('%s', id))) : q(ARRAY[min(format('%s', id))]);
-	my $complete = $d->{complete_only} ? "WHERE b.ends <= :'horizon'" : '';
+	my $rows = rows_query($source, $d, @metrics);
+	my $unpivot = one_row_per_value($source, @metrics);
+	my $w = grep({ /^(std|var)/ } @used) ? 'v - min(v) OVER (PARTITION BY entity, starts, m)' : 'NULL::float8';
+	my $bounds = "batchagg_fuzz.bounds($d->{n}, '$d->{unit}', " . literal($d->{zone}) . ', t)';
+	my $complete = $d->{complete_only} ? "WHERE ends <= :'horizon'" : '';
+	my $target = join ', ', ":d$d->{number}_id", literal($d->{focal}), 'texts', 'starts',
+		literal(Fuzz::Job::granularity($d)), qw(metric_name aggregate value tolerance n result_name);
 	my (@computed, @wanted, @value, @tolerance);
 
 	for my $i (0 .. $#used)
@@ -203,17 +204,17 @@ sub expect
 		}
 	}
 
-	return 'WITH value AS (' . $values . "),\n" .
-		"placed AS (SELECT id, b.starts, t, m, v, $w AS w FROM value," .
-		" LATERAL batchagg_fuzz.bounds($d->{n}, '$d->{unit}', " . literal($d->{zone}) . ", t) b $complete),\n" .
-		"grouped AS (SELECT $ids AS ids, starts, m, count(v) AS n, " . join(', ', @computed) .
-		" FROM placed GROUP BY id, starts, m)\n" .
-		"INSERT INTO pg_temp.expected\n" .
-		"SELECT :d$d->{number}_id, " . literal($d->{focal}) . ', ids, starts, ' . literal(Fuzz::Job::granularity($d)) .
-		", metric_name, aggregate, value, tolerance, n, result_name\n" .
-		"FROM grouped JOIN (VALUES " . join(', ', @wanted) . ") wanted(m, a, metric_name, aggregate, result_name) USING (m)," .
-		" LATERAL (SELECT CASE a @value END AS value, CASE a @tolerance END AS tolerance) x\n" .
-		"WHERE value IS NOT NULL;";
+	return "WITH source AS MATERIALIZED ($rows),\n" .
+		"placed AS MATERIALIZED (SELECT * FROM source, $bounds $complete),\n" .
+		"value AS (SELECT entity, starts, t, m, v, $w AS w FROM placed$unpivot),\n" .
+		'grouped AS (SELECT entity, starts, m, count(v) AS n, ' . join(', ', @computed) .
+		" FROM value WHERE m IS NOT NULL GROUP BY entity, starts, m),\n" .
+		"texts AS (SELECT entity, array_agg(DISTINCT text) AS texts FROM source GROUP BY entity)\n" .
+		"INSERT INTO pg_temp.expected SELECT $target\n" .
+		'FROM grouped JOIN texts USING (entity) JOIN (VALUES ' . join(', ', @wanted) .
+		") wanted(m, a, metric_name, aggregate, result_name) USING (m),\n" .
+		"\tLATERAL (SELECT CASE a @value END AS value, CASE a @tolerance END AS tolerance) x\n" .
+		'WHERE value IS NOT NULL;';
 }
 
 # Statements that count the skipped rows.  A row counts once where definitions

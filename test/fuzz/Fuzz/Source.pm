@@ -172,11 +172,12 @@ sub add_row_columns
 	my $type = pick(Fuzz::Data::number_types());
 	my @names = map { ($_, respelt($_)) } @{ $self->{metrics} };
 	my ($name, $value) = weighted(3 => [ 'metric_name', 'metric_value' ], 1 => pick(@ROW_COLUMNS), 1 => [ 'What', 'how.much' ])->@*;
-	my $longest = (sort { $a <=> $b } map { length } @names)[-1];
-	my $name_type = pick('text', 'text', "varchar($longest)", "char(" . ($longest + 2) . ")", 'name');
+	my ($longest, $name_type);
 
 	$self->{rows_mapped} = $name eq 'What';
 	push @names, 'unknown metric', undef if chance(0.5);
+	($longest) = sort { $b <=> $a } map { length($_ // '') } @names;
+	$name_type = pick('text', 'text', "varchar($longest)", 'char(' . ($longest + 2) . ')', 'name');
 	$self->{name_column} = $self->add_column(name => $name, type => $name_type, make => sub { pick(@names) });
 	$self->{value_column} = $self->add_column(
 		name => $value,
@@ -254,11 +255,11 @@ sub id_type
 	$type = 'text' if $type eq 'enum' || $type eq '';
 	if ($type =~ /citext/)
 	{
-		return (type => $type, ambiguous => 1, make => entities($type, [ 'a', 'A', 'Ab', 'aB', 'b', 'É', 'é', '' ]));
+		return (type => $type, make => entities($type, [ 'a', 'A', 'Ab', 'aB', 'b', 'É', 'é', '' ]));
 	}
 	return (
 		type => $self->maybe_domain($type, 0.1),
-		ambiguous => $type =~ /^(numeric|double precision|interval|jsonb|integer\[\])$/ ? 1 : 0,
+		padded => $type =~ /^char/ ? 1 : 0,
 		make => entities($type));
 }
 
