@@ -64,7 +64,8 @@ PG_CFLAGS = -ffp-contract=off -Wall -Wextra -Werror \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-ffp-contract=off
 
-EXTRA_CLEAN = $(OBJS:.o=.d) test/isolation/results
+EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build \
+	test/isolation/results test/isolation/regression.diffs test/isolation/regression.out
 
 # pg_regress looks for the answers in ./expected, on every version.
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

@@ -25,6 +25,11 @@
  * else to check, since its only foreign key is a layout that the run has
  * locked.
  *
+ * Rows come in the order of the key, which is the best for the table and the
+ * key's index, and the worst for the other index, of series (entity, bucket):
+ * there, each row of a bucket goes to another page.  So the entries of that
+ * index are kept until there are many, and inserted in its own order.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -50,6 +55,9 @@
 #include "engine/write.h"
 #include "settings.h"
 
+/* Entries of the index of series that are kept, to be inserted in its order. */
+#define MAX_SERIES_ENTRIES 65536
+
 /* Columns of the store, in their order. */
 enum
 {
@@ -63,6 +71,15 @@ enum
 	STORE_COLUMNS
 };
 
+/* A row's entry in the index of series. */
+typedef struct SeriesEntry
+{
+	int32		layout_id;
+	TimestampTz bucket;
+	text	   *entity;
+	ItemPointerData tid;
+} SeriesEntry;
+
 struct StoreWriter
 {
 	bool		dry_run;		/* compare, count and write nothing */
@@ -72,12 +89,17 @@ struct StoreWriter
 	CommandId	command;
 	TimestampTz now;			/* updated_at of what is written */
 	EState	   *estate;
-	ResultRelInfo *indexes;
+	ResultRelInfo *indexes;		/* all but that of series */
+	ResultRelInfo *series_index;	/* that one */
 	BulkInsertState bulk;
 	TupleTableSlot **pending;	/* rows to insert, batch_size of them */
 	int			npending;
 	int			batch_size;
 	TupleTableSlot *update;
+	SeriesEntry *series;		/* entries not yet in the index of series */
+	int			nseries;
+	TupleTableSlot *series_slot;	/* makes rows of them again */
+	MemoryContext series_context;	/* what they point to */
 	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
 	WriteCounts counts;
@@ -112,6 +134,8 @@ static void part_put(RollupWriter *writer, PartWriter *part, const GroupOut *gro
 static bool part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 					 Datum *values, bool *nulls);
 static bool part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls);
+static void store_split_indexes(StoreWriter *store);
+static void series_flush(StoreWriter *store);
 static void store_insert(StoreWriter *store, const Datum *values, const bool *nulls);
 static void store_flush(StoreWriter *store);
 static void store_update(StoreWriter *store, ItemPointer tid,
@@ -145,6 +169,7 @@ store_writer_open(bool dry_run)
 	store->indexes = makeNode(ResultRelInfo);
 	InitResultRelInfo(store->indexes, store->rel, 0, NULL, 0);
 	ExecOpenIndices(store->indexes, false);
+	store_split_indexes(store);
 	store->bulk = GetBulkInsertState();
 	store->batch_size = batchagg_batch_size;
 	store->pending = palloc(store->batch_size * sizeof(TupleTableSlot *));
@@ -166,16 +191,52 @@ store_writer_close(StoreWriter *store)
 	if (!store->dry_run)
 	{
 		store_flush(store);
+		series_flush(store);
 		for (i = 0; i < store->batch_size; i++)
 			ExecDropSingleTupleTableSlot(store->pending[i]);
 		ExecDropSingleTupleTableSlot(store->update);
+		ExecDropSingleTupleTableSlot(store->series_slot);
 		FreeBulkInsertState(store->bulk);
 		ExecCloseIndices(store->indexes);
+		ExecCloseIndices(store->series_index);
 		FreeExecutorState(store->estate);
 	}
 	UnregisterSnapshot(store->snapshot);
 	index_close(store->key, NoLock);
 	table_close(store->rel, NoLock);
+}
+
+/*
+ * Moves the index of series from the store's indexes to a list of its own.
+ */
+static void
+store_split_indexes(StoreWriter *store)
+{
+	ResultRelInfo *all = store->indexes;
+	ResultRelInfo *series = makeNode(ResultRelInfo);
+	Oid			series_oid = store_relid("batchagg_store_series_idx");
+	int			kept = 0;
+	int			i;
+
+	InitResultRelInfo(series, store->rel, 0, NULL, 0);
+	series->ri_IndexRelationDescs = palloc(sizeof(Relation));
+	series->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *));
+	for (i = 0; i < all->ri_NumIndices; i++)
+	{
+		bool		is_series = RelationGetRelid(all->ri_IndexRelationDescs[i]) == series_oid;
+		ResultRelInfo *to = is_series ? series : all;
+		int			at = is_series ? series->ri_NumIndices++ : kept++;
+
+		to->ri_IndexRelationDescs[at] = all->ri_IndexRelationDescs[i];
+		to->ri_IndexRelationInfo[at] = all->ri_IndexRelationInfo[i];
+	}
+	all->ri_NumIndices = kept;
+
+	store->series_index = series;
+	store->series = palloc(MAX_SERIES_ENTRIES * sizeof(SeriesEntry));
+	store->series_slot = MakeSingleTupleTableSlot(RelationGetDescr(store->rel), &TTSOpsVirtual);
+	store->series_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg series entries",
+												  ALLOCSET_DEFAULT_SIZES);
 }
 
 /*
@@ -580,14 +641,85 @@ slot_set_row(TupleTableSlot *slot, const Datum *values, const bool *nulls)
 }
 
 static void
-store_index_insert(StoreWriter *store, TupleTableSlot *slot)
+index_insert_row(StoreWriter *store, ResultRelInfo *indexes, TupleTableSlot *slot)
 {
 #if PG_VERSION_NUM >= 160000
-	(void) ExecInsertIndexTuples(store->indexes, slot, store->estate, false, false, NULL, NIL, false);
+	(void) ExecInsertIndexTuples(indexes, slot, store->estate, false, false, NULL, NIL, false);
 #else
-	(void) ExecInsertIndexTuples(store->indexes, slot, store->estate, false, false, NULL, NIL);
+	(void) ExecInsertIndexTuples(indexes, slot, store->estate, false, false, NULL, NIL);
 #endif
 	ResetPerTupleExprContext(store->estate);
+}
+
+static inline int
+series_compare(const SeriesEntry *a, const SeriesEntry *b)
+{
+	int			length_a = VARSIZE_ANY_EXHDR(a->entity);
+	int			length_b = VARSIZE_ANY_EXHDR(b->entity);
+	int			c;
+
+	if (a->layout_id != b->layout_id)
+		return a->layout_id < b->layout_id ? -1 : 1;
+	c = memcmp(VARDATA_ANY(a->entity), VARDATA_ANY(b->entity), Min(length_a, length_b));
+	if (c != 0)
+		return c;
+	if (length_a != length_b)
+		return length_a - length_b;
+	return a->bucket < b->bucket ? -1 : 1;
+}
+
+#define ST_SORT sort_series
+#define ST_ELEMENT_TYPE SeriesEntry
+#define ST_COMPARE(a, b) series_compare(a, b)
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Inserts the kept entries of the index of series. */
+static void
+series_flush(StoreWriter *store)
+{
+	TupleTableSlot *slot = store->series_slot;
+	int			i;
+
+	sort_series(store->series, store->nseries);
+	for (i = 0; i < store->nseries; i++)
+	{
+		const SeriesEntry *entry = &store->series[i];
+
+		CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(slot);
+		memset(slot->tts_isnull, true, STORE_COLUMNS * sizeof(bool));
+		slot->tts_values[STORE_LAYOUT_ID] = Int32GetDatum(entry->layout_id);
+		slot->tts_values[STORE_BUCKET] = TimestampTzGetDatum(entry->bucket);
+		slot->tts_values[STORE_ENTITY_ID] = PointerGetDatum(entry->entity);
+		slot->tts_isnull[STORE_LAYOUT_ID] = false;
+		slot->tts_isnull[STORE_BUCKET] = false;
+		slot->tts_isnull[STORE_ENTITY_ID] = false;
+		ExecStoreVirtualTuple(slot);
+		slot->tts_tid = entry->tid;
+		index_insert_row(store, store->series_index, slot);
+	}
+	store->nseries = 0;
+	MemoryContextReset(store->series_context);
+}
+
+/* Keeps a new row's entry of the index of series. */
+static void
+series_keep(StoreWriter *store, TupleTableSlot *slot)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(store->series_context);
+	SeriesEntry *entry = &store->series[store->nseries++];
+
+	slot_getsomeattrs(slot, STORE_ENTITY_ID + 1);
+	entry->layout_id = DatumGetInt32(slot->tts_values[STORE_LAYOUT_ID]);
+	entry->bucket = DatumGetTimestampTz(slot->tts_values[STORE_BUCKET]);
+	entry->entity = DatumGetTextPCopy(slot->tts_values[STORE_ENTITY_ID]);
+	entry->tid = slot->tts_tid;
+	MemoryContextSwitchTo(old_context);
+	if (store->nseries == MAX_SERIES_ENTRIES)
+		series_flush(store);
 }
 
 /* Takes a row to insert, and inserts a full batch of them. */
@@ -615,7 +747,8 @@ store_flush(StoreWriter *store)
 					   store->bulk);
 	for (i = 0; i < store->npending; i++)
 	{
-		store_index_insert(store, store->pending[i]);
+		index_insert_row(store, store->indexes, store->pending[i]);
+		series_keep(store, store->pending[i]);
 		ExecClearTuple(store->pending[i]);
 	}
 	store->npending = 0;
@@ -633,6 +766,9 @@ store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const boo
 	slot_set_row(store->update, values, nulls);
 	simple_table_tuple_update(store->rel, tid, store->update, store->snapshot, &update_indexes);
 	if (update_indexes)
-		store_index_insert(store, store->update);
+	{
+		index_insert_row(store, store->indexes, store->update);
+		series_keep(store, store->update);
+	}
 	ExecClearTuple(store->update);
 }

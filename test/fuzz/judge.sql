@@ -211,14 +211,17 @@ BEGIN
 		SELECT definition_id, entity_id, "timestamp", metric_name, aggregation_type, metric_value,
 			sample_count, focal_entity, granularity, result_name, true AS here
 		FROM ruleexecutionresults WHERE job_id = job
+	), choice AS (
+		SELECT definition_id, metric_name, entity_ids, coalesce(
+			(SELECT min(g.entity_id)
+			 FROM (SELECT DISTINCT definition_id, metric_name, entity_id FROM got) g
+			 WHERE g.definition_id = e.definition_id AND g.metric_name = e.metric_name
+				AND g.entity_id = ANY (e.entity_ids)), entity_ids[1]) AS entity_id
+		FROM (SELECT DISTINCT definition_id, metric_name, entity_ids FROM expected
+			  WHERE cardinality(entity_ids) > 1) e
 	), wanted AS (
-		SELECT e.*, true AS here, CASE
-			WHEN cardinality(entity_ids) > 1 THEN
-				coalesce((SELECT min(g.entity_id) FROM got g
-						  WHERE g.definition_id = e.definition_id AND g."timestamp" = e."timestamp"
-							AND g.entity_id = ANY (e.entity_ids)), entity_ids[1])
-			ELSE entity_ids[1] END AS entity_id
-		FROM expected e
+		SELECT e.*, true AS here, coalesce(choice.entity_id, entity_ids[1]) AS entity_id
+		FROM expected e LEFT JOIN choice USING (definition_id, metric_name, entity_ids)
 	), difference AS (
 		SELECT CASE WHEN w.here IS NULL THEN 'extra' WHEN g.here IS NULL THEN 'missing' ELSE 'different' END
 			|| ' ' || jsonb_build_object('definition', definition_id, 'entity', entity_id,
