@@ -41,6 +41,7 @@
 #include "catalog/events.h"
 #include "catalog/filter.h"
 #include "catalog/job.h"
+#include "catalog/names.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "time/zone.h"
@@ -343,7 +344,7 @@ resolve_entity(Row *row)
 
 	if (entity == NULL || !(row_changed(row, "entity") || row_changed(row, "source_table")))
 		return;
-	if (OidIsValid(source_lookup(entity, &qualified)) || row->before)
+	if (OidIsValid(name_lookup(entity, &qualified)) || row->before)
 		row_set_text(row, "source_table", qualified);
 }
 
@@ -389,7 +390,7 @@ check_filter_of_entity(const Definition *definition)
 
 	if (definition->source_table == NULL)
 		return;
-	relid = source_lookup(definition->source_table, &qualified);
+	relid = name_lookup(definition->source_table, &qualified);
 	if (!OidIsValid(relid))
 		return;
 
@@ -522,7 +523,7 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 	if (mapping.metric_name == NULL || mapping.table_name == NULL)
 		PG_RETURN_POINTER(row.now);
 
-	if (!OidIsValid(source_lookup(mapping.table_name, &mapping.table_name)))
+	if (!OidIsValid(name_lookup(mapping.table_name, &mapping.table_name)))
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s\" does not exist yet", mapping.table_name),

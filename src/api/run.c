@@ -138,7 +138,7 @@ batchagg_run_event(PG_FUNCTION_ARGS)
 	Datum		values[] = {PG_GETARG_DATUM(0)};
 	EventMeaning meaning;
 
-	(void) event_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
+	event_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
 	run_list(fcinfo, store_query(false,
 								 psprintf("SELECT id FROM %s WHERE enable_flag "
 										  "AND upper(event_name) = upper($1) ORDER BY id",

@@ -5,9 +5,10 @@
  *
  * A name is looked for in the table batchagg_events first, so that a row can
  * give a name of the grammar another meaning; then it is read by the grammar,
- * which knows cron expressions too (time/event.c).  Case does not matter.  Events are no secret, and
- * the table is read with its owner's rights: a job's schedule must not depend
- * on who looks.
+ * which knows cron expressions too (time/event.c).  Case does not matter.
+ *
+ * Events are no secret, and the table is read with its owner's rights: when a
+ * job is due must not depend on who looks.
  *
  *-------------------------------------------------------------------------
  */

@@ -109,7 +109,8 @@ job_read_aggregates(const char *metric_name, const char *list, Aggregate **resul
 	if (error)
 		problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, 0, false,
 					   offender[0] ?
-					   psprintf("unknown aggregate \"%s\" for metric \"%s\"", offender, metric_name) :
+					   psprintf("unknown aggregate \"%s\" for metric \"%s\"", offender,
+								metric_name) :
 					   psprintf("invalid list of aggregates for metric \"%s\": \"%s\"", metric_name,
 								list),
 					   pstrdup(error), NULL);

@@ -7,13 +7,6 @@
  * or, where it has none, by the definition's entity.  The metrics that lead to
  * the same relation become one source, which is read once.
  *
- * Whose mappings count.  A mapping sends a job to a relation, and reading a
- * view runs the functions in it with the rights of the job's owner.  So a job
- * is led by mappings of its own owner, and by those of superusers, who need no
- * trick to get at anybody's rights; never by those of other roles, even of
- * roles that the owner is a member of.  The owner's own mappings of a metric
- * take precedence.
- *
  * A relation under examination is a "draft": the metrics asked of it, what
  * their mappings say, and the relation itself.  Columns are found in a fixed
  * order: what a mapping names, else the names that this file knows.  A name
@@ -30,25 +23,19 @@
 
 #include "access/relation.h"
 #include "access/sysattr.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "nodes/value.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/varlena.h"
 
 #include "catalog/filter.h"
+#include "catalog/names.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
 
@@ -66,7 +53,7 @@ typedef struct Draft
 	char	   *written;		/* its name where we have it from */
 	char	   *name;			/* qualified and quoted */
 	Relation	rel;
-	char	  **folded;			/* column names as source_fold_name() has
+	char	  **folded;			/* column names as name_fold() has
 								 * them; NULL: no such column any more */
 	List	   *requests;		/* of Request */
 	SourceMapping merged;		/* what the mappings say, taken together */
@@ -92,69 +79,6 @@ static const char *const time_columns[] = {"timestamp", "time", "ts"};
 
 /* How many columns a hint lists at most. */
 #define MAX_COLUMNS_LISTED 40
-
-/*----------
- * Names
- *----------
- */
-
-/*
- * `name` as it is compared: in lower case, with '.' as '_'.  The same as
- * replace(lower(name), '.', '_') in SQL.
- */
-char *
-source_fold_name(const char *name)
-{
-	char	   *folded = str_tolower(name, strlen(name), DEFAULT_COLLATION_OID);
-
-	for (char *c = folded; *c; c++)
-		if (*c == '.')
-			*c = '_';
-	return folded;
-}
-
-/* `written` as one or two SQL identifiers; NULL if it is not that. */
-static RangeVar *
-parse_relation_name(const char *written)
-{
-	List	   *parts;
-
-	if (!SplitIdentifierString(pstrdup(written), '.', &parts))
-		return NULL;
-	if (list_length(parts) == 1)
-		return makeRangeVar(NULL, linitial(parts), -1);
-	if (list_length(parts) == 2)
-		return makeRangeVar(linitial(parts), lsecond(parts), -1);
-	return NULL;
-}
-
-/*
- * Finds the relation called `written`: an SQL name, qualified or not, else a
- * name taken literally ('My Table', 'UserActivity').  Resolved in the current
- * search_path.  Returns its oid, with AccessShareLock held to the end of the
- * transaction, and its qualified and quoted name in *qualified; InvalidOid
- * where there is none.  ERROR without USAGE on a schema that was named.
- */
-Oid
-source_lookup(const char *written, char **qualified)
-{
-	RangeVar   *name = parse_relation_name(written);
-	Oid			relid = InvalidOid;
-	Oid			schema;
-
-	if (name)
-		relid = RangeVarGetRelid(name, AccessShareLock, true);
-	if (!OidIsValid(relid))
-		relid = RangeVarGetRelid(makeRangeVar(NULL, pstrdup(written), -1), AccessShareLock, true);
-	if (!OidIsValid(relid))
-		return InvalidOid;
-
-	schema = get_rel_namespace(relid);
-	*qualified = quote_qualified_identifier(isTempNamespace(schema) ? "pg_temp" :
-											get_namespace_name(schema),
-											get_rel_name(relid));
-	return relid;
-}
 
 /*----------
  * Types
@@ -264,7 +188,7 @@ match_column(const Draft *draft, const char *name, AttrNumber *other)
 {
 	int			ncolumns = RelationGetNumberOfAttributes(draft->rel);
 	AttrNumber	found = InvalidAttrNumber;
-	char	   *folded = source_fold_name(name);
+	char	   *folded = name_fold(name);
 
 	*other = InvalidAttrNumber;
 	for (AttrNumber column = 1; column <= ncolumns; column++)
@@ -325,8 +249,8 @@ require_type(Draft *draft, AttrNumber column, bool (*accepts) (Oid typid), const
 	if (column == InvalidAttrNumber || accepts(column_type(draft, column)))
 		return;
 	draft_problem(draft, ERRCODE_DATATYPE_MISMATCH,
-				  psprintf("column \"%s\" of source \"%s\" cannot be a %s", column_name(draft, column),
-						   draft->name, role),
+				  psprintf("column \"%s\" of source \"%s\" cannot be a %s",
+						   column_name(draft, column), draft->name, role),
 				  psprintf("Its type is %s.", format_type_be(column_type(draft, column))),
 				  hint);
 }
@@ -424,7 +348,7 @@ draft_open(Draft *draft, Oid relid)
 	draft->folded = palloc0(sizeof(char *) * Max(desc->natts, 1));
 	for (int i = 0; i < desc->natts; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped)
-			draft->folded[i] = source_fold_name(NameStr(TupleDescAttr(desc, i)->attname));
+			draft->folded[i] = name_fold(NameStr(TupleDescAttr(desc, i)->attname));
 	return true;
 }
 
@@ -447,7 +371,7 @@ lookup(void *arg)
 {
 	Lookup	   *it = arg;
 
-	it->relid = source_lookup(it->written, &it->qualified);
+	it->relid = name_lookup(it->written, &it->qualified);
 }
 
 /* Finds and opens the draft's relation.  Returns whether it could. */
@@ -750,138 +674,9 @@ require_source_privileges(Draft *draft, const Source *source)
 }
 
 /*----------
- * From mappings to drafts
+ * Drafts of a definition
  *----------
  */
-
-/*
- * The mappings that may lead the job: see the file's head.  Each row is a
- * SourceMapping's fields in order, and whether it is the owner's own.
- */
-static List *
-load_mappings(const Job *job)
-{
-	const Oid	types[] = {OIDOID, TEXTARRAYOID};
-	Datum		values[2];
-	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(job->metrics), 1));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, job->metrics)
-		names[n++] = CStringGetTextDatum(source_fold_name(((JobMetric *) lfirst(lc))->name));
-	values[0] = ObjectIdGetDatum(job->owner);
-	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-
-	return store_query(false,
-						psprintf("SELECT metricname, tablename, layout, id_column, time_column, "
-								 "metric_column, name_column, value_column, owner = $1 FROM %s "
-								 "WHERE replace(lower(metricname), '.', '_') = ANY ($2) AND "
-								 "(owner = $1 OR owner IN "
-								 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
-								 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
-								 store_table("metricsandtables")),
-						2, types, values);
-}
-
-static SourceMapping *
-make_mapping(char **row)
-{
-	SourceMapping *mapping = palloc(sizeof(SourceMapping));
-
-	mapping->metric_name = row[0];
-	mapping->table_name = row[1];
-	mapping->layout = row[2];
-	mapping->id_column = row[3];
-	mapping->time_column = row[4];
-	mapping->metric_column = row[5];
-	mapping->name_column = row[6];
-	mapping->value_column = row[7];
-	return mapping;
-}
-
-/* The mappings of one metric, one a table, and the owner's own if any is. */
-static List *
-metric_mappings(const JobMetric *metric, List *rows)
-{
-	List	   *own = NIL;
-	List	   *others = NIL;
-	char	   *folded = source_fold_name(metric->name);
-	ListCell   *lc;
-
-	foreach(lc, rows)
-	{
-		char	  **row = lfirst(lc);
-		List	  **list = row[8][0] == 't' ? &own : &others;
-		SourceMapping *before = *list == NIL ? NULL : llast(*list);
-
-		if (strcmp(source_fold_name(row[0]), folded) != 0)
-			continue;
-		if (before == NULL || strcmp(before->table_name, row[1]) != 0)
-			*list = lappend(*list, make_mapping(row));
-	}
-	return own != NIL ? own : others;
-}
-
-/* Does the definition's entity name this table, with or without its schema? */
-static bool
-entity_names_table(const char *entity, const char *table_name)
-{
-	RangeVar   *table = parse_relation_name(table_name);
-
-	if (pg_strcasecmp(entity, table_name) == 0)
-		return true;
-	if (table == NULL)
-		return false;
-	return pg_strcasecmp(entity, table->relname) == 0 ||
-		(table->schemaname &&
-		 pg_strcasecmp(entity, psprintf("%s.%s", table->schemaname, table->relname)) == 0);
-}
-
-/* The mapping, of several, that the definition's entity means; or NULL. */
-static SourceMapping *
-choose_by_entity(const Definition *definition, List *mappings)
-{
-	SourceMapping *chosen = NULL;
-	ListCell   *lc;
-
-	foreach(lc, mappings)
-	{
-		SourceMapping *mapping = lfirst(lc);
-
-		if (definition->source_table &&
-			strcmp(definition->source_table, mapping->table_name) == 0)
-			return mapping;
-	}
-	foreach(lc, mappings)
-	{
-		SourceMapping *mapping = lfirst(lc);
-
-		if (!entity_names_table(definition->entity, mapping->table_name))
-			continue;
-		if (chosen)
-			return NULL;
-		chosen = mapping;
-	}
-	return chosen;
-}
-
-static void
-report_ambiguous_mapping(const JobMetric *metric, const Definition *definition, List *mappings,
-						 Problems *problems)
-{
-	StringInfoData tables;
-	ListCell   *lc;
-
-	initStringInfo(&tables);
-	foreach(lc, mappings)
-		appendStringInfo(&tables, "%s%s", tables.len > 0 ? ", " : "",
-						 ((SourceMapping *) lfirst(lc))->table_name);
-	problem_report(problems, ERRCODE_CARDINALITY_VIOLATION, definition->id, false,
-				   psprintf("metric \"%s\" is mapped to several tables", metric->name),
-				   psprintf("The tables are %s; the definition's entity, \"%s\", does not tell which.",
-							tables.data, definition->entity),
-				   "Set the definition's entity to the table that is meant.");
-}
 
 /* Adds a metric to the draft of the relation written so, made where needed. */
 static List *
@@ -919,32 +714,25 @@ add_request(List *drafts, char *written, JobMetric *metric, const SourceMapping 
 static List *
 make_drafts(Job *job, const Definition *definition, Problems *problems)
 {
-	List	   *rows = load_mappings(job);
+	List	   *loaded = mappings_load(job);
 	List	   *drafts = NIL;
 	ListCell   *lc;
 
 	foreach(lc, job->metrics)
 	{
 		JobMetric  *metric = lfirst(lc);
-		List	   *mappings = metric_mappings(metric, rows);
-		SourceMapping *mapping = NULL;
+		SourceMapping *mapping;
+		char	   *written;
 
-		if (list_length(mappings) == 1)
-			mapping = linitial(mappings);
-		else if (mappings != NIL)
-		{
-			mapping = choose_by_entity(definition, mappings);
-			if (mapping == NULL)
-			{
-				report_ambiguous_mapping(metric, definition, mappings, problems);
-				continue;
-			}
-		}
-		drafts = add_request(drafts,
-							 mapping ? mapping->table_name :
-							 definition->source_table ? definition->source_table :
-							 definition->entity,
-							 metric, mapping, definition, problems);
+		if (!mapping_choose(loaded, metric, definition, problems, &mapping))
+			continue;
+		if (mapping)
+			written = mapping->table_name;
+		else if (definition->source_table)
+			written = definition->source_table;
+		else
+			written = definition->entity;
+		drafts = add_request(drafts, written, metric, mapping, definition, problems);
 	}
 	return drafts;
 }

@@ -13,6 +13,7 @@
 #include "nodes/pg_list.h"
 
 #include "catalog/job.h"
+#include "catalog/mapping.h"
 
 typedef enum SourceLayout
 {
@@ -41,19 +42,6 @@ typedef struct Source
 	List	   *metrics;		/* of SourceMetric, in the job's order */
 } Source;
 
-/* A row of metricsandtables.  Columns are NULL where they are to be found. */
-typedef struct SourceMapping
-{
-	char	   *metric_name;
-	char	   *table_name;		/* qualified and quoted, if it was there then */
-	char	   *layout;			/* "column", "row" or NULL */
-	char	   *id_column;
-	char	   *time_column;
-	char	   *metric_column;
-	char	   *name_column;
-	char	   *value_column;
-} SourceMapping;
-
 /*
  * Resolves a definition's sources: one Source per relation, by name.  Runs as
  * the job's owner, in the caller's search_path.  Takes AccessShareLock on each
@@ -64,9 +52,6 @@ extern List *source_resolve(Job *job, Definition *definition, Problems *problems
 
 extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
 extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader);
-
-extern Oid	source_lookup(const char *written, char **qualified);
-extern char *source_fold_name(const char *name);
 extern bool source_value_type_ok(Oid typid);
 
 #endif							/* BATCHAGG_SOURCE_H */

@@ -42,8 +42,8 @@ extern void store_enter(StoreScope *scope, bool as_owner);
 extern void store_leave(StoreScope *scope);
 extern void store_set(const char *setting, const char *value);
 
-/* Rows as texts, in the caller's memory context. */
+/* Returns the rows as texts, in the caller's memory context. */
 extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *types,
-						  const Datum *values);
+						 const Datum *values);
 
 #endif							/* BATCHAGG_STORE_H */

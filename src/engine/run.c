@@ -6,7 +6,8 @@
  * The life of a run:
  *
  *	 1. Lock the job.  The lock is held to the end of the transaction, so that
- *		no two runs of a job overlap and the next one sees this one's results.
+ *		no two runs of a job overlap and the next one sees this one's results,
+ *		and so that whoever deletes the job or a definition waits for the run.
  *	 2. Take a snapshot.  Everything is read with it, the sources and the
  *		store; it is taken after the lock, or else it might miss the results
  *		of the run before.
@@ -168,11 +169,15 @@ timeout_start(const Job *job)
 
 /*
  * Locks a job against other runs, to the end of the transaction.  Jobs have no
- * relation to lock: the lock is on an object of class batch_jobs.
+ * relation to lock: the lock is on an object of class batch_jobs.  The rows of
+ * the job and its definitions are locked too, so that nobody deletes them
+ * while results for them are written.
  */
 static void
 job_lock(int32 job_id)
 {
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
@@ -183,6 +188,11 @@ job_lock(int32 job_id)
 				 errdetail("Another transaction has run it and is not finished."),
 				 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",
 						 job_id)));
+
+	store_query(true, psprintf("SELECT FROM %s WHERE id = $1 FOR KEY SHARE",
+							   store_table("batch_jobs")), 1, types, values);
+	store_query(true, psprintf("SELECT FROM %s WHERE job_id = $1 FOR KEY SHARE",
+							   store_table("batchjob_definitions")), 1, types, values);
 }
 
 static void
@@ -330,8 +340,8 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
 	{
 		layouts_drop_others(definitions, layouts);
 		run_record(job_id, result, NULL);
+		run_log(job, result);
 	}
-	run_log(job, result);
 
 	PopActiveSnapshot();
 	CommandCounterIncrement();

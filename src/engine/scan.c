@@ -53,6 +53,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/filter.h"
+#include "catalog/names.h"
 #include "engine/entity.h"
 #include "engine/scan.h"
 
@@ -526,32 +527,22 @@ receive_columns(TupleTableSlot *slot, DestReceiver *self)
 
 /*
  * The metric that a name in a row stands for, -1: none that was asked for.  An
- * exact match wins over one that ignores case and takes '.' for '_'.
+ * exact match wins over one of the folded names.
  */
 static int
-metric_by_name(const SourceScan *scan, const char *name, int length)
+metric_by_name(const SourceScan *scan, const char *name)
 {
+	const char *folded = name_fold(name);
 	int			found = -1;
 	int			i;
-	int			j;
 
 	for (i = 0; i < scan->nmetrics; i++)
 	{
 		const char *metric = scan->metrics[i]->metric->name;
 
-		if (strlen(metric) != length)
-			continue;
-		if (memcmp(metric, name, length) == 0)
+		if (strcmp(metric, name) == 0)
 			return i;
-		for (j = 0; j < length; j++)
-		{
-			char		a = metric[j] == '.' ? '_' : pg_tolower((unsigned char) metric[j]);
-			char		b = name[j] == '.' ? '_' : pg_tolower((unsigned char) name[j]);
-
-			if (a != b)
-				break;
-		}
-		if (j == length)
+		if (strcmp(name_fold(metric), folded) == 0)
 			found = i;
 	}
 	return found;
@@ -580,7 +571,7 @@ row_metric(ScanReceiver *receiver, Datum name)
 			receiver->name_metrics = repalloc_huge(receiver->name_metrics,
 												   receiver->names_size * sizeof(int));
 		}
-		receiver->name_metrics[number] = metric_by_name(receiver->scan, text, length);
+		receiver->name_metrics[number] = metric_by_name(receiver->scan, pnstrdup(text, length));
 		receiver->nnames = number + 1;
 	}
 	return receiver->name_metrics[number];

@@ -130,7 +130,7 @@ struct RollupWriter
 static int32 part_layout(const RollupWriter *writer, int part);
 static void part_advance(StoreWriter *store, PartWriter *part);
 static int	part_compare_key(const PartWriter *part, const GroupOut *group);
-static void part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group);
+static bool part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group);
 static bool part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 					 Datum *values, bool *nulls);
 static bool part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls);
@@ -407,17 +407,20 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 {
 	WriteCounts *counts = &writer->store->counts;
 	MemoryContext old_context;
+	bool		stored = false;
 	int			i;
 
 	if (writer->rollup->definition->complete_only && !bucket_complete(writer, group->bucket))
 		return;
-	counts->groups++;
-	counts->first_bucket = Min(counts->first_bucket, group->bucket);
 	old_context = MemoryContextSwitchTo(writer->store->row_context);
 	for (i = 0; i < writer->nparts; i++)
-		part_put(writer, &writer->parts[i], group);
+		stored |= part_put(writer, &writer->parts[i], group);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(writer->store->row_context);
+	if (!stored)
+		return;
+	counts->groups++;
+	counts->first_bucket = Min(counts->first_bucket, group->bucket);
 }
 
 /*
@@ -447,9 +450,10 @@ rollup_writer_close(RollupWriter *writer)
 }
 
 /*
- * Merges one row of a group into the store.
+ * Merges one row of a group into the store.  Returns false where no result of
+ * it is defined: then there is no row.
  */
-static void
+static bool
 part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 {
 	StoreWriter *store = writer->store;
@@ -458,7 +462,7 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	int			order = 1;
 
 	if (!part_row(writer, part, group, values, nulls))
-		return;
+		return false;
 
 	while (part->stored != NULL && (order = part_compare_key(part, group)) < 0)
 	{
@@ -471,7 +475,7 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 		store->counts.changed++;
 		if (!store->dry_run)
 			store_insert(store, values, nulls);
-		return;
+		return true;
 	}
 	if (!part_row_equal(part, values, nulls))
 	{
@@ -481,6 +485,7 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 			store_update(store, &part->stored->t_self, values, nulls);
 	}
 	part_advance(store, part);
+	return true;
 }
 
 pg_attribute_noreturn()

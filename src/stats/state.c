@@ -23,12 +23,13 @@
  * Cancellation is what hurts here, and Q / M measures it.  It is
  * 1 + n (s - mean)^2 / M; the shift being one of the values, M is at least
  * (s - mean)^2, so Q / M is at most 1 + n however far all values are from
- * zero, and a small number unless the first value is an outlier.  Q is
- * accumulated with compensation, and T and M are computed in double-double
- * arithmetic, so what is left is the rounding of the single squares: at worst
- * an error of n times 2^-53 in a group whose first value is far off and whose
- * others are all the same, usually 2^-53 or so.  What rounding may leave below
- * zero is zero.
+ * zero, and a small number unless the first value is an outlier.  Q is kept
+ * to twice the precision of a double, as sums are: the rounding errors of
+ * x - s, of its square and of adding that go into a word of their own.  T and
+ * M are computed to that precision too.  So M is right to the last bit but for
+ * rare ties, whatever the order of the values and the way they were merged,
+ * and any two plans that read the same rows store the same bits.  What
+ * rounding may leave below zero is zero.
  *
  * Special values.  NaN and infinities are counted, but kept out of sums,
  * squares and extremes, whose finite part stays meaningful; the count's top
@@ -72,17 +73,14 @@ exact_sum(double a, double b)
 	return r;
 }
 
-/*
- * a * b exactly, unless out of range: fma() gives the product's rounding
- * error.
- */
+/* a * b exactly, unless out of range. */
 static inline DoubleDouble
 exact_product(double a, double b)
 {
 	DoubleDouble r;
 
 	r.high = a * b;
-	r.low = fma(a, b, -r.high);
+	r.low = product_error(a, b, r.high);
 	return r;
 }
 
@@ -333,7 +331,8 @@ sum_deviations(const StateWord *state, uint32 fields)
 	DoubleDouble squares = dd_load(state + state_word(fields, FIELD_SQUARES) + 1);
 	DoubleDouble t = sum_around_shift(state, fields);
 	double		q = t.high / n;
-	double		r = fma(-n, q, t.high) + t.low;
+	DoubleDouble back = exact_product(q, n);
+	double		r = ((t.high - back.high) - back.low) + t.low;
 	DoubleDouble by_mean = exact_product(q, t.high);
 	DoubleDouble m = exact_sum(squares.high, -by_mean.high);
 

@@ -105,6 +105,41 @@ two_sum_error(double a, double b, double t)
 	return (a - (t - z)) + (b - z);
 }
 
+/* A number without the lower half of its 53 bits. */
+static inline double
+upper_half(double a)
+{
+	union
+	{
+		double		x;
+		uint64		bits;
+	}			number = {a};
+
+	number.bits &= ~UINT64CONST(0x7FFFFFF);
+	return number.x;
+}
+
+/*
+ * Error of the rounded product p = a * b.  Where multiplying and adding is one
+ * instruction, that yields it; elsewhere fma() may be an emulation that takes
+ * 20 times as long as products of halves, which are exact (Dekker, 1971).
+ */
+static inline double
+product_error(double a, double b, double p)
+{
+#ifdef FP_FAST_FMA
+	return fma(a, b, -p);
+#else
+	double		a_upper = upper_half(a);
+	double		b_upper = upper_half(b);
+	double		a_lower = a - a_upper;
+	double		b_lower = b - b_upper;
+
+	return ((a_upper * b_upper - p) + (a_upper * b_lower + a_lower * b_upper)) +
+		a_lower * b_lower;
+#endif
+}
+
 /*
  * Adds one non-null value, seen at instant t, to a state.
  */
@@ -153,7 +188,7 @@ state_add(StateWord *state, uint32 fields, double x, TimestampTz t,
 		squares[0].x = shift;
 		squares[1].x = before + square;
 		squares[2].x += two_sum_error(before, square, squares[1].x) +
-			(fma(d, d, -square) + 2 * d * d_error);
+			(product_error(d, d, square) + 2 * d * d_error);
 	}
 	if (fields & FIELD_EXTREMES)
 	{

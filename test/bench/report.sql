@@ -61,10 +61,20 @@ INSERT INTO ratios VALUES
 	(6, 're-run unchanged / end to end', 're-run', 'end to end', 1, NULL, NULL),
 	(7, 'three granularities / one', 'three', 'end to end', 1, '<=', 1.3),
 	(8, 'bytes a result', 'bytes a result', NULL, 1, '<=', 12),
-	(9, 'reading a series / from a long table', 'series from RuleExecutionResults',
-		'series from long_results', 1, '<=', 1.5),
-	(10, 'reading a bucket / from a long table', 'bucket from RuleExecutionResults',
-		'bucket from long_results', 1, '<=', 1.5);
+	(9, 'a series, from view / long table', 'series from RuleExecutionResults, prepared',
+		'series from long_results, prepared', 1, '<=', 1.5),
+	(10, 'the same, planned each time', 'series from RuleExecutionResults, simple',
+		'series from long_results, simple', 1, '<=', 1.5),
+	(11, 'a bucket, from view / long table', 'bucket from RuleExecutionResults, prepared',
+		'bucket from long_results, prepared', 1, '<=', 1.5),
+	(12, 'the same, planned each time', 'bucket from RuleExecutionResults, simple',
+		'bucket from long_results, simple', 1, '<=', 1.5);
+
+\echo reading results (medians of averages of 1,000 reads)
+SELECT split_part(what, ', ', 1) AS reading, split_part(what, ', ', 2) AS protocol,
+	round(1000 * median::numeric, 3) AS ms
+FROM medians WHERE what LIKE 'series from %' OR what LIKE 'bucket from %'
+ORDER BY 2, what;
 
 \echo ratios
 SELECT a.source, r.meaning AS ratio, round(v.value::numeric, 2) AS value,

@@ -178,7 +178,8 @@ $$;
 -- What each session fills before it calls judge().  entity_ids: the texts that
 -- the entity's ids have; more than one where equal values print differently,
 -- and then any of them will do.
-CREATE FUNCTION make_tables() RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION make_tables() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
 	CREATE TEMP TABLE IF NOT EXISTS expected (
 		definition_id int,
 		focal_entity text,
@@ -195,7 +196,8 @@ CREATE FUNCTION make_tables() RETURNS void LANGUAGE sql AS $$
 	CREATE TEMP TABLE IF NOT EXISTS skipped (
 		n bigint				-- of one scan
 	);
-$$;
+	GRANT ALL ON expected, skipped TO PUBLIC;
+END $$;
 SELECT make_tables() \g /dev/null
 
 -- Compares "expected" with the results of a job: one line about each of the

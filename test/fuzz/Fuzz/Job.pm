@@ -41,7 +41,8 @@ my %AGGREGATES = (
 
 # --- making a job ------------------------------------------------------------
 
-# Options: schema, zones, zone, clock (see Fuzz::Data), citext (its type's name).
+# Options: schema, zones, zone, clock (see Fuzz::Data), citext (its type's name),
+# role (its owner, undef: whoever runs the tests); others are the caller's.
 sub new
 {
 	my ($class, %o) = @_;
@@ -73,6 +74,7 @@ sub new_source
 		focals => $self->{focals},
 		clock => $self->{clock},
 		citext => $self->{citext},
+		role => $self->{role},
 		metrics => \@names,
 		$first ? (dimensions => $first->{dimensions}) : ());
 }

@@ -64,7 +64,8 @@ sub metric_names
 # --- making a source ---------------------------------------------------------
 
 # Options: schema, name; focals (names of focal entities); clock; metrics
-# (names); dimensions (columns of another source, to have the same).
+# (names); dimensions (columns of another source, to have the same); role (who
+# reads it, if not its owner); citext (name of that type, or '').
 sub new
 {
 	my ($class, %o) = @_;
@@ -351,6 +352,7 @@ sub create
 	push @sql, $self->insert($n - $first_rows);
 	push @sql, $self->create_view if $self->is_view;
 	push @sql, $self->create_index if chance(0.3) && !$self->is_view;
+	push @sql, $self->grant if $self->{role};
 	push @sql, ($self->is_view ? 'ANALYZE ' . $self->{base} : "ANALYZE $self->{relation}") . ';' if chance(0.3);
 	return join "\n", @sql, '';
 }
@@ -433,6 +435,20 @@ sub create_index
 	my $time = ident($self->{time}{name});
 
 	return "CREATE INDEX ON $self->{base} " . pick("($time)", "USING brin ($time)", "(k, $time)") . ';';
+}
+
+# Lets the role read, perhaps not all rows.
+sub grant
+{
+	my ($self) = @_;
+	my @sql = ("GRANT SELECT ON $self->{relation} TO $self->{role};");
+
+	if (chance(0.5) && $self->{shape} =~ /^(table|partitioned|inheritance)$/)
+	{
+		push @sql, "ALTER TABLE $self->{base} ENABLE ROW LEVEL SECURITY;",
+			"CREATE POLICY some_rows ON $self->{base} USING (" . pick('k % 3 <> 1', 'k > 50', 'current_user = \'nobody\'') . ');';
+	}
+	return @sql;
 }
 
 # --- changes of the data -----------------------------------------------------

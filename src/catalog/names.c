@@ -1,0 +1,88 @@
+/*-------------------------------------------------------------------------
+ *
+ * names.c
+ *	  Names that users write for relations and columns.
+ *
+ * The name of a relation is read as SQL has it first.  Users of other systems
+ * write names as they see them, though, without the quotes that SQL wants for
+ * capitals and blanks; so what is not found that way is taken literally.
+ *
+ * Names of columns and metrics are compared without regard to case, and with
+ * '.' for '_', because names of metrics come from systems that have dots in
+ * them.  The form in which they are compared is the one that the unique indexes
+ * on our tables are on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+
+#include "catalog/names.h"
+
+/*
+ * `name` as it is compared: in lower case, with '.' as '_'.  The same as
+ * replace(lower(name), '.', '_') in SQL.
+ */
+char *
+name_fold(const char *name)
+{
+	char	   *folded = str_tolower(name, strlen(name), DEFAULT_COLLATION_OID);
+
+	for (char *c = folded; *c; c++)
+		if (*c == '.')
+			*c = '_';
+	return folded;
+}
+
+/*
+ * `written` as an SQL name of a relation, with or without its schema; NULL if
+ * it is not one.
+ */
+RangeVar *
+name_parse(const char *written)
+{
+	List	   *parts;
+
+	if (!SplitIdentifierString(pstrdup(written), '.', &parts))
+		return NULL;
+	if (list_length(parts) == 1)
+		return makeRangeVar(NULL, linitial(parts), -1);
+	if (list_length(parts) == 2)
+		return makeRangeVar(linitial(parts), lsecond(parts), -1);
+	return NULL;
+}
+
+/*
+ * Finds the relation called `written`: an SQL name, qualified or not, else a
+ * name taken literally ('My Table', 'UserActivity').  Resolved in the current
+ * search_path.  Returns its oid, with AccessShareLock held to the end of the
+ * transaction, and its qualified and quoted name in *qualified; InvalidOid
+ * where there is none.  ERROR without USAGE on a schema that was named.
+ */
+Oid
+name_lookup(const char *written, char **qualified)
+{
+	RangeVar   *name = name_parse(written);
+	Oid			relid = InvalidOid;
+	Oid			schema;
+
+	if (name)
+		relid = RangeVarGetRelid(name, AccessShareLock, true);
+	if (!OidIsValid(relid))
+		relid = RangeVarGetRelid(makeRangeVar(NULL, pstrdup(written), -1), AccessShareLock, true);
+	if (!OidIsValid(relid))
+		return InvalidOid;
+
+	schema = get_rel_namespace(relid);
+	*qualified = quote_qualified_identifier(isTempNamespace(schema) ? "pg_temp" :
+											get_namespace_name(schema),
+											get_rel_name(relid));
+	return relid;
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * names.h
+ *	  Names that users write for relations and columns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_NAMES_H
+#define BATCHAGG_NAMES_H
+
+#include "nodes/primnodes.h"
+
+extern char *name_fold(const char *name);
+extern RangeVar *name_parse(const char *written);
+extern Oid	name_lookup(const char *written, char **qualified);
+
+#endif							/* BATCHAGG_NAMES_H */
