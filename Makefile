@@ -60,7 +60,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -DBATCHAGG_VERSION='"$(BATCHAGG_VERSION)"' -MMD -M
 # Compensated sums need each operation rounded by itself, so no fused
 # multiply-add.  PostgreSQL's own headers do not pass without the exceptions
 # from the warnings.
-PG_CFLAGS = -ffp-contract=off -Wall -Wextra -Werror \
+PG_CFLAGS = -Wall -Wextra -Werror \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-ffp-contract=off
 

@@ -3,9 +3,10 @@
  * settings.c
  *	  The extension's settings: every one of them, with its check.
  *
- * They can be set in postgresql.conf and re-read by SIGHUP, or for a session,
- * a role or a database with SET and ALTER ... SET.  The prefix is reserved, so
- * that a misspelt setting is an error and not silence.
+ * They can be set in postgresql.conf and re-read by SIGHUP, and all but the
+ * time zone, which must be the same for everybody, for a session, a role or a
+ * database too.  The prefix is reserved, so that a misspelt setting is an error
+ * and not silence.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,9 +33,7 @@ char	   *batchagg_timezone = NULL;
 static const struct config_enum_entry log_level_options[] = {
 	{"debug", DEBUG1, false},
 	{"info", LOG, false},
-	{"notice", NOTICE, false},
 	{"warning", WARNING, false},
-	{"error", ERROR, false},
 	{NULL, 0, false}
 };
 
@@ -73,7 +72,7 @@ settings_define(void)
 
 	DefineCustomEnumVariable("batchagg.log_level",
 							 "Least important messages of batchagg's own that are logged.",
-							 NULL,
+							 "Each run is logged at level info, and each of its scans at level debug.",
 							 &batchagg_log_level,
 							 LOG, log_level_options,
 							 PGC_USERSET, 0,

@@ -132,18 +132,8 @@ add_row(const MetricSpan *span, uint32 fields, StateWord *states,
 	}
 }
 
-/*
- * fma() is one instruction on every x86-64 processor of the last decade, but a
- * compiler may use it only in a variant of the function made for it.
- */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
-#define FMA_VARIANT __attribute__((target_clones("fma", "default")))
-#else
-#define FMA_VARIANT
-#endif
-
 #define ADD_ROW_FUNCTION(name, constant_fields) \
-FMA_VARIANT static void \
+static void \
 name(const MetricSpan *span, StateWord *states, const Datum *inputs, const bool *nulls, \
 	 TimestampTz t, MemoryContext values_context) \
 { \
@@ -708,10 +698,9 @@ run_read_group(const Groups *groups, RunReader *reader)
 		if (word->values == NULL)
 			continue;
 		run_read(reader, &n, sizeof(n));
-		word->values = MemoryContextAllocHuge(reader->values, offsetof(ValueArray, values) +
-											  n * sizeof(double));
-		word->values->used = word->values->size = n;
+		word->values = value_array_grow(NULL, n, reader->values);
 		run_read(reader, word->values->values, n * sizeof(double));
+		word->values->used = n;
 	}
 	return true;
 }

@@ -93,7 +93,7 @@ typedef struct RunContext
 
 static void job_lock(int32 job_id);
 static void run_locked(int32 job_id, bool dry_run, RunResult *result);
-static void run_scan(Job *job, SourceScan *scan, StoreWriter *store, RunContext *context);
+static void run_scan(Job *job, SourceScan *scan, RunContext *context);
 static List *scan_store_groups(SourceScan *scan, StoreWriter *store);
 static void run_record(int32 job_id, RunResult *result, const ErrorData *error);
 
@@ -243,7 +243,7 @@ run_job(int32 job_id, bool dry_run, RunResult *result)
 			FlushErrorState();
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("job %d was canceled because it exceeded its timeout", job_id),
+					 errmsg("canceling job due to job timeout"),
 					 errhint("The limit is batch_jobs.job_timeout, else the setting \"batchagg.job_timeout\".")));
 		}
 		PG_RE_THROW();
@@ -251,6 +251,27 @@ run_job(int32 job_id, bool dry_run, RunResult *result)
 	PG_END_TRY();
 	current.active = false;
 	disable_timeout(current.timeout, false);
+}
+
+/* Logs how a scan's groups fared. */
+static void
+scan_log(const Job *job, const SourceScan *scan)
+{
+	ListCell   *lc;
+
+	if (DEBUG1 < batchagg_log_level)
+		return;
+	foreach(lc, scan->rollups)
+	{
+		const Rollup *rollup = lfirst(lc);
+		GroupsUsage usage = groups_usage(rollup->groups);
+
+		ereport(LOG,
+				(errmsg("batchagg job %d, definition %d: read %s, groups took %zu kB of memory, %d sorted runs in temporary files",
+						job->id, rollup->definition->id, scan->source->name,
+						usage.peak / 1024, usage.runs),
+				 errhidestmt(true), errhidecontext(true)));
+	}
 }
 
 /* Logs a run's figures. */
@@ -313,7 +334,7 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
 	{
 		SourceScan	   *scan = lfirst(lc);
 
-		run_scan(job, scan, store, &context);
+		run_scan(job, scan, &context);
 		layouts = list_concat(layouts, scan_store_groups(scan, store));
 		context.scan = NULL;
 		result->rows_read += scan->rows_read;
@@ -354,7 +375,7 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
  * Reads a scan's source into the groups of its rollups, as the job's owner.
  */
 static void
-run_scan(Job *job, SourceScan *scan, StoreWriter *store, RunContext *context)
+run_scan(Job *job, SourceScan *scan, RunContext *context)
 {
 	OwnerScope	scope;
 
@@ -363,6 +384,7 @@ run_scan(Job *job, SourceScan *scan, StoreWriter *store, RunContext *context)
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory());
 	scan_run(scan, scan_build_query(scan));
 	owner_leave(&scope);
+	scan_log(job, scan);
 }
 
 static void rollup_feed(Rollup *coarse, const GroupOut *group);

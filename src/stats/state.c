@@ -206,8 +206,8 @@ state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before)
  * state_merge
  *		Adds all that `from` has seen to `into`; both have the same fields.
  *
- * Equals adding the values themselves, except for rounding in the last bits
- * of sums and squares.  `from` stays as it is and shares nothing with `into`
+ * Equals adding the values themselves: sums and squares differ far below the
+ * last bit of a result.  `from` stays as it is and shares nothing with `into`
  * afterwards.  ERROR as of value_array_grow().
  */
 void

@@ -112,7 +112,7 @@ install_packages()
 # Makes $WORK, and sees to it that it goes away again.
 make_work_directory()
 {
-	WORK=$(mktemp -d -t batchagg.XXXXXX)
+	WORK=$(mktemp -d -t batchagg.XXXXXX) || die "no temporary directory"
 	chmod 755 "$WORK"
 	trap leave EXIT
 	trap 'exit 130' INT

@@ -205,6 +205,7 @@ sub clock
 		width => $width,
 		shift => $shift,
 		now => $now,
+		recent => $recent,
 		grain => weighted(3 => 1, 2 => 1_000_000, 2 => 60_000_000, 1 => 900_000_000, 1 => 3_600_000_000),
 		nulls => weighted(3 => 0, 1 => 0.02),
 		infinities => weighted(3 => 0, 1 => 0.02),

@@ -22,14 +22,17 @@ use Fuzz::Source;
 
 my @FOCALS = qw(user cell site node customer device);
 
+# The usual granularities, which nest in one another but for weeks in months.
+my @USUAL = ([ 15, 'minute' ], [ 1, 'hour' ], [ 6, 'hour' ], [ 1, 'day' ], [ 1, 'week' ], [ 2, 'week' ], [ 1, 'month' ]);
+
 my @GRANULARITIES = (
-	(map { [ $_, 'minute' ] } 1, 2, 5, 7, 10, 15, 15, 20, 30, 37, 45, 60, 90, 100, 120, 240, 480, 720, 1440, 1441),
-	(map { [ $_, 'hour' ] } (1) x 8, 2, 3, 4, 5, 6, 6, 7, 8, 12, 24, 25, 36, 48),
-	(map { [ $_, 'day' ] } (1) x 8, 2, 3, 5, 10, 30),
-	(map { [ $_, 'week' ] } 1, 1, 1, 2, 2, 3),
-	(map { [ $_, 'month' ] } 1, 1, 1, 2, 5, 6),
-	(map { [ $_, 'quarter' ] } 1, 1, 3),
-	(map { [ $_, 'year' ] } 1, 1, 3, 10));
+	(map { [ $_, 'minute' ] } 1, 2, 5, 7, 10, 15, 20, 30, 37, 45, 60, 90, 100, 120, 240, 480, 720, 1440, 1441),
+	(map { [ $_, 'hour' ] } 1, 2, 3, 4, 5, 6, 7, 8, 12, 24, 25, 36, 48),
+	(map { [ $_, 'day' ] } 1, 2, 3, 5, 10, 30),
+	(map { [ $_, 'week' ] } 1, 2, 3),
+	(map { [ $_, 'month' ] } 1, 2, 5, 6),
+	(map { [ $_, 'quarter' ] } 1, 3),
+	(map { [ $_, 'year' ] } 1, 3, 10));
 
 # Canonical names, with the other ways to write them.
 my %AGGREGATES = (
@@ -46,7 +49,7 @@ my %AGGREGATES = (
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { %o, definitions => [], metrics => [], made => 0 }, $class;
+	my $self = bless { %o, definitions => [], metrics => [], made => 0, moving => $o{clock}{recent} }, $class;
 
 	$self->{wide} = chance(0.03);
 	$self->{focals} = [ sample(weighted(5 => 1, 1 => 2), @FOCALS) ];
@@ -131,24 +134,38 @@ sub some_aggregates
 		sort keys %AGGREGATES);
 }
 
-# Appends a definition; where there are others it often resembles the first, so
-# that it can share its scan or be merged from its groups.
+# Appends a definition.  Where there are others it is often like the first, so
+# that it can share its scan or be merged from its groups; and then often in
+# all but one point, so that it cannot.
 sub add_definition
 {
 	my ($self) = @_;
-	my $like = chance(0.6) ? $self->{definitions}[0] : undef;
-	my ($n, $unit) = pick(@GRANULARITIES)->@*;
 	my $sources = $self->{plan} eq 'twins' ? $self->{sources} : [ $self->{sources}[0] ];
-	my %definition = $like ? %$like : (
-		focal => chance(0.12) ? '*' : pick(@{ $self->{focals} }),
-		zone => $self->some_zone,
-		delay => $self->some_delay,
-		filter => $self->some_filter,
-		complete_only => chance(0.2),
-		entity => pick(@$sources));
+	my %fields = (
+		focal => sub { chance(0.12) ? '*' : pick(@{ $self->{focals} }) },
+		zone => sub { $self->some_zone },
+		delay => sub { $self->some_delay },
+		filter => sub { $self->some_filter },
+		complete_only => sub { chance(0.2) },
+		entity => sub { pick(@$sources) });
+	my @fields = sort keys %fields;
+	my %definition;
 
-	push @{ $self->{definitions} }, { %definition, n => $n, unit => $unit, number => ++$self->{made} };
-	return $self->{definitions}[-1];
+	if (@{ $self->{definitions} } && chance(0.7))
+	{
+		%definition = %{ $self->{definitions}[0] };
+		@fields = chance(0.5) ? pick(@fields) : ();
+	}
+	$definition{$_} = $fields{$_}->() for @fields;
+	@definition{ 'n', 'unit' } = some_granularity();
+	$definition{number} = ++$self->{made};
+	push @{ $self->{definitions} }, \%definition;
+	return \%definition;
+}
+
+sub some_granularity
+{
+	return chance(0.6) ? pick(@USUAL)->@* : pick(@GRANULARITIES)->@*;
 }
 
 sub some_zone
@@ -158,9 +175,17 @@ sub some_zone
 	return chance(0.6) ? $self->{zone} : pick(@{ $self->{zones} });
 }
 
+# Often the horizon comes to lie within the data, which then is a moving job:
+# what its results are depends on the second in which it runs.
 sub some_delay
 {
-	return weighted(3 => 0, 1 => between(1, 48), 0.3 => between(100, 20_000));
+	my ($self) = @_;
+	my $clock = $self->{clock};
+	my $inside = $clock->{now} - $clock->{center} + int((rand() - 0.5) * $clock->{width});
+
+	return weighted(3 => 0, 1 => between(1, 48)) if $clock->{width} < 20_000 || $inside < 0 || chance(0.6);
+	$self->{moving} = 1;
+	return int($inside / 3600);
 }
 
 sub some_filter
@@ -291,7 +316,7 @@ sub change_definition
 	my $d = pick(@{ $self->{definitions} });
 	my $field = pick('granularity', 'timezone', 'job_delay', 'resource_filter', 'complete_only');
 	my %changes = (
-		granularity => sub { @$d{ 'n', 'unit' } = pick(@GRANULARITIES)->@*; literal(spelt_granularity($d)) },
+		granularity => sub { @$d{ 'n', 'unit' } = some_granularity(); literal(spelt_granularity($d)) },
 		timezone => sub { literal($d->{zone} = $self->some_zone) },
 		job_delay => sub { $d->{delay} = some_delay() },
 		resource_filter => sub { $d->{filter} = $self->some_filter; literal($d->{filter} && $d->{filter}[0]) },
