@@ -96,7 +96,9 @@ layout_find(const StoredLayout *layout, bool lock)
 
 /*
  * Stores a layout in the place of any other of the same definition, source
- * and part, whose rows are deleted with it.  Returns its id.
+ * and part, whose rows are deleted with it.  Returns its id.  There can be
+ * another still only if it came to be after the snapshot of a repeatable read
+ * transaction: then ON CONFLICT makes it a serialization failure.
  */
 static int32
 layout_create(const StoredLayout *layout)
@@ -124,6 +126,7 @@ layout_create(const StoredLayout *layout)
 					   psprintf("WITH layout AS (INSERT INTO %s "
 								"(job_id, definition_id, source, part, focal_entity, granularity) "
 								"SELECT d.job_id, $1, $2, $3, $4, $5 FROM %s d WHERE d.id = $1 "
+								"ON CONFLICT (definition_id, source, part) DO NOTHING "
 								"RETURNING id) "
 								"INSERT INTO %s (layout_id, position, metric, metric_name, "
 								"aggregation_type, result_name) "
@@ -136,6 +139,8 @@ layout_create(const StoredLayout *layout)
 								store_table("batchjob_definitions"),
 								store_table("batchagg_positions")),
 					   lengthof(types), types, values);
+	if (rows == NIL)
+		elog(ERROR, "definition %d is missing", layout->definition_id);
 	return pg_strtoint32(((char **) linitial(rows))[0]);
 }
 

@@ -745,13 +745,13 @@ store_flush(StoreWriter *store)
 {
 	int			i;
 
-	CHECK_FOR_INTERRUPTS();
 	if (store->npending == 0)
 		return;
 	table_multi_insert(store->rel, store->pending, store->npending, store->command, 0,
 					   store->bulk);
 	for (i = 0; i < store->npending; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		index_insert_row(store, store->indexes, store->pending[i]);
 		series_keep(store, store->pending[i]);
 		ExecClearTuple(store->pending[i]);
