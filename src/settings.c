@@ -50,7 +50,7 @@ settings_define(void)
 							"Number of groups that a run writes in one batch.",
 							NULL,
 							&batchagg_batch_size,
-							1000, 1, 100000,
+							1000, 1, 10000,
 							PGC_USERSET, 0,
 							NULL, NULL, NULL);
 

@@ -20,7 +20,7 @@ typedef void (*AddRow) (const MetricSpan *span, StateWord *states,
 /* A run of neighbouring metrics whose states have the same fields. */
 struct MetricSpan
 {
-	int			first;			/* metric */
+	int			first;			/* its first metric's number among a row's values */
 	int			n;				/* metrics */
 	uint32		fields;
 	int			words;			/* of one state */

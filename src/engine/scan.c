@@ -31,6 +31,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -317,19 +318,25 @@ row_time(Oid type, Datum value, bool isnull, TimestampTz *t)
 
 /*
  * Seconds of an interval, as EXTRACT(epoch FROM interval) counts them: a year
- * has 365.25 days, a month 30 days, a day 24 hours.
+ * has 365.25 days, a month 30 days, a day 24 hours.  Rounded once, unless it is
+ * so long that its microseconds do not fit.
  */
 static double
 interval_seconds(const Interval *interval)
 {
-	double		days = interval->month / MONTHS_PER_YEAR * DAYS_PER_YEAR +
-		(double) (interval->month % MONTHS_PER_YEAR) * DAYS_PER_MONTH + interval->day;
+	int64		seconds = (int64) interval->month / MONTHS_PER_YEAR * SECS_PER_YEAR +
+		(int64) interval->month % MONTHS_PER_YEAR * DAYS_PER_MONTH * SECS_PER_DAY +
+		(int64) interval->day * SECS_PER_DAY;
+	int64		microseconds;
 
 #if PG_VERSION_NUM >= 170000
 	if (INTERVAL_NOT_FINITE(interval))
 		return INTERVAL_IS_NOBEGIN(interval) ? -get_float8_infinity() : get_float8_infinity();
 #endif
-	return days * SECS_PER_DAY + interval->time / 1000000.0;
+	if (pg_mul_s64_overflow(seconds, USECS_PER_SEC, &microseconds) ||
+		pg_add_s64_overflow(microseconds, interval->time, &microseconds))
+		return (double) seconds + interval->time / 1000000.0;
+	return (double) microseconds / 1000000.0;
 }
 
 static double
@@ -476,8 +483,7 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 		}
 		for (j = 0; j < nspans; j++, span++)
 			span->add_row(span, rows->keys[i].states + span->offset,
-						  values + (receiver->metrics ? 0 : span->first),
-						  nulls + (receiver->metrics ? 0 : span->first),
+						  values + span->first, nulls + span->first,
 						  rows->times[i], values_context);
 	}
 	rows->n = 0;
@@ -639,9 +645,9 @@ receiver_init_names(ScanReceiver *receiver)
 			MetricSpan *single = &receiver->single_spans[span->first + j];
 
 			*single = *span;
-			single->first = span->first + j;
+			single->first = 0;
 			single->n = 1;
-			single->offset = scan->layout.offsets[single->first];
+			single->offset = scan->layout.offsets[span->first + j];
 		}
 	}
 }
