@@ -25,7 +25,7 @@
 #include "catalog/job.h"
 #include "engine/explain.h"
 #include "engine/run.h"
-#include "engine/scan.h"
+#include "engine/query.h"
 
 /* A filter that keeps a smaller part of the rows is worth an index. */
 #define SELECTIVE_FILTER 0.05
@@ -147,8 +147,8 @@ explain_missing_index(Explanation *explanation, const SourceScan *scan, const Sc
 static void
 explain_query(Explanation *explanation, SourceScan *scan)
 {
-	ScanQuery  *query = scan_build_query(scan);
-	Plan	   *plan = scan_plan_query(query)->planTree;
+	ScanQuery  *query = query_build(scan);
+	Plan	   *plan = query_plan(query)->planTree;
 
 	add_line(explanation, 0, "mode", "full: every row up to the horizon is read");
 	add_line(explanation, 0, "query", query->text);

@@ -50,6 +50,7 @@
 #include "catalog/layout.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "engine/query.h"
 #include "engine/run.h"
 #include "engine/scan.h"
 #include "engine/write.h"
@@ -378,11 +379,16 @@ static void
 run_scan(Job *job, SourceScan *scan, RunContext *context)
 {
 	OwnerScope	scope;
+	ScanQuery  *query;
+	PlannedStmt *plan;
 
 	context->scan = scan;
 	owner_enter(&scope, job, scan->timezone);
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory());
-	scan_run(scan, scan_build_query(scan));
+	query = query_build(scan);
+	plan = query_plan(query);
+	query_take_table_rows(query, scan, plan);
+	scan_run(scan, query, plan);
 	owner_leave(&scope);
 	scan_log(job, scan);
 }

@@ -3,17 +3,9 @@
  * scan.c
  *	  Reading a source: the executor's rows go into the rollups' groups.
  *
- * PostgreSQL reads, and we aggregate.  A scan is a query without aggregates,
- *
- *	  SELECT m1, ..., mN, time, id [, filter flags] FROM source [WHERE filter]
- *
- * which is built as a tree, never as text, and goes through the rewriter, the
- * planner and the executor as any other.  So views, partitions, foreign
- * tables, privileges, row-level security and every access method work as
- * everywhere, and the filter, analysed as part of the same tree, can use an
- * index.  The executor hands each row to our DestReceiver: that is the cheapest
- * place to take rows, below a function call per row or per metric, and it has
- * no limit on the number of columns.
+ * The executor hands each row of the scan's query to our DestReceiver.  That is
+ * the cheapest place to take rows: there is no function call per row or per
+ * metric, and no limit on the number of columns.
  *
  * The receiver finds the row's bucket in a cache and its entity in a hash
  * table, and keeps a few rows' values until it adds them to their groups all at
@@ -22,213 +14,28 @@
  * condition of the query that would cost more than all the rest of finding the
  * bucket.
  *
- * Values reach the states as float8.  Integers, real, boolean and interval are
- * converted here; only numeric is cast by the query.
+ * Values of all types become float8 here.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "parser/parse_coerce.h"
-#include "parser/parse_collate.h"
-#include "parser/parse_relation.h"
-#include "parser/parse_target.h"
-#include "rewrite/rewriteHandler.h"
 #include "tcop/dest.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/float.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog/filter.h"
 #include "catalog/names.h"
 #include "engine/entity.h"
 #include "engine/scan.h"
-
-/*-------------------------------------------------------------------------
- * The query
- *-------------------------------------------------------------------------
- */
-
-static Var *
-query_var(ParseState *pstate, ParseNamespaceItem *source, AttrNumber column)
-{
-	char	   *name = get_attname(source->p_rte->relid, column, false);
-
-	/* This also asks for the SELECT privilege on the column. */
-	return castNode(Var, scanNSItemForColumn(pstate, source, 0, name, -1));
-}
-
-/* Adds a column to the query and returns its number. */
-static int
-query_add_column(ScanQuery *query, Expr *expr, const char *name)
-{
-	query->query->targetList = lappend(query->query->targetList,
-									   makeTargetEntry(expr, ++query->ncolumns,
-													   pstrdup(name), false));
-	return query->ncolumns - 1;
-}
-
-/*
- * Adds a column of values, and notes the type in which they arrive.
- */
-static void
-query_add_value(ScanQuery *query, ParseState *pstate, ParseNamespaceItem *source,
-				AttrNumber column, const char *name)
-{
-	Node	   *value = (Node *) query_var(pstate, source, column);
-	Oid			type = getBaseType(exprType(value));
-
-	if (type == NUMERICOID)
-	{
-		value = coerce_to_target_type(pstate, value, exprType(value), FLOAT8OID, -1,
-									  COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
-		type = FLOAT8OID;
-	}
-	query->value_types[query_add_column(query, (Expr *) value, name)] = type;
-	query->nvalues++;
-}
-
-/*
- * Does another rollup fed by the rows have a different filter?
- */
-static bool
-scan_filters_differ(const SourceScan *scan)
-{
-	const char *filter = scan->source->definition->filter;
-	ListCell   *lc;
-
-	foreach(lc, scan->rollups)
-	{
-		const char *other = ((Rollup *) lfirst(lc))->definition->filter;
-
-		if ((filter == NULL) != (other == NULL) ||
-			(filter != NULL && strcmp(filter, other) != 0))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Adds the columns that each rollup has for itself: its id, and its filter as
- * a flag where the scan's rollups have different ones.
- */
-static void
-query_add_rollups(ScanQuery *query, ParseState *pstate, ParseNamespaceItem *source, SourceScan *scan)
-{
-	bool		flags = scan_filters_differ(scan);
-	ListCell   *lc;
-
-	foreach(lc, scan->rollups)
-	{
-		Rollup	   *rollup = lfirst(lc);
-		AttrNumber	id = rollup->source->id_column;
-		ListCell   *lc2;
-
-		if (rollup->finer != NULL)
-			continue;
-		foreach(lc2, scan->rollups)
-		{
-			const Rollup *other = lfirst(lc2);
-
-			if (other != rollup && other->source->id_column == id && other->id_input >= 0)
-				rollup->id_input = other->id_input;
-		}
-		if (id != InvalidAttrNumber && rollup->id_input < 0)
-			rollup->id_input = query_add_column(query, (Expr *) query_var(pstate, source, id),
-												"id");
-		if (flags && rollup->definition->filter != NULL)
-			rollup->filter_input =
-				query_add_column(query, (Expr *) filter_transform(pstate, rollup->definition->filter),
-								 "filter");
-	}
-}
-
-/*
- * Builds the query for a scan, as the current user, under the current
- * TimeZone and search_path; sets the rollups' inputs.  ERROR where a column
- * may not be read or a filter is not allowed.
- */
-ScanQuery *
-scan_build_query(SourceScan *scan)
-{
-	const Source *source = scan->source;
-	ScanQuery  *result = palloc0(sizeof(ScanQuery));
-	Query	   *query = makeNode(Query);
-	ParseState *pstate = make_parsestate(NULL);
-	Relation	rel = table_open(source->relid, AccessShareLock);
-	ParseNamespaceItem *item;
-	Node	   *where = NULL;
-	int			i;
-
-	result->query = query;
-	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, true);
-	addNSItemToQuery(pstate, item, true, true, true);
-
-	result->value_types = palloc(Max(scan->nmetrics, 1) * sizeof(Oid));
-	if (source->layout == LAYOUT_COLUMN)
-		for (i = 0; i < scan->nmetrics; i++)
-			query_add_value(result, pstate, item, scan->metrics[i]->column,
-							scan->metrics[i]->metric->name);
-	else
-		query_add_value(result, pstate, item, source->value_column, "value");
-
-	result->time_column =
-		query_add_column(result, (Expr *) query_var(pstate, item, source->time_column), "time");
-	result->time_type = getBaseType(get_atttype(source->relid, source->time_column));
-	result->name_column = -1;
-	if (source->layout == LAYOUT_ROW)
-		result->name_column =
-			query_add_column(result, (Expr *) query_var(pstate, item, source->name_column), "name");
-	query_add_rollups(result, pstate, item, scan);
-	if (!scan_filters_differ(scan) && source->definition->filter != NULL)
-		where = filter_transform(pstate, source->definition->filter);
-
-	query->commandType = CMD_SELECT;
-	query->querySource = QSRC_ORIGINAL;
-	query->canSetTag = true;
-	query->rtable = pstate->p_rtable;
-#if PG_VERSION_NUM >= 160000
-	query->rteperminfos = pstate->p_rteperminfos;
-#endif
-	query->jointree = makeFromExpr(pstate->p_joinlist, where);
-	assign_query_collations(pstate, query);
-	free_parsestate(pstate);
-	table_close(rel, NoLock);
-
-	result->text = pg_get_querydef(copyObject(query), true);
-	return result;
-}
-
-/*
- * Plans a scan's query, serially, as the current user.
- */
-PlannedStmt *
-scan_plan_query(const ScanQuery *query)
-{
-	List	   *rewritten = QueryRewrite(copyObject(query->query));
-
-	/* A SELECT becomes one SELECT, as no rule can say otherwise for it. */
-	return pg_plan_query(linitial_node(Query, rewritten), query->text, 0, NULL);
-}
-
-/*-------------------------------------------------------------------------
- * The receiver
- *-------------------------------------------------------------------------
- */
 
 /* Room for a batch's values: they should stay in the first-level cache. */
 #define BATCH_BYTES (16 * 1024)
@@ -356,6 +163,8 @@ value_number(Oid type, Datum value)
 			return DatumGetFloat8(value);
 		case BOOLOID:
 			return DatumGetBool(value) ? 1 : 0;
+		case NUMERICOID:
+			return DatumGetFloat8(DirectFunctionCall1(numeric_float8, value));
 		case INTERVALOID:
 			return interval_seconds(DatumGetIntervalP(value));
 		default:
@@ -367,20 +176,23 @@ value_number(Oid type, Datum value)
 static inline void
 batch_keep_values(ScanReceiver *receiver, const TupleTableSlot *slot)
 {
-	int			n = receiver->query->nvalues;
-	Datum	   *values = receiver->values + receiver->nrows * n;
+	const ScanQuery *query = receiver->query;
+	Datum	   *values = receiver->values + receiver->nrows * query->nvalues;
+	bool	   *nulls = receiver->nulls + receiver->nrows * query->nvalues;
 	int			i;
 
-	memcpy(receiver->nulls + receiver->nrows * n, slot->tts_isnull, n * sizeof(bool));
-	if (!receiver->convert)
+	for (i = 0; i < query->nvalues; i++)
 	{
-		memcpy(values, slot->tts_values, n * sizeof(Datum));
-		return;
+		int			column = query->value_columns[i];
+
+		values[i] = slot->tts_values[column];
+		nulls[i] = slot->tts_isnull[column];
 	}
-	for (i = 0; i < n; i++)
-		if (!slot->tts_isnull[i])
-			values[i] = Float8GetDatum(value_number(receiver->query->value_types[i],
-													slot->tts_values[i]));
+	if (!receiver->convert)
+		return;
+	for (i = 0; i < query->nvalues; i++)
+		if (!nulls[i])
+			values[i] = Float8GetDatum(value_number(query->value_types[i], values[i]));
 }
 
 /* What became of a row for one rollup. */
@@ -509,7 +321,7 @@ batch_flush(ScanReceiver *receiver)
 static inline void
 receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 {
-	slot_getallattrs(slot);
+	slot_getsomeattrs(slot, receiver->query->last_column + 1);
 	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
 		MemoryContextReset(receiver->row_context);
 }
@@ -692,11 +504,6 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	return receiver;
 }
 
-/*-------------------------------------------------------------------------
- * The run of a scan
- *-------------------------------------------------------------------------
- */
-
 /*
  * Gives every rollup of the scan its caches and an empty table of groups.
  * Those fed from rows share `memory` bytes, of which those fed from groups, if
@@ -743,10 +550,10 @@ scan_create_groups(SourceScan *scan, MemoryContext context, Size memory)
  * and with the active snapshot.
  */
 void
-scan_run(SourceScan *scan, const ScanQuery *query)
+scan_run(SourceScan *scan, const ScanQuery *query, PlannedStmt *plan)
 {
 	ScanReceiver *receiver = receiver_create(scan, query);
-	QueryDesc  *desc = CreateQueryDesc(scan_plan_query(query), query->text, GetActiveSnapshot(),
+	QueryDesc  *desc = CreateQueryDesc(plan, query->text, GetActiveSnapshot(),
 									   InvalidSnapshot, &receiver->pub, NULL, NULL, 0);
 
 	ExecutorStart(desc, 0);
