@@ -32,7 +32,6 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/pg_locale.h"
 #include "utils/typcache.h"
 
 #include "engine/entity.h"
@@ -568,16 +567,23 @@ entities_memory(const Entities *entities)
 }
 
 /*
- * Forgets all entities, to free their memory; numbers given out before lose
- * their meaning.  Returns false, and keeps them, where ids are compared by
- * value: there the text of the first image met must stay the same throughout.
+ * Can the entities be forgotten?  Not where ids are compared by value: there
+ * the text of the first image met must stay the same throughout.
  */
 bool
+entities_forgettable(const Entities *entities)
+{
+	return !entities->by_value;
+}
+
+/*
+ * Forgets all entities, to free their memory; numbers given out before lose
+ * their meaning.
+ */
+void
 entities_forget(Entities *entities)
 {
-	if (entities->by_value)
-		return false;
+	Assert(entities_forgettable(entities));
 	MemoryContextDelete(entities->context);
 	entities_start(entities);
-	return true;
 }

@@ -454,17 +454,19 @@ groups_check_memory(Groups *groups)
 	Size		values = MemoryContextMemAllocated(groups->values, true);
 	Size		used = MemoryContextMemAllocated(groups->table, true) + values + entities;
 
+	bool		forgettable = entities_forgettable(groups->entities);
+
 	groups->usage.peak = Max(groups->usage.peak, used);
 
-	/*
-	 * Entities that cannot be forgotten must leave the groups some room, and a
-	 * run must be worth writing.
-	 */
-	if (used <= Max(groups->budget, 2 * entities) ||
-		(groups->ngroups < MIN_RUN_GROUPS && values <= groups->budget))
+	/* Entities that cannot be forgotten must leave the groups some room. */
+	if (used <= (forgettable ? groups->budget : Max(groups->budget, 2 * entities)))
+		return;
+
+	/* A run must be worth writing. */
+	if (groups->ngroups < MIN_RUN_GROUPS && values <= groups->budget)
 		return;
 	run_write_table(groups);
-	if (entities > groups->budget / 2)
+	if (forgettable && entities > groups->budget / 2)
 		entities_forget(groups->entities);
 }
 

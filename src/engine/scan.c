@@ -380,8 +380,11 @@ row_metric(ScanReceiver *receiver, Datum name)
 		const char *text;
 
 		if (entities_memory(receiver->names) > MAX_NAMES_MEMORY &&
-			entities_forget(receiver->names))
+			entities_forgettable(receiver->names))
+		{
+			entities_forget(receiver->names);
 			number = entities_intern(receiver->names, name);
+		}
 		text = entities_text(receiver->names, number, &length);
 		if (number >= receiver->names_size)
 		{

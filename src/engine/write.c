@@ -488,7 +488,6 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	return true;
 }
 
-pg_attribute_noreturn()
 static void
 report_overflow(const RollupWriter *writer, const JobMetric *metric, const Aggregate *aggregate,
 				const GroupOut *group)
