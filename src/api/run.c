@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -87,15 +88,16 @@ batchagg_run_job_name(PG_FUNCTION_ARGS)
 }
 
 /*
- * Runs the jobs of a list of ids, each in a subtransaction, and returns a row
- * for each: the job's id, and its run's result.
+ * Runs the jobs of a list of ids for an SQL command, each in a subtransaction,
+ * and returns a row for each: the job's id, and its run's result.
  */
 static void
-run_list(FunctionCallInfo fcinfo, List *rows)
+run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *lc;
 
+	PreventCommandIfReadOnly(command);
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, rows)
 	{
@@ -120,10 +122,11 @@ run_list(FunctionCallInfo fcinfo, List *rows)
 Datum
 batchagg_run_all(PG_FUNCTION_ARGS)
 {
-	run_list(fcinfo, store_query(false,
-								 psprintf("SELECT id FROM %s WHERE enable_flag ORDER BY id",
-										  store_table("batch_jobs")),
-								 0, NULL, NULL));
+	run_list(fcinfo, "batchagg_run_all()",
+			 store_query(false,
+						 psprintf("SELECT id FROM %s WHERE enable_flag ORDER BY id",
+								  store_table("batch_jobs")),
+						 0, NULL, NULL));
 	return (Datum) 0;
 }
 
@@ -139,11 +142,12 @@ batchagg_run_event(PG_FUNCTION_ARGS)
 	EventMeaning meaning;
 
 	event_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
-	run_list(fcinfo, store_query(false,
-								 psprintf("SELECT id FROM %s WHERE enable_flag "
-										  "AND upper(event_name) = upper($1) ORDER BY id",
-										  store_table("batch_jobs")),
-								 lengthof(types), types, values));
+	run_list(fcinfo, "batchagg_run_event()",
+			 store_query(false,
+						 psprintf("SELECT id FROM %s WHERE enable_flag "
+								  "AND upper(event_name) = upper($1) ORDER BY id",
+								  store_table("batch_jobs")),
+						 lengthof(types), types, values));
 	return (Datum) 0;
 }
 

@@ -65,7 +65,8 @@ BEGIN
 	FROM batchagg_fuzz.span s
 	WHERE s.zone = bound.zone
 		AND s.starts < (bound.local - s.shift) AT TIME ZONE 'UTC'
-		AND s.starts < bound.local AT TIME ZONE 'UTC' + '24 hours'::interval	-- implied; for the index
+		-- implied, as no clock is a day from UTC; for the index
+		AND s.starts < bound.local AT TIME ZONE 'UTC' + '24 hours'::interval
 	ORDER BY s.starts DESC
 	LIMIT 1;
 END $$;
@@ -91,7 +92,8 @@ DECLARE
 	epoch constant timestamp := '2000-01-03 00:00';	-- a Monday
 	minutes int := CASE unit WHEN 'minute' THEN n WHEN 'hour' THEN n * 60 END;
 	days int := CASE unit WHEN 'day' THEN n WHEN 'week' THEN n * 7 END;
-	months int := CASE unit WHEN 'month' THEN n WHEN 'quarter' THEN n * 3 WHEN 'year' THEN n * 12 END;
+	months int := CASE unit WHEN 'month' THEN n WHEN 'quarter' THEN n * 3
+		WHEN 'year' THEN n * 12 END;
 	local timestamp;
 	length interval;
 	s record;
@@ -105,7 +107,8 @@ BEGIN
 		local := date_trunc('hour', local) +
 			make_interval(mins => extract(minute FROM local)::int / minutes * minutes);
 		starts := greatest((local - s.shift) AT TIME ZONE 'UTC', s.starts);
-		ends := least((local + make_interval(mins => minutes) - s.shift) AT TIME ZONE 'UTC', s.ends);
+		local := local + make_interval(mins => minutes);
+		ends := least((local - s.shift) AT TIME ZONE 'UTC', s.ends);
 		RETURN;
 	ELSIF minutes < 60 OR 1440 % minutes <> 0 THEN
 		-- real time counted from the epoch
@@ -156,12 +159,14 @@ CREATE FUNCTION check_bounds(instants int) RETURNS SETOF text LANGUAGE sql AS $$
 			batchagg_fuzz.bounds(n, unit, zone, t) b
 		WHERE zone = 'UTC' AND t >= '2000-01-03 00:00+00'
 	)
-	SELECT format('%s-%s in %s of %s: bounds() says %s to %s, PostgreSQL %s', n, unit, zone, t, starts, ends, other)
+	SELECT format('%s-%s in %s of %s: bounds() says %s to %s, PostgreSQL %s',
+				  n, unit, zone, t, starts, ends, other)
 	FROM answer a
 	WHERE starts > t OR ends <= t
 		OR (starts <> other AND NOT EXISTS (
 			SELECT FROM batchagg_fuzz.span s
-			WHERE s.zone = a.zone AND s.starts BETWEEN other - '3 hours'::interval AND other + '3 hours'::interval))
+			WHERE s.zone = a.zone
+				AND s.starts BETWEEN other - '3 hours'::interval AND other + '3 hours'::interval))
 $$;
 
 -- Whether a result may pass for the expected one.
@@ -169,8 +174,8 @@ CREATE FUNCTION same_value(aggregate text, expected float8, got float8, toleranc
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE
 		WHEN expected = got THEN true
-		WHEN expected IN ('NaN', 'infinity', '-infinity') OR got IN ('NaN', 'infinity', '-infinity') THEN false
-		WHEN aggregate IN ('std', 'stddev_pop') THEN abs(expected * expected - got * got) <= tolerance
+		WHEN 'NaN' IN (expected, got) OR 'infinity' IN (abs(expected), abs(got)) THEN false
+		WHEN aggregate IN ('std', 'stddev_pop') THEN abs(expected ^ 2 - got ^ 2) <= tolerance
 		ELSE abs(expected - got) <= tolerance
 	END
 $$;
@@ -225,21 +230,27 @@ BEGIN
 		SELECT e.*, true AS here, coalesce(choice.entity_id, entity_ids[1]) AS entity_id
 		FROM expected e LEFT JOIN choice USING (definition_id, metric_name, entity_ids)
 	), difference AS (
-		SELECT CASE WHEN w.here IS NULL THEN 'extra' WHEN g.here IS NULL THEN 'missing' ELSE 'different' END
-			|| ' ' || jsonb_build_object('definition', definition_id, 'entity', entity_id,
-				'timestamp', "timestamp", 'metric', metric_name, 'aggregate', aggregation_type,
-				'expected', jsonb_build_array(w.metric_value, w.sample_count, w.focal_entity, w.granularity, w.result_name),
-				'got', jsonb_build_array(g.metric_value, g.sample_count, g.focal_entity, g.granularity, g.result_name))::text AS line
+		SELECT CASE WHEN w.here IS NULL THEN 'extra ' WHEN g.here IS NULL THEN 'missing '
+				ELSE 'different ' END
+			|| jsonb_build_object(
+				'definition', definition_id, 'entity', entity_id, 'timestamp', "timestamp",
+				'metric', metric_name, 'aggregate', aggregation_type,
+				'expected', jsonb_build_array(w.metric_value, w.sample_count, w.focal_entity,
+											  w.granularity, w.result_name),
+				'got', jsonb_build_array(g.metric_value, g.sample_count, g.focal_entity,
+										 g.granularity, g.result_name))::text AS line
 		FROM wanted w
-		FULL JOIN got g USING (definition_id, entity_id, "timestamp", metric_name, aggregation_type)
+		FULL JOIN got g
+			USING (definition_id, entity_id, "timestamp", metric_name, aggregation_type)
 		WHERE w.here IS NULL OR g.here IS NULL
 			OR NOT same_value(aggregation_type, w.metric_value, g.metric_value, w.tolerance)
 			OR (w.sample_count, w.focal_entity, w.granularity, w.result_name)
 				IS DISTINCT FROM (g.sample_count, g.focal_entity, g.granularity, g.result_name)
 		UNION ALL
-		SELECT 'twice ' || jsonb_build_array(definition_id, entity_id, "timestamp", metric_name, aggregation_type)::text
-		FROM got
-		GROUP BY definition_id, entity_id, "timestamp", metric_name, aggregation_type
+		SELECT 'twice ' || jsonb_build_array(key)::text
+		FROM (SELECT definition_id, entity_id, "timestamp", metric_name, aggregation_type
+			  FROM got) key
+		GROUP BY key
 		HAVING count(*) > 1
 	)
 	SELECT (SELECT count(*) FROM wanted), count(*), (array_agg(line))[1:5]
@@ -252,10 +263,10 @@ END $$;
 
 -- A digest of what the extension stores: changes with any write to it.
 CREATE FUNCTION store_image() RETURNS text LANGUAGE sql SET search_path FROM CURRENT AS $$
-	SELECT concat_ws(' ',
-		(SELECT md5(string_agg(format('%s %s', ctid, xmin), ',' ORDER BY ctid)) FROM batchagg_store),
-		(SELECT md5(string_agg(format('%s %s', ctid, xmin), ',' ORDER BY ctid)) FROM batchagg_layouts),
-		(SELECT md5(string_agg(format('%s %s', ctid, xmin), ',' ORDER BY ctid)) FROM batchagg_positions))
+	SELECT md5(string_agg(concat_ws(' ', tableoid, ctid, xmin), ',' ORDER BY tableoid, ctid))
+	FROM (SELECT tableoid, ctid, xmin FROM batchagg_store
+		  UNION ALL SELECT tableoid, ctid, xmin FROM batchagg_layouts
+		  UNION ALL SELECT tableoid, ctid, xmin FROM batchagg_positions) stored
 $$;
 
 -- One difference unless a fact is as expected.
@@ -264,5 +275,5 @@ LANGUAGE sql AS $$
 	SELECT format('difference %s: %s: expected %s, got %s', place, fact, expected, got)
 	WHERE expected IS DISTINCT FROM got
 	UNION ALL
-	SELECT format('compared 1 %s', (expected IS DISTINCT FROM got)::int)
+	SELECT format('compared 0 %s', (expected IS DISTINCT FROM got)::int)
 $$;

@@ -236,6 +236,11 @@ ROLLBACK;
 SELECT changed FROM batchagg_run_job(2);
 SELECT stored = expected AS as_many, different FROM verdict WHERE id = 4;
 
+-- A definition that goes over to another job takes its results along.
+UPDATE batchjob_definitions SET job_id = 2 WHERE id = 3;
+SELECT DISTINCT job_id, definition_id FROM RuleExecutionResults ORDER BY 1, 2;
+UPDATE batchjob_definitions SET job_id = 1 WHERE id = 3;
+
 -- A job that is deleted takes its results and its history along.
 DELETE FROM batch_jobs WHERE id = 1;
 SELECT DISTINCT job_id FROM RuleExecutionResults;
@@ -244,8 +249,8 @@ DELETE FROM batch_jobs;
 SELECT count(*) FROM batchagg_store;
 SELECT count(*) FROM batchagg_layouts;
 
+DROP VIEW verdict, touched, activity;
 DROP SCHEMA plain CASCADE;
-DROP EXTENSION batchagg CASCADE;
-DROP TABLE visits, other, all_before;
+DROP EXTENSION batchagg;
+DROP TABLE visits, other, all_before, before;
 DROP PROCEDURE remember;
-DROP TABLE before CASCADE;

@@ -141,23 +141,23 @@ DROP TABLE moving;
 ALTER TABLE moved RENAME TO moving;
 SELECT status, changed > 0 AS changed FROM batchagg_run_job(20);
 -- rows that a policy hides, now that the owner is another role
-CREATE ROLE batchagg_test_reader;
-GRANT USAGE ON SCHEMA src TO batchagg_test_reader;
-GRANT SELECT ON moving TO batchagg_test_reader;
+CREATE ROLE regress_batchagg_reader;
+GRANT USAGE ON SCHEMA src TO regress_batchagg_reader;
+GRANT SELECT ON moving TO regress_batchagg_reader;
 CREATE POLICY odd ON moving USING (pages % 2 = 1);
 ALTER TABLE moving ENABLE ROW LEVEL SECURITY;
 SELECT status, changed FROM batchagg_run_job(20);
-UPDATE batch_jobs SET owner = 'batchagg_test_reader' WHERE id = 20;
+UPDATE batch_jobs SET owner = 'regress_batchagg_reader' WHERE id = 20;
 SELECT status, rows_read, changed > 0 AS changed FROM batchagg_run_job(20);
 SELECT c.* FROM plain.compare(20, $$SELECT * FROM plain.rollup('moving', 'user_id', 'date_trunc(''day'', ts, ''UTC'')', 'ts', '{"pages": "pages", "seconds": "seconds"}', 'pages % 2 = 1')$$) c;
-REVOKE SELECT ON moving FROM batchagg_test_reader;
+REVOKE SELECT ON moving FROM regress_batchagg_reader;
 SELECT status FROM batchagg_run_job(20);
-GRANT SELECT (user_id, ts, pages) ON moving TO batchagg_test_reader;
+GRANT SELECT (user_id, ts, pages) ON moving TO regress_batchagg_reader;
 SELECT status FROM batchagg_run_job(20);
 DELETE FROM batch_jobs;
 DROP TABLE moving;
-REVOKE USAGE ON SCHEMA src FROM batchagg_test_reader;
-DROP ROLE batchagg_test_reader;
+REVOKE USAGE ON SCHEMA src FROM regress_batchagg_reader;
+DROP ROLE regress_batchagg_reader;
 
 -- Metrics of two tables in one job, one of them in rows.
 CREATE TABLE visits (user_id text, ts timestamptz, pages integer, clicks integer);

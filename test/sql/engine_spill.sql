@@ -71,7 +71,7 @@ DELETE FROM batchagg_layouts;
 SET batchagg.work_mem = :scant;
 SELECT pg_stat_force_next_flush();
 SELECT temp_bytes() AS before \gset
-SELECT job_id, status, rows_read, groups FROM batchagg_run_all();
+SELECT job_id, status, rows_read, groups, changed = groups AS all_new FROM batchagg_run_all();
 SELECT pg_stat_force_next_flush();
 SELECT temp_bytes() - :before > 1000000 AS spilled;
 SELECT count(*) AS different

@@ -78,7 +78,7 @@ BEGIN
 			result := result || E'\n' || found || ' read as a whole';
 		ELSIF line ~ 'Index Cond:' THEN
 			SELECT string_agg(DISTINCT match[1], ', ' ORDER BY match[1]) INTO columns
-			FROM regexp_matches(line, '(layout_id|entity_id|bucket|metric_name|"timestamp") [=<>]', 'g') AS match
+			FROM regexp_matches(line, '(entity_id|bucket|metric_name|"timestamp") [=<>]', 'g') AS match
 			WHERE found IS NOT NULL;
 			result := result || coalesce(E'\n' || found || ' by ' || columns, '');
 		END IF;

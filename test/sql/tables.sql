@@ -97,6 +97,7 @@ SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 	AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'batchagg')
+	AND d.classid <> 'pg_type'::regclass -- listed from version 17 on
 	AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = d.objid AND c.relkind = 'S')
 	AND obj_description(d.objid, d.classid::regclass::text) IS NULL;
 WITH tables AS (

@@ -14,7 +14,11 @@ use utf8;
 use Exporter 'import';
 use Fuzz::Random;
 
-our @EXPORT = qw(numbers number_types id_types entities instants clock words text_of_instant @WORDS);
+our @EXPORT = qw(numbers number_types entities id_types clock instants some_second
+	text_of_instant amounts words @WORDS);
+
+# How far from the present times stay, in seconds.
+use constant MARGIN => 20 * 86_400;
 
 our @WORDS = ('active', 'idle', 'Active', 'off line', "it's", 'a"b', '50%', 'x_y', 'größer', '');
 
@@ -76,8 +80,10 @@ sub interval_kind
 {
 	return weighted(
 		3 => sub { between(-1000, 1000) . ' seconds' },
-		2 => sub { sprintf '%d days %02d:%02d:%02d.%06d', between(-5, 40), between(0, 23), between(0, 59),
-			between(0, 59), between(0, 999_999) },
+		2 => sub {
+			return sprintf '%d days %02d:%02d:%02d.%06d', between(-5, 40), between(0, 23),
+				between(0, 59), between(0, 59), between(0, 999_999);
+		},
 		1 => sub { between(-14, 14) . ' months ' . between(-40, 40) . ' days' });
 }
 
@@ -115,12 +121,18 @@ sub hex_digits
 	return join '', map { sprintf '%x', between(0, 15) } 1 .. $n;
 }
 
+my @ODD_TEXTS = ('NULL', '*', '{}', '\N', ' lead', 'trail ', 'É', 'e', 'E', '日本', "\x{1F600}");
+
 sub text_id
 {
 	return weighted(
 		6 => sub { 'e' . between(1, 100_000) },
-		1 => sub { join pick(' ', '', ',', "\t", "\n", '\\', '|'), map { pick(@WORDS) } 1 .. between(1, 4) },
-		1 => sub { pick('NULL', '*', '{}', '\N', ' lead', 'trail ', 'É', 'e', 'E', '日本', "\x{1F600}") },
+		1 => sub { pick(@ODD_TEXTS) },
+		1 => sub {
+			my $separator = pick(' ', '', ',', "\t", "\n", '\\', '|');
+
+			return join $separator, map { pick(@WORDS) } 1 .. between(1, 4);
+		},
 		0.3 => sub { 'long ' . hex_digits(between(100, 1500)) })->();
 }
 
@@ -135,9 +147,11 @@ my %ID_KINDS = (
 	'integer' => sub { between(-2_000_000_000, 2_000_000_000) },
 	'bigint' => sub { sprintf '%d', between(-9e15, 9e15) },
 	'oid' => sub { between(1, 4_000_000_000) },
-	'numeric' => sub { chance(0.01) ? 'NaN' : between(-500, 500) . pick('', '', '.0', '.00', '.50') },
+	'numeric' => sub { between(-500, 500) . pick('', '', '.0', '.00', '.50') },
 	'numeric(9,2)' => sub { sprintf '%.2f', (rand(2) - 1) * 1e5 },
-	'double precision' => sub { chance(0.1) ? pick('NaN', 'Infinity', '0', '-0') : float_text(0, 1e3, pick(3, 17)) },
+	'double precision' => sub {
+		return chance(0.1) ? pick('NaN', 'Infinity', '0', '-0') : float_text(0, 1e3, pick(3, 17));
+	},
 	'real' => sub { float_text(0, 1e3, 4) },
 	'boolean' => sub { pick('t', 'f') },
 	'uuid' => sub { hex_digits(32) },
@@ -179,12 +193,15 @@ sub text_of_instant
 	my $seconds = int($us / 1_000_000);
 	my @t = gmtime($seconds + ($shift // 0));
 
-	return sprintf '%04d-%02d-%02d %02d:%02d:%02d.%06d%s', $t[5] + 1900, $t[4] + 1, @t[ 3, 2, 1, 0 ],
+	return sprintf '%04d-%02d-%02d %02d:%02d:%02d.%06d%s',
+		$t[5] + 1900, $t[4] + 1, @t[ 3, 2, 1, 0 ],
 		$us - $seconds * 1_000_000, defined $shift ? '' : '+00';
 }
 
 # Where a case's times lie: around $center (seconds since 1970), mostly near an
 # offset change of the zone whose local time is $shift seconds ahead of UTC.
+# Unless the clock is "recent", and but for a few rows in the far future, all of
+# them are so old that no horizon comes near, even after some changes.
 sub clock
 {
 	my ($center, $shift, $now) = @_;
@@ -196,9 +213,9 @@ sub clock
 		$center = $now;
 		$width = spread(3600, 86_400 * 20);
 	}
-	elsif ($center + $width / 2 > $now - 86_400)
+	elsif ($center + $width / 2 > $now - MARGIN)
 	{
-		$center = $now - 86_400 - int($width / 2);
+		$center = $now - MARGIN - int($width / 2);
 	}
 	return {
 		center => $center,
@@ -206,7 +223,7 @@ sub clock
 		shift => $shift,
 		now => $now,
 		recent => $recent,
-		grain => weighted(3 => 1, 2 => 1_000_000, 2 => 60_000_000, 1 => 900_000_000, 1 => 3_600_000_000),
+		grain => 1_000_000 * weighted(3 => 0.000_001, 2 => 1, 2 => 60, 1 => 900, 1 => 3_600),
 		nulls => weighted(3 => 0, 1 => 0.02),
 		infinities => weighted(3 => 0, 1 => 0.02),
 		future => weighted(3 => 0, 1 => 0.03)
@@ -224,7 +241,8 @@ sub instants
 		my $us = int(($clock->{center} + (rand() - 0.5) * $clock->{width}) * 1_000_000);
 
 		$us -= $us % $clock->{grain};
-		$us = ($clock->{now} + between(2, 400) * 86_400) * 1_000_000 if chance($clock->{future});
+		$us = ($clock->{now} + MARGIN + between(0, 400) * 86_400) * 1_000_000
+			if chance($clock->{future});
 		$us = pick('infinity', '-infinity') if chance($clock->{infinities});
 		$us = undef if chance($clock->{nulls});
 		push @instants, ($us) x (chance(0.1) ? between(1, 4) : 1);
@@ -233,7 +251,20 @@ sub instants
 	return @instants;
 }
 
+# An instant by a clock, in seconds, whatever its NULLs and infinities.
+sub some_second
+{
+	my ($clock) = @_;
+
+	return $clock->{center} + int((rand() - 0.5) * $clock->{width});
+}
+
 # --- what filters look at ----------------------------------------------------
+
+sub amounts
+{
+	return with_nulls(null_share(), sub { sprintf '%.1f', rand(1000) });
+}
 
 sub words
 {

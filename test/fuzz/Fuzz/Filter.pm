@@ -66,11 +66,19 @@ sub string
 	return [ pick(@ways), literal($value) ];
 }
 
+# A column's name, without quotes where it can do without.
+sub spelt
+{
+	my ($name) = @_;
+
+	return $name =~ /^[a-z]+$/ && chance(0.5) ? $name : ident($name);
+}
+
 sub term
 {
 	my (@columns) = @_;
 	my $column = pick(@columns);
-	my $name = same(ident($column->{name}));
+	my $name = same(spelt($column->{name}));
 	my %terms = (
 		word => \&word_term,
 		number => \&number_term,
@@ -88,10 +96,10 @@ sub word_term
 	my ($one, $two) = map { string($_, @columns) } sample(2, @WORDS);
 	my $format = pick(
 		('%s = %s') x 5, '%s <> %s', '%s > %s', '%s IS DISTINCT FROM %s', '%s IN (%s, %s)',
-		'%s NOT IN (%s, %s)', '%s BETWEEN %s AND %s', 'lower(%s::text) = %s', '%s::text || %s LIKE \'%%e%%\'',
-		'coalesce(%s, %s) = %s', 'length(%s::text) > 4', '%s LIKE \'%%i%%\'', '%s::text ~ \'^[a-i]\'',
-		'CASE %s WHEN %s THEN true ELSE NULL END', 'nullif(%s, %s) IS NOT NULL',
-		'%s = ANY (\'{active,idle}\')', '(%s, 1) = (%s, 1)');
+		'%s NOT IN (%s, %s)', '%s BETWEEN %s AND %s', 'lower(%s::text) = %s',
+		q(%s::text || %s LIKE '%%e%%'), 'coalesce(%s, %s) = %s', 'length(%s::text) > 4',
+		q(%s LIKE '%%i%%'), q(%s::text ~ '^[a-i]'), 'CASE %s WHEN %s THEN true ELSE NULL END',
+		'nullif(%s, %s) IS NOT NULL', q(%s = ANY ('{active,idle}')), '(%s, 1) = (%s, 1)');
 
 	return joined($format, $name, $one, $two);
 }
@@ -101,9 +109,10 @@ sub number_term
 	my ($name, undef, @columns) = @_;
 	my ($low, $high) = map { same($_) } sort { $a <=> $b } between(0, 300), between(0, 2000);
 	my $format = pick(
-		'%s > %s', '%s < %s', '%s BETWEEN %s AND %s', '%s NOT BETWEEN %s AND %s', '%s IN (1, 2, 3, %s)',
-		'%s::int %% 3 = 1', '-%s < -%s', 'abs(%s - %s) <= %s', '%s::text LIKE \'1%%\'', '%s IS DISTINCT FROM %s',
-		'CASE WHEN %s > %s THEN true END', 'coalesce(%s, 0) >= %s', 'CAST(%s AS numeric) * 2 > %s');
+		'%s > %s', '%s < %s', '%s BETWEEN %s AND %s', '%s NOT BETWEEN %s AND %s',
+		'%s IN (1, 2, 3, %s)', '%s::int %% 3 = 1', '-%s < -%s', 'abs(%s - %s) <= %s',
+		q(%s::text LIKE '1%%'), '%s IS DISTINCT FROM %s', 'CASE WHEN %s > %s THEN true END',
+		'coalesce(%s, 0) >= %s', 'CAST(%s AS numeric) * 2 > %s');
 
 	return joined($format, $name, $low, $high);
 }
@@ -112,21 +121,24 @@ sub boolean_term
 {
 	my ($name) = @_;
 
-	return joined(pick('%s', 'NOT %s', '%s IS NOT TRUE', '%s IS UNKNOWN', '%s = true', 'coalesce(%s, true)'), $name);
+	my $format = pick('%s', 'NOT %s', '%s IS NOT TRUE', '%s IS UNKNOWN', '%s = true',
+		'coalesce(%s, true)');
+
+	return joined($format, $name);
 }
 
 # What these come to depends on the session's time zone.
 sub instant_term
 {
 	my ($name, $column, @columns) = @_;
-	my $clock = $column->{clock};
-	my $text = text_of_instant(($clock->{center} + int((rand() - 0.5) * $clock->{width})) * 1_000_000, 0);
+	my $text = text_of_instant(some_second($column->{clock}) * 1_000_000, 0);
 	my $when = string(substr($text, 0, pick(10, 16, 19)), @columns);
+	my $format = pick(
+		'%s >= %s', '%s < %s', 'extract(hour from %s::timestamp) BETWEEN 6 AND 20',
+		'extract(isodow FROM %s) < 6', '%s::date <= %s', q(date_trunc('day', %s) <> %s),
+		q(to_char(%s, 'HH24') <> '02'));
 
-	return joined(
-		pick('%s >= %s', '%s < %s', 'extract(hour from %s::timestamp) BETWEEN 6 AND 20', 'extract(isodow FROM %s) < 6',
-			'%s::date <= %s', 'date_trunc(\'day\', %s) <> %s', 'to_char(%s, \'HH24\') <> \'02\''),
-		$name, $when);
+	return joined($format, $name, $when);
 }
 
 1;

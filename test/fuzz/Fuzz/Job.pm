@@ -6,7 +6,8 @@ package Fuzz::Job;
 # create() and change() write as SQL, and here, as what the judge has to know:
 #
 #	definitions	focal, n and unit of the granularity, zone, delay, filter (a
-#				pair, see Fuzz::Filter), complete_only, entity (a source)
+#				pair, see Fuzz::Filter), complete_only, entity (a source);
+#				focal_spelt and zone_spelt, as they are written
 #	metrics		name, aggregates (canonical names), sources it is mapped to
 #
 # Where a metric is read from, for a definition, says source_of().  The psql
@@ -15,6 +16,7 @@ package Fuzz::Job;
 use strict;
 use warnings;
 use utf8;
+use Fuzz::Data;
 use Fuzz::Filter;
 use Fuzz::Quote;
 use Fuzz::Random;
@@ -23,10 +25,13 @@ use Fuzz::Source;
 my @FOCALS = qw(user cell site node customer device);
 
 # The usual granularities, which nest in one another but for weeks in months.
-my @USUAL = ([ 15, 'minute' ], [ 1, 'hour' ], [ 6, 'hour' ], [ 1, 'day' ], [ 1, 'week' ], [ 2, 'week' ], [ 1, 'month' ]);
+my @USUAL = (
+	[ 15, 'minute' ], [ 1, 'hour' ], [ 6, 'hour' ], [ 1, 'day' ], [ 1, 'week' ], [ 2, 'week' ],
+	[ 1, 'month' ]);
 
 my @GRANULARITIES = (
-	(map { [ $_, 'minute' ] } 1, 2, 5, 7, 10, 15, 20, 30, 37, 45, 60, 90, 100, 120, 240, 480, 720, 1440, 1441),
+	(map { [ $_, 'minute' ] } 1, 2, 5, 7, 10, 15, 20, 30, 37, 45, 60),
+	(map { [ $_, 'minute' ] } 90, 100, 120, 240, 480, 720, 1440, 1441),
 	(map { [ $_, 'hour' ] } 1, 2, 3, 4, 5, 6, 7, 8, 12, 24, 25, 36, 48),
 	(map { [ $_, 'day' ] } 1, 2, 3, 5, 10, 30),
 	(map { [ $_, 'week' ] } 1, 2, 3),
@@ -36,7 +41,8 @@ my @GRANULARITIES = (
 
 # Canonical names, with the other ways to write them.
 my %AGGREGATES = (
-	(map { $_ => [$_] } qw(sum count min max median stddev_pop var_pop range first last delta distinct)),
+	(map { $_ => [$_] } qw(sum count min max median stddev_pop var_pop range)),
+	(map { $_ => [$_] } qw(first last delta distinct)),
 	avg => [ 'avg', 'mean' ],
 	std => [ 'std', 'stddev' ],
 	var => [ 'var', 'variance' ],
@@ -44,18 +50,22 @@ my %AGGREGATES = (
 
 # --- making a job ------------------------------------------------------------
 
-# Options: schema, zones, zone, clock (see Fuzz::Data), citext (its type's name),
-# role (its owner, undef: whoever runs the tests); others are the caller's.
+# Options: schema, zones, zone, clock (see Fuzz::Data), server (see
+# Fuzz::Source), role (its owner, undef: whoever runs the tests); others are the
+# caller's.
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { %o, definitions => [], metrics => [], made => 0, moving => $o{clock}{recent} }, $class;
+	my $self = bless { %o, definitions => [], metrics => [], made => 0 }, $class;
+
+	$self->{moving} = $o{clock}{recent};
 
 	$self->{wide} = chance(0.03);
 	$self->{focals} = [ sample(weighted(5 => 1, 1 => 2), @FOCALS) ];
 	$self->{sources} = [ $self->new_source ];
 	$self->{plan} = $self->{wide} ? 'one' : weighted(5 => 'one', 1 => 'two', 1 => 'twins');
-	push @{ $self->{sources} }, $self->new_source($self->{sources}[0]) unless $self->{plan} eq 'one';
+	push @{ $self->{sources} }, $self->new_source($self->{sources}[0])
+		unless $self->{plan} eq 'one';
 	$self->choose_metrics;
 	$self->add_definition for 1 .. weighted(4 => 1, 3 => 2, 3 => 3);
 	return $self;
@@ -67,16 +77,17 @@ sub new_source
 {
 	my ($self, $first) = @_;
 	my $number = $first ? 2 : 1;
-	my $n = $self->{wide} ? pick(230, 250) : weighted(3 => 1, 4 => between(2, 5), 2 => between(6, 12));
-	my @names = map { $first && $self->{plan} eq 'two' ? "other_$_" : $_ } Fuzz::Source::metric_names($n);
+	my $n = weighted(3 => 1, 4 => between(2, 5), 2 => between(6, 12));
+	my @names = Fuzz::Source::metric_names($self->{wide} ? between(230, 250) : $n);
 
+	@names = map { "other_$_" } @names if $first && $self->{plan} eq 'two';
 	@names = @{ $first->{metrics} } if $first && $self->{plan} eq 'twins';
 	return Fuzz::Source->new(
 		schema => $self->{schema},
 		name => pick("source $number", "source_$number", "Source.$number", "so\"urce$number"),
 		focals => $self->{focals},
 		clock => $self->{clock},
-		citext => $self->{citext},
+		server => $self->{server},
 		role => $self->{role},
 		metrics => \@names,
 		$first ? (dimensions => $first->{dimensions}) : ());
@@ -101,7 +112,8 @@ sub choose_metrics
 	$self->{metrics} = [ shuffled(@{ $self->{metrics} }) ];
 
 	# Some wait for a change of the job.
-	$self->{spare} = [ splice @{ $self->{metrics} }, 1 + int(rand(@{ $self->{metrics} })) ] if chance(0.3);
+	$self->{spare} = [ splice @{ $self->{metrics} }, between(1, scalar @{ $self->{metrics} }) ]
+		if chance(0.3);
 	return;
 }
 
@@ -158,6 +170,8 @@ sub add_definition
 	}
 	$definition{$_} = $fields{$_}->() for @fields;
 	@definition{ 'n', 'unit' } = some_granularity();
+	$definition{focal_spelt} = chance(0.1) ? ucfirst $definition{focal} : $definition{focal};
+	$definition{zone_spelt} = chance(0.1) ? lc $definition{zone} : $definition{zone};
 	$definition{number} = ++$self->{made};
 	push @{ $self->{definitions} }, \%definition;
 	return \%definition;
@@ -181,9 +195,10 @@ sub some_delay
 {
 	my ($self) = @_;
 	my $clock = $self->{clock};
-	my $inside = $clock->{now} - $clock->{center} + int((rand() - 0.5) * $clock->{width});
+	my $inside = $clock->{now} - some_second($clock);
 
-	return weighted(3 => 0, 1 => between(1, 48)) if $clock->{width} < 20_000 || $inside < 0 || chance(0.6);
+	return weighted(3 => 0, 1 => between(1, 48))
+		if $clock->{width} < 20_000 || $inside < 0 || chance(0.6);
 	$self->{moving} = 1;
 	return int($inside / 3600);
 }
@@ -217,10 +232,10 @@ sub granularity
 
 sub result_name
 {
-	my ($definition, $metric, $aggregate) = @_;
+	my ($definition, $metric_name, $aggregate) = @_;
 	my $n = $definition->{n} > 1 ? $definition->{n} : '';
 
-	return "t${aggregate}_$n$definition->{unit}_$metric->{name}";
+	return "t${aggregate}_$n$definition->{unit}_$metric_name";
 }
 
 # --- its rows, as SQL --------------------------------------------------------
@@ -229,7 +244,8 @@ sub result_name
 sub create
 {
 	my ($self) = @_;
-	my @sql = ("INSERT INTO batch_jobs (job_name, event_name) VALUES ('fuzz job', 'EVERYHOUR') RETURNING id \\gset job_");
+	my @sql = (q(INSERT INTO batch_jobs (job_name, event_name) VALUES ('fuzz job', 'EVERYHOUR'))
+			. ' RETURNING id \gset job_');
 
 	push @sql, $self->insert_definition($_) for @{ $self->{definitions} };
 	push @sql, $self->insert_mappings($_) for @{ $self->{metrics} };
@@ -237,14 +253,31 @@ sub create
 	return join "\n", @sql, '';
 }
 
+# An INSERT statement without its semicolon; the values are SQL.
+sub insert
+{
+	my ($table, %values) = @_;
+	my @columns = sort keys %values;
+
+	return "INSERT INTO $table (" . join(', ', @columns) . ') VALUES ('
+		. join(', ', @values{@columns}) . ')';
+}
+
 sub insert_definition
 {
 	my ($self, $d) = @_;
 
-	return 'INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay, resource_filter, timezone, complete_only) VALUES (' .
-		join(', ', ':job_id', literal($d->{focal}), literal($d->{entity}{relation}), literal(spelt_granularity($d)),
-			$d->{delay}, literal($d->{filter} && $d->{filter}[0]), literal($d->{zone}), $d->{complete_only} ? 'true' : 'false') .
-		") RETURNING id \\gset d$d->{number}_";
+	return insert(
+		'batchjob_definitions',
+		job_id => ':job_id',
+		focal_entity => literal($d->{focal_spelt}),
+		entity => literal($d->{entity}{relation}),
+		granularity => literal(spelt_granularity($d)),
+		job_delay => $d->{delay},
+		resource_filter => literal($d->{filter} && $d->{filter}[0]),
+		timezone => literal($d->{zone_spelt}),
+		complete_only => $d->{complete_only} ? 'true' : 'false')
+		. " RETURNING id \\gset d$d->{number}_";
 }
 
 sub spelt_granularity
@@ -264,11 +297,9 @@ sub insert_mappings
 
 	for my $source (@{ $metric->{sources} })
 	{
-		my %mapping = $source->mapping($metric->{name}, $metric->{renamed} ? $metric->{column} : undef);
-		my @columns = sort keys %mapping;
+		my $column = $metric->{renamed} ? $metric->{column} : undef;
 
-		push @sql, 'INSERT INTO metricsandtables (' . join(', ', @columns) . ') VALUES (' .
-			join(', ', @mapping{@columns}) . ');';
+		push @sql, insert('metricsandtables', $source->mapping($metric->{name}, $column)) . ';';
 	}
 	return @sql;
 }
@@ -277,8 +308,11 @@ sub insert_metric
 {
 	my ($metric) = @_;
 
-	return 'INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (:job_id, ' .
-		literal($metric->{name}) . ', ' . spelt_aggregates($metric) . ');';
+	return insert(
+		'batchjob_metrics',
+		job_id => ':job_id',
+		metric_name => literal($metric->{name}),
+		aggregation_types => spelt_aggregates($metric)) . ';';
 }
 
 # An aggregation list in one of the ways to write it.
@@ -314,15 +348,30 @@ sub change_definition
 {
 	my ($self) = @_;
 	my $d = pick(@{ $self->{definitions} });
-	my $field = pick('granularity', 'timezone', 'job_delay', 'resource_filter', 'complete_only');
 	my %changes = (
-		granularity => sub { @$d{ 'n', 'unit' } = some_granularity(); literal(spelt_granularity($d)) },
-		timezone => sub { literal($d->{zone} = $self->some_zone) },
-		job_delay => sub { $d->{delay} = some_delay() },
-		resource_filter => sub { $d->{filter} = $self->some_filter; literal($d->{filter} && $d->{filter}[0]) },
-		complete_only => sub { ($d->{complete_only} = !$d->{complete_only}) ? 'true' : 'false' });
+		granularity => sub {
+			@$d{ 'n', 'unit' } = some_granularity();
+			return literal(spelt_granularity($d));
+		},
+		timezone => sub {
+			$d->{zone} = $d->{zone_spelt} = $self->some_zone;
+			return literal($d->{zone});
+		},
+		job_delay => sub {
+			return $d->{delay} = $self->some_delay;
+		},
+		resource_filter => sub {
+			$d->{filter} = $self->some_filter;
+			return literal($d->{filter} && $d->{filter}[0]);
+		},
+		complete_only => sub {
+			$d->{complete_only} = !$d->{complete_only};
+			return $d->{complete_only} ? 'true' : 'false';
+		});
+	my $field = pick(sort keys %changes);
 
-	return "UPDATE batchjob_definitions SET $field = " . $changes{$field}->() . " WHERE id = :d$d->{number}_id;";
+	return "UPDATE batchjob_definitions SET $field = " . $changes{$field}->()
+		. " WHERE id = :d$d->{number}_id;";
 }
 
 sub change_aggregates
@@ -331,8 +380,8 @@ sub change_aggregates
 	my $metric = pick(@{ $self->{metrics} });
 
 	$metric->{aggregates} = [ $self->some_aggregates ];
-	return 'UPDATE batchjob_metrics SET aggregation_types = ' . spelt_aggregates($metric) .
-		' WHERE job_id = :job_id AND metric_name = ' . literal($metric->{name}) . ';';
+	return 'UPDATE batchjob_metrics SET aggregation_types = ' . spelt_aggregates($metric)
+		. ' WHERE job_id = :job_id AND metric_name = ' . literal($metric->{name}) . ';';
 }
 
 # Adds a metric, if one is spare, or takes one away, if one is left.
@@ -349,7 +398,8 @@ sub change_metrics
 	}
 	return () if @{ $self->{metrics} } < 2;
 	$metric = pop @{ $self->{metrics} };
-	return 'DELETE FROM batchjob_metrics WHERE job_id = :job_id AND metric_name = ' . literal($metric->{name}) . ';';
+	return 'DELETE FROM batchjob_metrics WHERE job_id = :job_id AND metric_name = '
+		. literal($metric->{name}) . ';';
 }
 
 sub drop_definition

@@ -41,8 +41,8 @@ my %AGGREGATES = (
 	first => ['(array_agg(v ORDER BY t, v) FILTER (WHERE v IS NOT NULL))[1]'],
 	last => ['(array_agg(v ORDER BY t DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]'],
 	delta => [
-		'(array_agg(v ORDER BY t DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]' .
-			' - (array_agg(v ORDER BY t, v) FILTER (WHERE v IS NOT NULL))[1]'
+		'(array_agg(v ORDER BY t DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]'
+			. ' - (array_agg(v ORDER BY t, v) FILTER (WHERE v IS NOT NULL))[1]'
 	],
 	distinct => ['count(DISTINCT v)'],
 	median => ['percentile_cont(0.5) WITHIN GROUP (ORDER BY v)']);
@@ -52,7 +52,8 @@ sub aggregate
 	my ($name) = @_;
 	my ($whole, $decimals) = $name =~ /^p(\d+)_?(\d*)$/;
 
-	return $AGGREGATES{$name} // [ sprintf 'percentile_cont(0.%02d%s) WITHIN GROUP (ORDER BY v)', $whole, $decimals ];
+	return $AGGREGATES{$name}
+		// [ sprintf 'percentile_cont(0.%02d%s) WITHIN GROUP (ORDER BY v)', $whole, $decimals ];
 }
 
 # --- parts of statements -----------------------------------------------------
@@ -98,9 +99,10 @@ sub number_of_metric
 {
 	my ($source, @metrics) = @_;
 	my $name = ident($source->{name_column}{name});
-	my @cases = map { 'WHEN ' . literal(Fuzz::Source::folded($metrics[$_]{name})) . " THEN $_" } 0 .. $#metrics;
+	my @names = map { literal(Fuzz::Source::folded($_->{name})) } @metrics;
+	my @cases = map { "WHEN $names[$_] THEN $_" } 0 .. $#metrics;
 
-	return "CASE replace(lower($name COLLATE \"C\"), '.', '_') @cases END";
+	return "CASE replace(lower($name\::text COLLATE \"C\"), '.', '_') @cases END";
 }
 
 # The metrics that a definition reads from a source.
@@ -126,15 +128,28 @@ sub rows_query
 {
 	my ($source, $definition, @metrics) = @_;
 	my $filter = filter($definition);
-	my $text = ($source->{ids}{ $definition->{focal} } // {})->{padded} ? 'id::text' : q(format('%s', id));
-	my @columns = (id($source, $definition) . ' AS id', instant($source, $definition->{zone}) . ' AS t');
+	my $id = $source->{ids}{ $definition->{focal} } // {};
+	my $text = $id->{padded} ? 'id::text' : q(format('%s', id));
+	my @columns = (
+		id($source, $definition) . ' AS id',
+		instant($source, $definition->{zone}) . ' AS t',
+		value_columns($source, @metrics));
 
-	push @columns, $source->{layout} eq 'row' ?
-		(number_of_metric($source, @metrics) . ' AS m', number($source->{value_column}) . ' AS v') :
-		map { number(column_of($source, $metrics[$_])) . " AS v$_" } 0 .. $#metrics;
-	return "SELECT *, dense_rank() OVER (ORDER BY id) AS entity, $text AS text\n" .
-		"\tFROM (SELECT " . join(', ', @columns) . " FROM $source->{relation}\n\t\tWHERE ($filter\n\t\t)) r\n" .
-		"\tWHERE id IS NOT NULL AND isfinite(t) AND t < :'horizon'";
+	return "SELECT *, dense_rank() OVER (ORDER BY id) AS entity, ($text) COLLATE \"C\" AS text\n"
+		. "\tFROM (SELECT " . join(', ', @columns) . "\n"
+		. "\t\tFROM $source->{relation} WHERE ($filter\n\t\t)) r\n"
+		. "\tWHERE id IS NOT NULL AND isfinite(t) AND t < :'horizon'";
+}
+
+sub value_columns
+{
+	my ($source, @metrics) = @_;
+
+	return map { number(column_of($source, $metrics[$_])) . " AS v$_" } 0 .. $#metrics
+		if $source->{layout} eq 'column';
+	return (
+		number_of_metric($source, @metrics) . ' AS m',
+		number($source->{value_column}) . ' AS v');
 }
 
 # What goes behind the rows in FROM, so that there is one row for each value.
@@ -158,7 +173,8 @@ sub fill
 	for my $definition (@{ $job->{definitions} })
 	{
 		push @sql, 'SET TimeZone = ' . literal($definition->{zone}) . ';',
-			"SELECT :'run_time'::timestamptz - '$definition->{delay} hours'::interval AS horizon \\gset";
+			"SELECT :'run_time'::timestamptz - '$definition->{delay} hours'::interval AS horizon"
+			. ' \gset';
 		for my $source (@{ $job->{sources} })
 		{
 			my @metrics = metrics_of($job, $definition, $source);
@@ -174,85 +190,127 @@ sub fill
 sub expect
 {
 	my ($source, $d, @metrics) = @_;
-	my %used = map { $_ => 1 } map { @{ $_->{aggregates} } } @metrics;
-	my @used = sort keys %used;
+	my @used = aggregates_of(@metrics);
 	my $rows = rows_query($source, $d, @metrics);
 	my $unpivot = one_row_per_value($source, @metrics);
-	my $w = grep({ /^(std|var)/ } @used) ? 'v - min(v) OVER (PARTITION BY entity, starts, m)' : 'NULL::float8';
 	my $bounds = "batchagg_fuzz.bounds($d->{n}, '$d->{unit}', " . literal($d->{zone}) . ', t)';
 	my $complete = $d->{complete_only} ? "WHERE ends <= :'horizon'" : '';
-	my $target = join ', ', ":d$d->{number}_id", literal($d->{focal}), 'texts', 'starts',
-		literal(Fuzz::Job::granularity($d)), qw(metric_name aggregate value tolerance n result_name);
-	my (@computed, @wanted, @value, @tolerance);
+	my $w = grep({ /^(std|var)/ } @used) ?
+		'v - min(v) OVER (PARTITION BY entity, starts, m)' : 'NULL::float8';
+	my $computed = join ",\n\t\t", map { computed($_) } @used;
+	my $value = join ' ', map { qq(WHEN '$_' THEN "$_") } @used;
+	my $tolerance = join ' ', map { qq(WHEN '$_' THEN "$_ tolerance") } @used;
+	my $wanted = join ",\n\t\t", map { wanted($d, $_, $metrics[$_]) } 0 .. $#metrics;
+	my $target = join ', ', ":d$d->{number}_id", literal($d->{focal_spelt}), 'texts', 'starts',
+		literal(Fuzz::Job::granularity($d)),
+		qw(metric_name aggregate value tolerance n result_name);
 
-	for my $i (0 .. $#used)
-	{
-		my ($value, $tolerance) = @{ aggregate($used[$i]) };
-
-		push @computed, "($value)::float8 AS a$i", '(' . ($tolerance // 0) . ")::float8 AS e$i";
-		push @value, "WHEN $i THEN a$i";
-		push @tolerance, "WHEN $i THEN e$i";
-	}
-	for my $m (0 .. $#metrics)
-	{
-		my %asked = map { $_ => 1 } @{ $metrics[$m]{aggregates} };
-
-		for my $i (grep { $asked{ $used[$_] } } 0 .. $#used)
-		{
-			push @wanted, "($m, $i, " . join(', ', map { literal($_) } $metrics[$m]{name}, $used[$i],
-				Fuzz::Job::result_name($d, $metrics[$m], $used[$i])) . ')';
-		}
-	}
-
-	return "WITH source AS MATERIALIZED ($rows),\n" .
-		"placed AS MATERIALIZED (SELECT * FROM source, $bounds $complete),\n" .
-		"value AS (SELECT entity, starts, t, m, v, $w AS w FROM placed$unpivot),\n" .
-		'grouped AS (SELECT entity, starts, m, count(v) AS n, ' . join(', ', @computed) .
-		" FROM value WHERE m IS NOT NULL GROUP BY entity, starts, m),\n" .
-		"texts AS (SELECT entity, array_agg(DISTINCT text) AS texts FROM source GROUP BY entity)\n" .
-		"INSERT INTO pg_temp.expected SELECT $target\n" .
-		'FROM grouped JOIN texts USING (entity) JOIN (VALUES ' . join(', ', @wanted) .
-		") wanted(m, a, metric_name, aggregate, result_name) USING (m),\n" .
-		"\tLATERAL (SELECT CASE a @value END AS value, CASE a @tolerance END AS tolerance) x\n" .
-		'WHERE value IS NOT NULL;';
+	return <<"END";
+WITH source AS MATERIALIZED (
+	$rows
+), placed AS MATERIALIZED (
+	SELECT * FROM source, $bounds $complete
+), value AS (
+	SELECT entity, starts, t, m, v, $w AS w FROM placed$unpivot
+), grouped AS (
+	SELECT entity, starts, m, count(v) AS n, $computed
+	FROM value WHERE m IS NOT NULL GROUP BY entity, starts, m
+), texts AS (
+	SELECT entity, array_agg(DISTINCT text) AS texts FROM source GROUP BY entity
+)
+INSERT INTO pg_temp.expected SELECT $target
+FROM grouped JOIN texts USING (entity)
+	JOIN (VALUES $wanted) wanted(m, metric_name, aggregate, result_name) USING (m),
+	LATERAL (SELECT CASE aggregate $value END AS value,
+		CASE aggregate $tolerance END AS tolerance) x
+WHERE value IS NOT NULL;
+END
 }
 
-# Statements that count the skipped rows.  A row counts once where definitions
-# share a scan, that is, read the same columns of the same source, and have no
-# filters or are of one time zone.
+# All aggregates that the metrics have, each once.
+sub aggregates_of
+{
+	my (@metrics) = @_;
+	my %seen;
+
+	return grep { !$seen{$_}++ } map { @{ $_->{aggregates} } } @metrics;
+}
+
+# An aggregate and its tolerance, as two columns.
+sub computed
+{
+	my ($name) = @_;
+	my ($value, $tolerance) = @{ aggregate($name) };
+
+	$tolerance //= 0;
+	return qq{($value)::float8 AS "$name", ($tolerance)::float8 AS "$name tolerance"};
+}
+
+# The rows of a VALUES list that say which results the metric of number $m has.
+sub wanted
+{
+	my ($d, $m, $metric) = @_;
+	my $name = $metric->{name};
+
+	return map {
+		my @texts = map { literal($_) } $name, $_, Fuzz::Job::result_name($d, $name, $_);
+
+		'(' . join(', ', $m, @texts) . ')'
+	} @{ $metric->{aggregates} };
+}
+
+# Statements that count the skipped rows, once for each scan.
 sub skips
 {
 	my ($job) = @_;
-	my (@scans, @sql);
+	my @sql;
+
+	for my $scan (scans($job))
+	{
+		my $source = $scan->{source};
+		my $time = ident($source->{time}{name});
+		my $meant = $source->{layout} eq 'row' ?
+			number_of_metric($source, @{ $scan->{metrics} }) . ' IS NOT NULL' : 'true';
+		my $skipped = join "\n\tOR ", map {
+			my $id = id($source, $_);
+
+			'((' . filter($_) . "\n\t) AND ($time IS NULL OR NOT isfinite($time) OR $id IS NULL))"
+		} @{ $scan->{definitions} };
+
+		push @sql, 'SET TimeZone = ' . literal($scan->{definitions}[0]{zone}) . ';',
+			"INSERT INTO pg_temp.skipped SELECT count(*) FROM $source->{relation}",
+			"WHERE $meant AND ($skipped);";
+	}
+	return @sql;
+}
+
+# Which definitions share a scan, and so count a row that is skipped once: those
+# that read the same source, and have no filters or name the same time zone.
+sub scans
+{
+	my ($job) = @_;
+	my @scans;
 
 	for my $d (@{ $job->{definitions} })
 	{
 		for my $source (@{ $job->{sources} })
 		{
 			my @metrics = metrics_of($job, $d, $source) or next;
-			my ($scan) = grep {
-				my $first = $_->{definitions}[0];
-
-				$_->{source} == $source && ($first->{zone} eq $d->{zone} || !($first->{filter} || $d->{filter}))
-			} @scans;
+			my ($scan) =
+				grep { $_->{source} == $source && may_share($_->{definitions}[0], $d) } @scans;
 
 			push @scans, $scan = { source => $source, metrics => \@metrics } unless $scan;
 			push @{ $scan->{definitions} }, $d;
 		}
 	}
-	for my $scan (@scans)
-	{
-		my $source = $scan->{source};
-		my $time = ident($source->{time}{name});
-		my $meant = $source->{layout} eq 'row' ? number_of_metric($source, @{ $scan->{metrics} }) . ' IS NOT NULL' : 'true';
-		my @skipped = map {
-			'((' . filter($_) . "\n) AND ($time IS NULL OR NOT isfinite($time) OR " . id($source, $_) . ' IS NULL))'
-		} @{ $scan->{definitions} };
+	return @scans;
+}
 
-		push @sql, 'SET TimeZone = ' . literal($scan->{definitions}[0]{zone}) . ';',
-			"INSERT INTO pg_temp.skipped SELECT count(*) FROM $source->{relation} WHERE $meant AND (" . join(' OR ', @skipped) . ');';
-	}
-	return @sql;
+sub may_share
+{
+	my ($one, $other) = @_;
+
+	return $one->{zone_spelt} eq $other->{zone_spelt} || !($one->{filter} || $other->{filter});
 }
 
 1;

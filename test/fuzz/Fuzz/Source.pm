@@ -3,8 +3,8 @@ package Fuzz::Source;
 # Random sources: what a job reads.
 #
 # A source is a relation of some shape (table, partitioned table, inheritance
-# parent, view, materialized view, temporary table) over a base table, into
-# which the data goes.  Its columns are
+# parent, view, materialized view, foreign table, temporary table) over a base
+# table, into which the data goes.  Its columns are
 #
 #	k			the row's number, for random changes to pick rows by
 #	ids			one per focal entity, and decoys that must not be taken for one
@@ -27,9 +27,15 @@ use Fuzz::Random;
 
 my @PLAIN_NAMES = qw(page_views clicks bytes_in latency_ms dropped_calls rx_level load throughput
 	attempts cpu_busy errors_5xx setup_time);
-my @ODD_NAMES = ('order', 'select', 'group', 'Mixed_Case', 'with space', 'dotted.name', 'quo"te', "o'clock",
-	'per%cent', 'back\\slash', 'größe_m', '1st', '$2', 'a-b', 'user', 'semi;colon', 'x' x 50, ':colon', '日本');
-my @ROW_COLUMNS = ([ 'metric_name', 'metric_value' ], [ 'udc_config_name', 'udc_config_value' ], [ 'name', 'value' ]);
+my @ODD_NAMES = (
+	'order', 'select', 'group', 'Mixed_Case', 'with space', 'dotted.name', 'quo"te', "o'clock",
+	'per%cent', 'back\\slash', 'größe_m', '1st', '$2', 'a-b', 'user', 'semi;colon', 'x' x 50,
+	':colon', '日本');
+my @ROW_COLUMNS = (
+	[ 'metric_name', 'metric_value' ],
+	[ 'udc_config_name', 'udc_config_value' ],
+	[ 'name', 'value' ]);
+my @LABELS = ('red', 'green', 'Light Blue', "o'range", 'black', 'ye"llow');
 
 # A name as it is compared with others.
 sub folded
@@ -65,21 +71,27 @@ sub metric_names
 
 # Options: schema, name; focals (names of focal entities); clock; metrics
 # (names); dimensions (columns of another source, to have the same); role (who
-# reads it, if not its owner); citext (name of that type, or '').
+# reads it, if not its owner); server, what the server offers: citext (name of
+# that type), collation (a nondeterministic one), loopback (a foreign server).
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { %o, columns => [], prelude => [], domains => 0, next_k => 1 }, $class;
+	my $self = bless { %o, columns => [], prelude => [], types => 0, next_k => 1 }, $class;
 
 	$self->{layout} = weighted(3 => 'column', 1 => 'row');
 	$self->{shape} = weighted(8 => 'table', 2 => 'partitioned', 2 => 'view', 1 => 'union view',
-		1 => 'materialized view', 1 => 'inheritance', 0.5 => 'temporary');
+		1 => 'materialized view', 1 => 'inheritance', 0.5 => 'temporary',
+		($self->{server}{loopback} && !$self->{role} ? 0.7 : 0) => 'foreign');
 	$self->{schema} = 'pg_temp' if $self->{shape} eq 'temporary';
 	$self->{relation} = qualified(@$self{qw(schema name)});
-	$self->{base_name} = $self->is_view ? "$self->{name} base" : $self->{name};
+	$self->{base_name} = $self->is_table ? $self->{name} : "$self->{name} base";
 	$self->{base} = qualified($self->{schema}, $self->{base_name});
 
-	$self->add_column(name => 'k', type => 'integer', kind => 'number', make => sub { $self->{next_k}++ });
+	$self->add_column(
+		name => 'k',
+		type => 'integer',
+		kind => 'number',
+		make => sub { $self->{next_k}++ });
 	$self->add_dimensions;
 	$self->add_metrics;
 	$self->add_time;
@@ -90,11 +102,12 @@ sub new
 	return $self;
 }
 
-sub is_view
+# Whether the relation is the base table itself.
+sub is_table
 {
 	my ($self) = @_;
 
-	return $self->{shape} =~ /view/;
+	return $self->{shape} !~ /view|foreign/;
 }
 
 # Adds a column; fields: name, type, make (the values), kind (for filters).
@@ -120,23 +133,27 @@ sub maybe_domain
 	my $name;
 
 	return $type unless chance($p) && $self->{shape} ne 'temporary';
-	$name = qualified($self->{schema}, "$self->{name} domain " . ++$self->{domains});
-	push @{ $self->{prelude} }, "CREATE DOMAIN $name AS $type CHECK (VALUE IS NULL OR VALUE::text <> 'never')";
+	$name = qualified($self->{schema}, "$self->{name} domain " . ++$self->{types});
+	push @{ $self->{prelude} }, "CREATE DOMAIN $name AS $type CHECK (VALUE::text <> 'never')";
 	return $name;
 }
 
 sub add_dimensions
 {
 	my ($self) = @_;
+	my @names = ('status', pick('Region', 'region name', 'region'), pick(@WORDS[ 0, 1 ]));
 	my @candidates = (
-		{ name => 'status', type => pick('text', 'varchar(40)', 'char(12)'), kind => 'word', make => words() },
-		{ name => pick('Region', 'region name', 'region'), type => 'text', kind => 'word', make => words() },
-		{ name => 'flag', type => 'boolean', kind => 'boolean', make => Fuzz::Data::numbers('boolean') },
-		{ name => 'amount', type => 'numeric', kind => 'number',
-			make => sub { chance(0.2) ? undef : sprintf '%.1f', rand(1000) } },
-		{ name => pick(@WORDS[ 0, 1 ]), type => 'text', kind => 'word', make => words() });
+		[ 'flag', 'boolean', 'boolean', numbers('boolean') ],
+		[ 'amount', 'numeric', 'number', amounts() ],
+		map { [ $_, pick('text', 'varchar(40)', 'char(12)'), 'word', words() ] } @names);
 
-	$self->{dimensions} //= [ sample(between(1, 4), @candidates) ];
+	for my $candidate ($self->{dimensions} ? () : sample(between(1, 4), @candidates))
+	{
+		my %column;
+
+		@column{qw(name type kind make)} = @$candidate;
+		push @{ $self->{dimensions} }, \%column;
+	}
 	$self->add_column(%$_) for @{ $self->{dimensions} };
 	return;
 }
@@ -157,7 +174,6 @@ sub add_metrics
 			name => $name,
 			type => $self->maybe_domain($type, 0.1),
 			base_type => $type,
-			kind => $type =~ /boolean|interval/ ? 'other' : 'metric',
 			make => numbers($type));
 
 		push @{ $self->{metric_columns} }, $column;
@@ -172,14 +188,22 @@ sub add_row_columns
 	my ($self) = @_;
 	my $type = pick(Fuzz::Data::number_types());
 	my @names = map { ($_, respelt($_)) } @{ $self->{metrics} };
-	my ($name, $value) = weighted(3 => [ 'metric_name', 'metric_value' ], 1 => pick(@ROW_COLUMNS), 1 => [ 'What', 'how.much' ])->@*;
+	my $columns = weighted(
+		3 => $ROW_COLUMNS[0],
+		1 => pick(@ROW_COLUMNS),
+		1 => [ 'What', 'how.much' ]);
+	my ($name, $value) = @$columns;
 	my ($longest, $name_type);
 
 	$self->{rows_mapped} = $name eq 'What';
 	push @names, 'unknown metric', undef if chance(0.5);
 	($longest) = sort { $b <=> $a } map { length($_ // '') } @names;
-	$name_type = pick('text', 'text', "varchar($longest)", 'char(' . ($longest + 2) . ')', 'name');
-	$self->{name_column} = $self->add_column(name => $name, type => $name_type, make => sub { pick(@names) });
+	$name_type = pick('text', 'text', "varchar($longest)", 'char(' . ($longest + 2) . ')', 'name',
+		$self->case_insensitive_type, $self->enum(unique(grep { defined } @names)));
+	$self->{name_column} = $self->add_column(
+		name => $name,
+		type => $name_type,
+		make => sub { pick(@names) });
 	$self->{value_column} = $self->add_column(
 		name => $value,
 		type => $self->maybe_domain($type, 0.1),
@@ -188,11 +212,21 @@ sub add_row_columns
 	return;
 }
 
+sub unique
+{
+	my %seen;
+
+	return grep { !$seen{$_}++ } @_;
+}
+
 sub add_time
 {
 	my ($self) = @_;
 	my $clock = $self->{clock};
-	my $type = weighted(5 => 'timestamp with time zone', 3 => 'timestamp without time zone', 2 => 'date');
+	my $type = weighted(
+		5 => 'timestamp with time zone',
+		3 => 'timestamp without time zone',
+		2 => 'date');
 	my $name = weighted(4 => 'timestamp', 1 => 'time', 1 => 'ts', 2 => 'only', 2 => 'mapped');
 	my $shift = $type =~ /with time zone/ ? undef : $clock->{shift};
 
@@ -241,22 +275,25 @@ sub add_ids
 sub id_type
 {
 	my ($self) = @_;
-	my $type = weighted(3 => 'text', 2 => 'integer', 4 => pick(id_types()), 0.7 => 'enum', 0.5 => $self->{citext});
+	my $type = weighted(
+		3 => 'text',
+		2 => 'integer',
+		4 => pick(id_types()),
+		0.7 => 'enum',
+		1 => 'case-insensitive');
 
 	$type = 'bigint' if $self->{only_time} && $type =~ /date|timestamp/;
-	if ($type eq 'enum' && $self->{shape} ne 'temporary')
+	if ($type eq 'enum')
 	{
-		my @labels = sample(between(1, 6), 'red', 'green', 'Light Blue', "o'range", 'black', 'ye"llow');
-		my $name = qualified($self->{schema}, "$self->{name} colour");
+		my @labels = sample(between(1, 6), @LABELS);
 
-		$name =~ s/"$/$self->{domains}"/ if $self->{domains}++;
-		push @{ $self->{prelude} }, "CREATE TYPE $name AS ENUM (" . join(', ', map { literal($_) } @labels) . ')';
-		return (type => $name, make => entities('enum', \@labels));
+		return (type => $self->enum(@labels), make => entities('enum', \@labels));
 	}
-	$type = 'text' if $type eq 'enum' || $type eq '';
-	if ($type =~ /citext/)
+	if ($type eq 'case-insensitive')
 	{
-		return (type => $type, make => entities($type, [ 'a', 'A', 'Ab', 'aB', 'b', 'É', 'é', '' ]));
+		return (
+			type => $self->case_insensitive_type,
+			make => entities($type, [ 'a', 'A', 'Ab', 'aB', 'b', 'É', 'é', '' ]));
 	}
 	return (
 		type => $self->maybe_domain($type, 0.1),
@@ -264,16 +301,37 @@ sub id_type
 		make => entities($type));
 }
 
+# Makes an enum type, and returns its name; of temporary tables, text serves.
+sub enum
+{
+	my ($self, @labels) = @_;
+	my $name = qualified($self->{schema}, "$self->{name} enum " . ++$self->{types});
+
+	return 'text' if $self->{shape} eq 'temporary';
+	push @{ $self->{prelude} },
+		"CREATE TYPE $name AS ENUM (" . join(', ', map { literal($_) } @labels) . ')';
+	return $name;
+}
+
+sub case_insensitive_type
+{
+	my ($self) = @_;
+
+	return pick('text', map { $self->{server}{$_} // () } 'citext', 'collation');
+}
+
 # Columns that nobody asks for.
 sub add_filler
 {
 	my ($self) = @_;
 
-	$self->add_column(name => 'note', type => 'text', make => sub { 'n' x pick(0, 10, 3000) . rand() })
-		if chance(0.15);
-	$self->add_column(name => 'seen', type => 'timestamp with time zone', make => sub { '2001-02-03 04:05:06+00' })
-		if chance(0.3) && !$self->{only_time};
-	$self->add_column(name => 'gone', type => 'integer', goes => 1, make => sub { between(0, 9) }) if chance(0.2);
+	my @filler = (
+		chance(0.15) ? { name => 'note', type => 'text', make => sub { 'n' x 3000 . rand() } } : (),
+		chance(0.3) && !$self->{only_time} ?
+			{ name => 'seen', type => 'date', make => sub { '2001-02-03' } } : (),
+		chance(0.2) ? { name => 'gone', type => 'oid', goes => 1, make => sub { 7 } } : ());
+
+	$self->add_column(%$_) for @filler;
 	return;
 }
 
@@ -283,7 +341,7 @@ sub choose_late_columns
 {
 	my ($self) = @_;
 
-	return unless chance(0.25) && $self->{shape} !~ /view|partitioned/;
+	return unless chance(0.25) && $self->is_table && $self->{shape} ne 'partitioned';
 	for my $column (@{ $self->{columns} })
 	{
 		next if $column->{name} eq 'k' || $column->{goes} || chance(0.6);
@@ -327,9 +385,8 @@ sub mapping
 sub filter_columns
 {
 	my ($self, @others) = @_;
-	my @columns = grep { $_->{kind} && $_->{kind} =~ /^(word|number|boolean|instant)$/ } @{ $self->{columns} };
 
-	return @columns unless @others;
+	return grep { $_->{kind} } @{ $self->{columns} } unless @others;
 	return ({ name => 'k', kind => 'number' }, @{ $self->{dimensions} });
 }
 
@@ -346,14 +403,16 @@ sub create
 
 	push @sql, $self->create_base(@early);
 	push @sql, $self->insert($first_rows, @early);
-	push @sql, map { "ALTER TABLE $self->{base} DROP COLUMN " . ident($_->{name}) . ';' } grep { $_->{goes} } @early;
+	push @sql, map { "ALTER TABLE $self->{base} DROP COLUMN $_->{name};" }
+		grep { $_->{goes} } @early;
 	$self->{columns} = [ grep { !$_->{goes} } @{ $self->{columns} } ];
 	push @sql, map { "ALTER TABLE $self->{base} ADD COLUMN " . definition($_) . ';' } @late;
 	push @sql, $self->insert($n - $first_rows);
-	push @sql, $self->create_view if $self->is_view;
-	push @sql, $self->create_index if chance(0.3) && !$self->is_view;
+	push @sql, $self->create_view if $self->{shape} =~ /view/;
+	push @sql, $self->create_foreign if $self->{shape} eq 'foreign';
+	push @sql, $self->create_index if chance(0.3) && $self->is_table;
 	push @sql, $self->grant if $self->{role};
-	push @sql, ($self->is_view ? 'ANALYZE ' . $self->{base} : "ANALYZE $self->{relation}") . ';' if chance(0.3);
+	push @sql, "ANALYZE $self->{base};" if chance(0.3);
 	return join "\n", @sql, '';
 }
 
@@ -392,8 +451,9 @@ sub create_partitioned
 	my ($self, @columns) = @_;
 	my $columns = join ', ', map { definition($_) } @columns;
 	my $time = ident($self->{time}{name});
-	my @bounds = map { literal(substr text_of_instant(($self->{clock}{center} + $_) * 1_000_000, 0), 0, 10) }
-		(-90_000, 90_000);
+	my $center = $self->{clock}{center};
+	my @days = map { text_of_instant($_ * 1_000_000, 0) } $center - 90_000, $center + 90_000;
+	my @bounds = map { literal(substr $_, 0, 10) } @days;
 	my ($key, @bounds_of) = weighted(
 		1 => [ 'HASH (k)', map { "FOR VALUES WITH (MODULUS 3, REMAINDER $_)" } 0 .. 2 ],
 		1 => [ 'RANGE (k)', 'FOR VALUES FROM (MINVALUE) TO (100)', 'DEFAULT' ],
@@ -420,13 +480,24 @@ sub create_view
 	my $columns = join ', ', map { 'b.' . ident($_->{name}) } @{ $self->{columns} };
 	my $select = "SELECT $columns FROM $self->{base} b";
 	my $kind = $self->{shape} eq 'materialized view' ? 'MATERIALIZED VIEW' : 'VIEW';
-	my $body = pick(
+	my $body = $self->{shape} eq 'union view' ?
+		"$select WHERE b.k % 3 > 0 UNION ALL $select WHERE b.k % 4 < 2" : pick(
 		"$select WHERE b.k % 5 <> 0",
 		"$select JOIN (SELECT g FROM generate_series(0, 2) g) j ON j.g = b.k % 4",
-		"$select LEFT JOIN $self->{base} other ON other.k = b.k + 1 WHERE other.k IS NULL OR other.k % 3 > 0");
+		"$select LEFT JOIN $self->{base} n ON n.k = b.k + 1 WHERE n.k % 3 IS DISTINCT FROM 0");
 
-	$body = "$select WHERE b.k % 3 > 0 UNION ALL $select WHERE b.k % 4 < 2" if $self->{shape} eq 'union view';
 	return "CREATE $kind $self->{relation} AS $body;";
+}
+
+sub create_foreign
+{
+	my ($self) = @_;
+	my $columns = join ', ', map { ident($_->{name}) . ' ' . $_->{type} } @{ $self->{columns} };
+
+	my ($schema, $table) = map { literal($_) } @$self{qw(schema base_name)};
+
+	return "CREATE FOREIGN TABLE $self->{relation} ($columns) SERVER $self->{server}{loopback}",
+		"	OPTIONS (schema_name $schema, table_name $table);";
 }
 
 sub create_index
@@ -434,7 +505,8 @@ sub create_index
 	my ($self) = @_;
 	my $time = ident($self->{time}{name});
 
-	return "CREATE INDEX ON $self->{base} " . pick("($time)", "USING brin ($time)", "(k, $time)") . ';';
+	return "CREATE INDEX ON $self->{base} "
+		. pick("($time)", "USING brin ($time)", "(k, $time)") . ';';
 }
 
 # Lets the role read, perhaps not all rows.
@@ -445,8 +517,10 @@ sub grant
 
 	if (chance(0.5) && $self->{shape} =~ /^(table|partitioned|inheritance)$/)
 	{
+		my $visible = pick('k % 3 <> 1', 'k > 50', q(current_user = 'nobody'));
+
 		push @sql, "ALTER TABLE $self->{base} ENABLE ROW LEVEL SECURITY;",
-			"CREATE POLICY some_rows ON $self->{base} USING (" . pick('k % 3 <> 1', 'k > 50', 'current_user = \'nobody\'') . ');';
+			"CREATE POLICY some_rows ON $self->{base} USING ($visible);";
 	}
 	return @sql;
 }
@@ -475,7 +549,7 @@ sub insert
 sub copy
 {
 	my ($self, $lines, @columns) = @_;
-	my @targets = $self->{shape} eq 'inheritance' ? ($self->{base}, $self->child('heir')) : ($self->{base});
+	my @targets = ($self->{base}, $self->{shape} eq 'inheritance' ? $self->child('heir') : ());
 	my $names = join ', ', map { ident($_->{name}) } @columns;
 	my @sql;
 
@@ -506,7 +580,8 @@ sub change
 			0.3 => sub { "TRUNCATE $self->{base};" },
 			0.5 => sub { $self->alter })->();
 	}
-	push @sql, "REFRESH MATERIALIZED VIEW $self->{relation};" if $self->{shape} eq 'materialized view';
+	push @sql, "REFRESH MATERIALIZED VIEW $self->{relation};"
+		if $self->{shape} eq 'materialized view';
 	return join "\n", @sql, '';
 }
 
@@ -519,55 +594,62 @@ sub some_rows
 	return "k % $modulus = " . between(0, $modulus - 1);
 }
 
-# A value of a column as an SQL literal.
+# A new value of a column as an SQL literal; of the time, by the clock.
 sub value_of
 {
-	my ($column, @arguments) = @_;
+	my ($self, $column) = @_;
 
-	return literal(scalar $column->{make}->(@arguments));
+	return literal(scalar $column->{make}->(instants($self->{clock}, 1)));
+}
+
+# Sets a column in some rows.
+sub update
+{
+	my ($self, $column, $value) = @_;
+
+	$value //= $self->value_of($column);
+	return "UPDATE $self->{base} SET " . ident($column->{name}) . " = $value WHERE "
+		. $self->some_rows . ';';
 }
 
 sub update_metric
 {
 	my ($self) = @_;
-	my $column = $self->{value_column} // pick(@{ $self->{metric_columns} });
 
-	return "UPDATE $self->{base} SET " . ident($column->{name}) . ' = ' . value_of($column) . ' WHERE ' . $self->some_rows . ';';
+	return $self->update($self->{value_column} // pick(@{ $self->{metric_columns} }));
 }
 
+# Gives some rows another time, or moves them.
 sub update_time
 {
 	my ($self) = @_;
 	my $name = ident($self->{time}{name});
-	my $value = $self->{time}{base_type} eq 'date' ? "$name + " . between(-40, 40) :
+	my $moved = $self->{time}{base_type} eq 'date' ? "$name + " . between(-40, 40) :
 		"$name + interval '" . between(-5000, 5000) . " minutes'";
 
-	$value = value_of($self->{time}, (instants($self->{clock}, 1))[0]) if chance(0.3);
-	return "UPDATE $self->{base} SET $name = $value WHERE " . $self->some_rows . ';';
+	return $self->update($self->{time}, chance(0.7) ? $moved : undef);
 }
 
 sub update_id
 {
 	my ($self) = @_;
-	my $column = pick(map { $self->{ids}{$_} } sort keys %{ $self->{ids} }) // return ();
 
-	return "UPDATE $self->{base} SET " . ident($column->{name}) . ' = ' . value_of($column) . ' WHERE ' . $self->some_rows . ';';
+	return map { $self->update($self->{ids}{$_}) } sample(1, sort keys %{ $self->{ids} });
 }
 
 sub update_dimension
 {
 	my ($self) = @_;
-	my $column = pick(@{ $self->{dimensions} });
 
-	return "UPDATE $self->{base} SET " . ident($column->{name}) . ' = ' . value_of($column) . ' WHERE ' . $self->some_rows . ';';
+	return $self->update(pick(@{ $self->{dimensions} }));
 }
 
 sub delete_rows
 {
 	my ($self) = @_;
+	my $late = ident($self->{time}{name}) . ' > ' . $self->value_of($self->{time});
 
-	return "DELETE FROM $self->{base} WHERE " . pick($self->some_rows, ident($self->{time}{name}) . ' > ' .
-		value_of($self->{time}, (instants({ %{ $self->{clock} }, nulls => 0 }, 1))[0])) . ';';
+	return "DELETE FROM $self->{base} WHERE " . pick($self->some_rows, $late) . ';';
 }
 
 # A change of the table's form that does not touch the source's meaning.
@@ -575,7 +657,7 @@ sub alter
 {
 	my ($self) = @_;
 
-	return () if $self->is_view;
+	return () unless $self->is_table;
 	return "ALTER TABLE $self->{base} ADD COLUMN added_" . int(rand(1e6)) . " integer DEFAULT 7;";
 }
 

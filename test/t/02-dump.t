@@ -1,0 +1,103 @@
+# Dump and restore: everything that a database holds of batchagg is there again
+# in another one, runs go on where they were, and nothing is computed twice.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->start;
+
+# Jobs of every kind, in a schema of their own, some with results of several
+# parts, some without.
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE analyst;
+CREATE SCHEMA rollup;
+CREATE EXTENSION batchagg SCHEMA rollup;
+SET search_path = public, rollup;
+GRANT USAGE ON SCHEMA rollup TO analyst;
+CREATE TABLE "Visit" (user_id text, ts timestamptz, pages integer, seconds float8, status text);
+INSERT INTO "Visit"
+SELECT 'u' || i % 5, '2024-03-30 00:00+00'::timestamptz + i * interval '7 minutes', i % 101,
+	CASE WHEN i % 3 > 0 THEN i / 7.0 END, CASE WHEN i % 2 = 0 THEN 'active' END
+FROM generate_series(1, 1000) i;
+CREATE TABLE readings (user_id text, ts timestamp, metric_name text, metric_value float8);
+INSERT INTO readings SELECT 'u' || i % 3, '2024-03-30 00:00'::timestamp + i * interval '11 minutes', 'm' || i % 300, i FROM generate_series(1, 900) i;
+GRANT SELECT ON "Visit", readings TO analyst;
+INSERT INTO batchagg_events (event_name, schedule, timezone, description) VALUES ('SHIFT', '0 6,14,22 * * *', 'Europe/Berlin', 'New shift');
+INSERT INTO metricsandtables (metricname, tablename) SELECT 'm' || i, 'readings' FROM generate_series(0, 299) i;
+INSERT INTO metricsandtables (metricname, tablename, metric_column) VALUES ('duration', '"Visit"', 'seconds');
+INSERT INTO batch_jobs (job_name, event_name, job_timeout, missed_runs) VALUES ('kpi', 'SHIFT', 60, 'each'), ('rows', 'EVERYHOUR', NULL, 'skip');
+INSERT INTO batch_jobs (event_name, enable_flag, owner) VALUES ('15 * * * mon-fri', false, 'analyst');
+INSERT INTO batch_jobs (event_name) VALUES ('EVERYHOUR');
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, timezone, resource_filter, job_delay, complete_only)
+VALUES (1, 'user', 'Visit', '1-hour', 'Europe/Berlin', 'status = "active"', 0, false), (1, 'user', 'Visit', '1-day', 'Europe/Berlin', 'status = "active"', 2, true),
+	(2, 'user', 'readings', '1-day', 'UTC', NULL, 0, false), (3, '*', 'Visit', '1-week', 'UTC', NULL, 0, false);
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (1, 'pages', 'sum,avg,p95'), (1, 'duration', 'std,last'), (3, 'pages', 'sum');
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT 2, 'm' || i, 'sum' FROM generate_series(0, 299) i;
+INSERT INTO RuleExecutionResults (entity_id, "timestamp", metric_name, metric_value, focal_entity)
+VALUES ('u1', '2024-03-30 10:00+00', 'rain', 1.5, 'user'), ('u2', '2024-03-30 11:00+00', 'rain', 'NaN', 'user');
+SELECT * FROM batchagg_run_all();
+SELECT * FROM batchagg_run_job(3);
+DELETE FROM batch_jobs WHERE id = 4;
+SQL
+
+# All that is to be the same.
+my @tables = qw(batchagg_events batch_jobs batchjob_definitions batchjob_metrics metricsandtables batchagg_layouts
+  batchagg_positions batchagg_store batchagg_measurements batchagg_runs ruleexecutionresults);
+my @sequences = qw(batch_jobs_id_seq batchjob_definitions_id_seq batchagg_layouts_id_seq batchagg_runs_run_id_seq);
+my $contents = join("\n",
+	map({ "SELECT '$_', count(*), md5(string_agg(t::text, ',' ORDER BY t::text COLLATE \"C\")) FROM rollup.$_ t;" } @tables),
+	map({ "SELECT '$_', last_value, is_called FROM rollup.$_;" } @sequences));
+my $original = $node->safe_psql('postgres', $contents);
+unlike($original, qr/\|0\|$/m, 'every table has rows');
+
+for my $format ('plain', 'custom')
+{
+	my $file = $node->basedir . "/dump.$format";
+	my $name = "copy_$format";
+
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->command_ok([ 'pg_dump', '--format', $format, '--file', $file, $node->connstr('postgres') ], "$format: dumped");
+	if ($format eq 'plain')
+	{
+		$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $file, '-d', $node->connstr($name) ], '... and restored');
+	}
+	else
+	{
+		$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr($name), $file ], '... and restored');
+	}
+	is($node->safe_psql($name, $contents), $original, '... with everything');
+
+	# The jobs are the same, and so are their results.
+	is( $node->safe_psql($name, 'SELECT job_id, status, changed FROM rollup.batchagg_run_all()'),
+		"1|succeeded|0\n2|succeeded|0", '... whose runs find nothing changed');
+	is($node->safe_psql($name, 'SELECT status, changed FROM rollup.batchagg_run_job(3)'), 'succeeded|0', '... for any owner');
+	is( $node->safe_psql($name, <<'SQL'), 'succeeded|t', '... but see what has');
+UPDATE "Visit" SET pages = pages + 1, status = 'active' WHERE user_id = 'u1';
+SELECT status, changed > 0 FROM rollup.batchagg_run_job('kpi');
+SQL
+	is( $node->safe_psql($name, <<'SQL'), '0', '... exactly');
+SELECT count(*) FROM (
+	(SELECT user_id, date_trunc('hour', ts), sum(pages)::float8 FROM "Visit" WHERE status = 'active' GROUP BY 1, 2)
+	EXCEPT ALL
+	(SELECT entity_id, timestamp, metric_value FROM rollup.RuleExecutionResults WHERE result_name = 'tsum_hour_pages')
+) d
+SQL
+
+	# New rows have new identities.
+	is( $node->safe_psql($name, "INSERT INTO rollup.batch_jobs (event_name) VALUES ('SHIFT') RETURNING id"), '5',
+		'identities go on');
+	is( $node->safe_psql($name, "SELECT run_id > (SELECT max(run_id) FROM rollup.batchagg_runs) FROM rollup.batchagg_run_job('rows')"),
+		't', '... of runs too');
+	$node->command_fails([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($name),
+			'-c', "UPDATE rollup.batchagg_events SET schedule = '* * * * *' WHERE event_name = 'EVERYHOUR'" ],
+		'built-in events are built-in still');
+}
+
+$node->stop;
+done_testing();
