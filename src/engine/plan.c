@@ -8,8 +8,9 @@
  * layout of groups.  They differ in granularity, id, filter, time zone and
  * delay: each is a rollup of its own.  A filter that all rollups of a scan
  * have in common is the scan's WHERE clause; filters that differ become flags
- * of each row.  Filters of different time zones do not share a scan, because
- * PostgreSQL evaluates them under one TimeZone.
+ * of each row.  Definitions of different time zones share a scan only where
+ * nothing in it depends on TimeZone, under which PostgreSQL evaluates all of
+ * the scan: filters do, and the text of some ids.
  *
  * A rollup is fed from the rows, or, where a finer one with the same id,
  * filter, zone and horizon nests in it, from the finer one's finished groups:
@@ -19,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "engine/plan.h"
@@ -84,13 +86,30 @@ scan_create(Source *source)
 }
 
 /*
+ * May what this source reads, but for times, depend on TimeZone?
+ */
+static bool
+depends_on_zone(const Source *source)
+{
+	char		category;
+	bool		preferred;
+
+	if (source->definition->filter != NULL)
+		return true;
+	if (source->id_column == InvalidAttrNumber)
+		return false;
+	get_type_category_preferred(getBaseType(get_atttype(source->relid, source->id_column)),
+								&category, &preferred);
+	return strchr("BENSU", category) == NULL;	/* no dates, ranges, arrays, rows */
+}
+
+/*
  * Can this scan serve another source too?
  */
 static bool
 scan_serves(const SourceScan *scan, const Source *source)
 {
 	const Source *own = scan->source;
-	bool		filters = own->definition->filter != NULL || source->definition->filter != NULL;
 	ListCell   *lc1;
 	ListCell   *lc2;
 
@@ -100,7 +119,8 @@ scan_serves(const SourceScan *scan, const Source *source)
 		own->value_column != source->value_column ||
 		list_length(own->metrics) != list_length(source->metrics))
 		return false;
-	if (filters && strcmp(scan->timezone, source->definition->timezone) != 0)
+	if (strcmp(scan->timezone, source->definition->timezone) != 0 &&
+		(depends_on_zone(own) || depends_on_zone(source)))
 		return false;
 	forboth(lc1, own->metrics, lc2, source->metrics)
 	{
