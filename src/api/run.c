@@ -107,7 +107,7 @@ run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 		bool		nulls[RUN_COLUMNS + 1];
 
 		CHECK_FOR_INTERRUPTS();
-		(void) run_job_caught(job_id, &result);
+		run_job_caught(job_id, &result);
 		values[0] = Int32GetDatum(job_id);
 		nulls[0] = false;
 		run_result_values(&result, values + 1, nulls + 1);

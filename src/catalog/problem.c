@@ -106,6 +106,37 @@ error_detail(const ErrorData *edata)
 }
 
 /*
+ * Calls work(arg) in a subtransaction.  Returns NULL; or the error that it
+ * raised, in the current memory context, with all that it did undone.
+ */
+ErrorData *
+error_of(void (*work) (void *arg), void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
  * Calls check(arg), which may raise an ERROR.  With problems->collect, the
  * error becomes a problem of the list; except where it is about the server,
  * not the job: cancellation, shutdown, lack of memory.  Returns whether the
@@ -114,9 +145,7 @@ error_detail(const ErrorData *edata)
 bool
 problem_catch(Problems *problems, int definition_id, void (*check) (void *arg), void *arg)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error;
 
 	if (!problems->collect)
 	{
@@ -132,24 +161,7 @@ problem_catch(Problems *problems, int definition_id, void (*check) (void *arg), 
 		return true;
 	}
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		check(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
+	error = error_of(check, arg);
 	if (error == NULL)
 		return true;
 	if (is_about_server(error->sqlerrcode))

@@ -30,6 +30,7 @@ typedef struct Problems
 
 extern void problem_report(Problems *problems, int sqlerrcode, int definition_id,
 						   bool is_warning, char *message, char *detail, char *hint);
+extern ErrorData *error_of(void (*work) (void *arg), void *arg);
 extern bool problem_catch(Problems *problems, int definition_id, void (*check) (void *arg),
 						  void *arg);
 

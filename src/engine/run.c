@@ -42,7 +42,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -512,41 +511,36 @@ run_record(int32 job_id, RunResult *result, const ErrorData *error)
 	result->run_id = pg_strtoint64(((char **) linitial(rows))[0]);
 }
 
+typedef struct CaughtRun
+{
+	int32		job_id;
+	RunResult  *result;
+} CaughtRun;
+
+static void
+run_job_work(void *arg)
+{
+	const CaughtRun *run = arg;
+
+	run_job(run->job_id, false, run->result);
+}
+
 /*
- * Runs a job as run_job() does, in a subtransaction: an error is logged as a
- * WARNING and recorded as a failed run, and is no error for the caller.
- * Returns whether the run succeeded.  A cancel of the whole statement is not
- * caught.
+ * Runs a job as run_job() does, in a subtransaction: an error is reported as a
+ * WARNING and recorded as a failed run, and is no error for the caller.  A
+ * cancel of the whole statement is not caught.
  */
-bool
+void
 run_job_caught(int32 job_id, RunResult *result)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	CaughtRun	run = {.job_id = job_id, .result = result};
 	TimestampTz started = GetCurrentTimestamp();
-	ErrorData  *error = NULL;
+	ErrorData  *error = error_of(run_job_work, &run);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		run_job(job_id, false, result);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !current.timed_out)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
-		return true;
+		return;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !current.timed_out)
+		ReThrowError(error);
 
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
@@ -560,5 +554,4 @@ run_job_caught(int32 job_id, RunResult *result)
 	result->finished = GetCurrentTimestamp();
 	result->from = result->to = DT_NOBEGIN;
 	run_record(job_id, result, error);
-	return false;
 }

@@ -28,7 +28,7 @@ typedef struct RunResult
 } RunResult;
 
 extern void run_job(int32 job_id, bool dry_run, RunResult *result);
-extern bool run_job_caught(int32 job_id, RunResult *result);
+extern void run_job_caught(int32 job_id, RunResult *result);
 
 /*
  * Becomes a job's owner, to resolve and read its sources: restricted, with
