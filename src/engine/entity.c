@@ -6,7 +6,9 @@
  * Groups are keyed by (bucket, entity), and a source has few entities and many
  * rows.  So each distinct id is given a number once, and rows find it by the
  * bytes of their id (its "image"), without calling the type's functions: one
- * hash of a few bytes and one comparison.
+ * hash of a few bytes and one comparison.  Not even the hash where ids come in
+ * the order in which they came the last time, as those of counters do that are
+ * collected in rounds, or where each repeats itself.
  *
  * For most id types equal values have equal images: integers, text under a
  * deterministic collation, uuid, date.  For the others (numeric 1.0 and 1.00,
@@ -53,6 +55,7 @@ typedef struct Image
 	uint32		hash;
 	uint64		word;			/* the id itself where ids are by value */
 	uint32		entity;			/* number + 1; 0: the slot is free */
+	uint32		next;			/* slot of the image that came after this one */
 } Image;
 
 typedef struct Entity
@@ -81,6 +84,7 @@ struct Entities
 	Image	   *images;			/* open addressing, linear probing */
 	uint32		image_mask;
 	uint32		nimages;
+	uint32		last;			/* slot of the image that came last */
 
 	Entity	   *entities;
 	uint32		nentities;
@@ -173,6 +177,7 @@ entities_start(Entities *entities)
 	entities->images = MemoryContextAllocZero(entities->context,
 											  MIN_IMAGE_SLOTS * sizeof(Image));
 	entities->nimages = 0;
+	entities->last = 0;
 	entities->size = MIN_IMAGE_SLOTS / 2;
 	entities->entities = MemoryContextAlloc(entities->context,
 											entities->size * sizeof(Entity));
@@ -252,6 +257,14 @@ images_equal(const char *a, const char *b, uint32 length)
 	return image_last_word(a, length) == image_last_word(b, length);
 }
 
+/* Is this slot's image the given one? */
+static inline bool
+image_is(const Image *image, const char *bytes, uint32 length, uint64 word)
+{
+	return image->entity != 0 && image->length == length && image->word == word &&
+		images_equal(image->bytes, bytes, length);
+}
+
 /*
  * Returns the number of the entity with this non-null id, new or known.
  * Numbers count from 0 in the order of first appearance.
@@ -266,37 +279,41 @@ entities_intern(Entities *entities, Datum id)
 	uint32		at;
 
 	if (entities->typbyval)
-	{
 		word = (uint64) id;
-		hash = (uint32) mix64(word);
+	else if (entities->typlen == -1)
+	{
+		struct varlena *packed = PG_DETOAST_DATUM_PACKED(id);
+
+		id = PointerGetDatum(packed);
+		bytes = VARDATA_ANY(packed);
+		length = VARSIZE_ANY_EXHDR(packed);
 	}
 	else
 	{
-		if (entities->typlen == -1)
-		{
-			struct varlena *packed = PG_DETOAST_DATUM_PACKED(id);
-
-			id = PointerGetDatum(packed);
-			bytes = VARDATA_ANY(packed);
-			length = VARSIZE_ANY_EXHDR(packed);
-		}
-		else
-		{
-			bytes = DatumGetPointer(id);
-			length = entities->typlen > 0 ? entities->typlen : strlen(bytes);
-		}
-		hash = image_hash(bytes, length);
+		bytes = DatumGetPointer(id);
+		length = entities->typlen > 0 ? entities->typlen : strlen(bytes);
 	}
 
+	at = entities->images[entities->last].next;
+	if (image_is(&entities->images[at], bytes, length, word))
+	{
+		entities->last = at;
+		return entities->images[at].entity - 1;
+	}
+
+	hash = bytes ? image_hash(bytes, length) : (uint32) mix64(word);
 	for (at = hash & entities->image_mask;; at = (at + 1) & entities->image_mask)
 	{
 		const Image *image = &entities->images[at];
 
 		if (image->entity == 0)
 			return image_add(entities, id, bytes, length, word, hash);
-		if (image->hash == hash && image->word == word && image->length == length &&
-			images_equal(image->bytes, bytes, length))
+		if (image->hash == hash && image_is(image, bytes, length, word))
+		{
+			entities->images[entities->last].next = at;
+			entities->last = at;
 			return image->entity - 1;
+		}
 	}
 }
 

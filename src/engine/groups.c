@@ -133,7 +133,7 @@ add_row(const MetricSpan *span, uint32 fields, StateWord *states,
 }
 
 #define ADD_ROW_FUNCTION(name, constant_fields) \
-static void \
+FMA_VARIANTS static void \
 name(const MetricSpan *span, StateWord *states, const Datum *inputs, const bool *nulls, \
 	 TimestampTz t, MemoryContext values_context) \
 { \
@@ -206,6 +206,10 @@ group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields)
 		span->n++;
 		layout->words += span->words;
 	}
+
+	layout->empty = palloc(layout->words * sizeof(StateWord));
+	for (i = 0; i < nmetrics; i++)
+		state_init(layout->empty + layout->offsets[i], fields[i]);
 }
 
 /*
@@ -214,10 +218,7 @@ group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields)
 void
 group_states_init(const GroupLayout *layout, StateWord *states)
 {
-	int			i;
-
-	for (i = 0; i < layout->nmetrics; i++)
-		state_init(states + layout->offsets[i], layout->fields[i]);
+	memcpy(states, layout->empty, layout->words * sizeof(StateWord));
 }
 
 /*

@@ -35,6 +35,7 @@ typedef struct GroupLayout
 	uint32	   *fields;			/* of each metric */
 	int		   *offsets;		/* of each metric's state, in words */
 	int			words;			/* of all states */
+	StateWord  *empty;			/* states of a group without values */
 	int			nspans;
 	MetricSpan *spans;
 } GroupLayout;

@@ -303,7 +303,7 @@ greatest_value(const StateWord *state, uint32 fields)
 }
 
 /* The sum of all values by `divisor`. */
-static FinishResult
+static inline FinishResult
 finish_sum(const StateWord *state, uint32 fields, double divisor, double *result)
 {
 	const StateWord *sum = state + state_word(fields, FIELD_SUM);
@@ -350,7 +350,7 @@ typedef struct Shared
 /*
  * Variance, the summed squared deviations by `divisor`, or its square root.
  */
-static FinishResult
+static inline FinishResult
 finish_variance(const StateWord *state, uint32 fields, double divisor, bool root,
 				Shared *shared, double *result)
 {
@@ -378,7 +378,7 @@ finish_difference(double a, double b, double *result)
 }
 
 /* One aggregate of a state that has values enough. */
-static FinishResult
+static inline FinishResult
 finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *shared,
 			  double *result)
 {
@@ -434,7 +434,7 @@ finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, Share
 }
 
 /* One aggregate of a state. */
-static FinishResult
+static inline FinishResult
 finish_one(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *shared,
 		   double *result)
 {
@@ -485,7 +485,7 @@ state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double
  *		Computes `n` aggregates of a state, as state_finish() does, for less
  *		than they cost one by one.
  */
-void
+FMA_VARIANTS void
 state_finish_all(StateWord *state, uint32 fields, const Aggregate *aggregates, int n,
 				 double *results, FinishResult *finishes)
 {

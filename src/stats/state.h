@@ -25,6 +25,18 @@
 #include "stats/aggregate.h"
 #include "stats/quantile.h"
 
+/*
+ * Nearly every x86-64 processor can multiply and add in one instruction, but
+ * the compiler may use it only in a variant of a function made for those; the
+ * loader takes the variant that fits.
+ */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
+#define HAVE_FMA_VARIANTS
+#define FMA_VARIANTS __attribute__((target_clones("fma", "default")))
+#else
+#define FMA_VARIANTS
+#endif
+
 /* Fields: which words a state has behind its first one, in this order. */
 #define FIELD_ROWS		0x01	/* rows seen, NULL values included */
 #define FIELD_SUM		0x02	/* sum and its error */
@@ -127,17 +139,23 @@ upper_half(double a)
 static inline double
 product_error(double a, double b, double p)
 {
-#ifdef FP_FAST_FMA
-	return fma(a, b, -p);
-#else
-	double		a_upper = upper_half(a);
-	double		b_upper = upper_half(b);
-	double		a_lower = a - a_upper;
-	double		b_lower = b - b_upper;
+	double		a_upper;
+	double		b_upper;
+	double		a_lower;
+	double		b_lower;
 
+#if defined(HAVE_FMA_VARIANTS)
+	if (__builtin_cpu_supports("fma"))
+		return fma(a, b, -p);
+#elif defined(FP_FAST_FMA)
+	return fma(a, b, -p);
+#endif
+	a_upper = upper_half(a);
+	b_upper = upper_half(b);
+	a_lower = a - a_upper;
+	b_lower = b - b_upper;
 	return ((a_upper * b_upper - p) + (a_upper * b_lower + a_lower * b_upper)) +
 		a_lower * b_lower;
-#endif
 }
 
 /*
