@@ -12,6 +12,7 @@ cluster_start()
 	as_user mkdir -m 700 "$WORK/socket"
 	cat >>"$WORK/data/postgresql.conf" <<-END
 		listen_addresses = ''
+		port = 5432
 		unix_socket_directories = '$WORK/socket'
 		fsync = off
 		full_page_writes = off
