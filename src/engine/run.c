@@ -93,7 +93,7 @@ typedef struct RunContext
 
 static void job_lock(int32 job_id);
 static void run_locked(int32 job_id, bool dry_run, RunResult *result);
-static void run_scan(Job *job, SourceScan *scan, RunContext *context);
+static void run_scan(Job *job, SourceScan *scan);
 static List *scan_store_groups(SourceScan *scan, StoreWriter *store);
 static void run_record(int32 job_id, RunResult *result, const ErrorData *error);
 
@@ -290,6 +290,57 @@ run_log(const Job *job, const RunResult *result)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
+/*
+ * Runs the scans and stores their results.  Returns the layouts that they have
+ * in the store.
+ */
+static List *
+run_scans(Job *job, List *scans, bool dry_run, RunContext *context, RunResult *result)
+{
+	StoreWriter *store = store_writer_open(dry_run);
+	const WriteCounts *counts = store_writer_counts(store);
+	List	   *layouts = NIL;
+	ListCell   *lc;
+
+	foreach(lc, scans)
+	{
+		SourceScan *scan = lfirst(lc);
+
+		context->scan = scan;
+		run_scan(job, scan);
+		layouts = list_concat(layouts, scan_store_groups(scan, store));
+		context->scan = NULL;
+		result->rows_read += scan->rows_read;
+		result->rows_skipped += scan->rows_skipped;
+	}
+	store_writer_close(store);
+
+	result->groups = counts->groups;
+	result->results = counts->results;
+	result->changed = counts->changed;
+	result->from = counts->groups > 0 ? counts->first_bucket : DT_NOBEGIN;
+	return layouts;
+}
+
+/* The ids of a job's definitions, and in *horizon the latest of their horizons. */
+static List *
+definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
+{
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	*horizon = DT_NOBEGIN;
+	foreach(lc, job->definitions)
+	{
+		const Definition *definition = lfirst(lc);
+
+		ids = lappend_int(ids, definition->id);
+		*horizon = Max(*horizon, slot - definition->job_delay * USECS_PER_HOUR);
+	}
+	return ids;
+}
+
+/* run_job(), within its clean-up. */
 static void
 run_locked(int32 job_id, bool dry_run, RunResult *result)
 {
@@ -302,12 +353,8 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
 		.previous = error_context_stack,.callback = error_context,.arg = &context
 	};
 	Job		   *job;
-	List	   *scans;
-	StoreWriter *store;
-	List	   *definitions = NIL;
-	List	   *layouts = NIL;
-	ListCell   *lc;
-	const WriteCounts *counts;
+	List	   *definitions;
+	List	   *layouts;
 
 	memset(result, 0, sizeof(RunResult));
 	result->started = GetCurrentTimestamp();
@@ -328,33 +375,8 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
 				(errmsg("job %d is disabled", job_id),
 				 errdetail("It runs now because it was started by hand; events do not run it.")));
 
-	scans = job_plan(job, result->slot, &raise);
-	store = store_writer_open(dry_run);
-	foreach(lc, scans)
-	{
-		SourceScan	   *scan = lfirst(lc);
-
-		run_scan(job, scan, &context);
-		layouts = list_concat(layouts, scan_store_groups(scan, store));
-		context.scan = NULL;
-		result->rows_read += scan->rows_read;
-		result->rows_skipped += scan->rows_skipped;
-	}
-	store_writer_close(store);
-
-	result->to = DT_NOBEGIN;
-	foreach(lc, job->definitions)
-	{
-		const Definition *definition = lfirst(lc);
-
-		definitions = lappend_int(definitions, definition->id);
-		result->to = Max(result->to, result->slot - definition->job_delay * USECS_PER_HOUR);
-	}
-	counts = store_writer_counts(store);
-	result->groups = counts->groups;
-	result->results = counts->results;
-	result->changed = counts->changed;
-	result->from = counts->groups > 0 ? counts->first_bucket : DT_NOBEGIN;
+	layouts = run_scans(job, job_plan(job, result->slot, &raise), dry_run, &context, result);
+	definitions = definition_ids(job, result->slot, &result->to);
 	result->status = "succeeded";
 	result->finished = GetCurrentTimestamp();
 	if (!dry_run)
@@ -375,13 +397,12 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
  * Reads a scan's source into the groups of its rollups, as the job's owner.
  */
 static void
-run_scan(Job *job, SourceScan *scan, RunContext *context)
+run_scan(Job *job, SourceScan *scan)
 {
 	OwnerScope	scope;
 	ScanQuery  *query;
 	PlannedStmt *plan;
 
-	context->scan = scan;
 	owner_enter(&scope, job, scan->timezone);
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory());
 	query = query_build(scan);
