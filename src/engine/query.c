@@ -289,6 +289,7 @@ query_take_table_rows(ScanQuery *query, SourceScan *scan, PlannedStmt *stmt)
 	if (columns == NIL)
 		return;
 
+	query->table = rt_fetch(relid, stmt->rtable)->relid;
 	query->last_column = 0;
 	for (i = 0; i < query->nvalues; i++)
 		move_column(query, plan, &query->value_columns[i]);

@@ -25,6 +25,7 @@ typedef struct ScanQuery
 	Oid			time_type;		/* timestamptz, timestamp or date */
 	int			name_column;	/* row layout; else -1 */
 	int			last_column;	/* the last one that is needed */
+	Oid			table;			/* rows are this table's own; else InvalidOid */
 } ScanQuery;
 
 extern ScanQuery *query_build(SourceScan *scan);

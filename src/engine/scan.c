@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
@@ -30,10 +31,12 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog/names.h"
+#include "engine/deform.h"
 #include "engine/entity.h"
 #include "engine/scan.h"
 
@@ -61,6 +64,10 @@ typedef struct ScanReceiver
 	int			nfed;			/* rollups fed from the rows */
 	Rollup	  **fed;
 	bool		convert;		/* some values do not arrive as float8 */
+
+	Deformer   *deformer;		/* NULL: PostgreSQL takes all rows apart */
+	const Datum *columns;		/* of the row at hand */
+	const bool *column_nulls;
 
 	int			nrows;			/* rows in the batch */
 	int			batch_size;
@@ -174,7 +181,7 @@ value_number(Oid type, Datum value)
 
 /* Keeps a row's values in the batch, as float8. */
 static inline void
-batch_keep_values(ScanReceiver *receiver, const TupleTableSlot *slot)
+batch_keep_values(ScanReceiver *receiver)
 {
 	const ScanQuery *query = receiver->query;
 	Datum	   *values = receiver->values + receiver->nrows * query->nvalues;
@@ -185,8 +192,8 @@ batch_keep_values(ScanReceiver *receiver, const TupleTableSlot *slot)
 	{
 		int			column = query->value_columns[i];
 
-		values[i] = slot->tts_values[column];
-		nulls[i] = slot->tts_isnull[column];
+		values[i] = receiver->columns[column];
+		nulls[i] = receiver->column_nulls[column];
 	}
 	if (!receiver->convert)
 		return;
@@ -207,24 +214,23 @@ typedef enum RowFate
  * Takes the batch's next row for one rollup.  t is its time.
  */
 static inline RowFate
-rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, const TupleTableSlot *slot,
-				RowTime kind, TimestampTz t)
+rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, TimestampTz t)
 {
 	Datum		id = receiver->everything;
 	RowBatch   *rows = rollup->rows;
 	GroupKey   *key = &rows->keys[rows->n];
 
 	if (rollup->filter_input >= 0 &&
-		(slot->tts_isnull[rollup->filter_input] ||
-		 !DatumGetBool(slot->tts_values[rollup->filter_input])))
+		(receiver->column_nulls[rollup->filter_input] ||
+		 !DatumGetBool(receiver->columns[rollup->filter_input])))
 		return ROW_NOT_MEANT;
 	if (kind == ROW_TIME_MISSING)
 		return ROW_SKIPPED;
 	if (rollup->id_input >= 0)
 	{
-		if (unlikely(slot->tts_isnull[rollup->id_input]))
+		if (unlikely(receiver->column_nulls[rollup->id_input]))
 			return ROW_SKIPPED;
-		id = slot->tts_values[rollup->id_input];
+		id = receiver->columns[rollup->id_input];
 	}
 	if (kind == ROW_TIME_LOCAL)
 		t = local_cache_instant(rollup->locals, t);
@@ -243,19 +249,19 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, const TupleTableSl
  * Takes the batch's next row for all rollups.
  */
 static inline void
-scan_take_row(ScanReceiver *receiver, const TupleTableSlot *slot)
+scan_take_row(ScanReceiver *receiver)
 {
 	int			column = receiver->query->time_column;
 	TimestampTz time = 0;
-	RowTime		kind = row_time(receiver->query->time_type, slot->tts_values[column],
-								slot->tts_isnull[column], &time);
+	RowTime		kind = row_time(receiver->query->time_type, receiver->columns[column],
+								receiver->column_nulls[column], &time);
 	bool		taken = false;
 	bool		skipped = false;
 	int			i;
 
 	for (i = 0; i < receiver->nfed; i++)
 	{
-		RowFate		fate = rollup_take_row(receiver, receiver->fed[i], slot, kind, time);
+		RowFate		fate = rollup_take_row(receiver, receiver->fed[i], kind, time);
 
 		taken |= fate == ROW_TAKEN;
 		skipped |= fate == ROW_SKIPPED;
@@ -263,7 +269,7 @@ scan_take_row(ScanReceiver *receiver, const TupleTableSlot *slot)
 	receiver->scan->rows_skipped += skipped;
 	if (!taken)
 		return;
-	batch_keep_values(receiver, slot);
+	batch_keep_values(receiver);
 	receiver->nrows++;
 }
 
@@ -321,7 +327,17 @@ batch_flush(ScanReceiver *receiver)
 static inline void
 receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 {
-	slot_getsomeattrs(slot, receiver->query->last_column + 1);
+	if (receiver->deformer != NULL && deform_row(receiver->deformer, slot))
+	{
+		receiver->columns = receiver->deformer->values;
+		receiver->column_nulls = receiver->deformer->nulls;
+	}
+	else
+	{
+		slot_getsomeattrs(slot, receiver->query->last_column + 1);
+		receiver->columns = slot->tts_values;
+		receiver->column_nulls = slot->tts_isnull;
+	}
 	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
 		MemoryContextReset(receiver->row_context);
 }
@@ -336,7 +352,7 @@ receive_columns(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
 
 	receive_row(receiver, slot);
-	scan_take_row(receiver, slot);
+	scan_take_row(receiver);
 	if (receiver->nrows == receiver->batch_size)
 		batch_flush(receiver);
 	MemoryContextSwitchTo(old_context);
@@ -410,12 +426,12 @@ receive_rows(TupleTableSlot *slot, DestReceiver *self)
 	int			metric = -1;
 
 	receive_row(receiver, slot);
-	if (!slot->tts_isnull[name])
-		metric = row_metric(receiver, slot->tts_values[name]);
+	if (!receiver->column_nulls[name])
+		metric = row_metric(receiver, receiver->columns[name]);
 	if (metric >= 0)
 	{
 		receiver->metrics[receiver->nrows] = metric;
-		scan_take_row(receiver, slot);
+		scan_take_row(receiver);
 		if (receiver->nrows == receiver->batch_size)
 			batch_flush(receiver);
 	}
@@ -504,6 +520,13 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 												  ALLOCSET_DEFAULT_SIZES);
 	if (row_layout)
 		receiver_init_names(receiver);
+	if (OidIsValid(query->table))
+	{
+		Relation	rel = table_open(query->table, NoLock);
+
+		receiver->deformer = deformer_create(RelationGetDescr(rel), query->last_column + 1);
+		table_close(rel, NoLock);
+	}
 	return receiver;
 }
 
