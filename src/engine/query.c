@@ -302,6 +302,8 @@ query_take_table_rows(ScanQuery *query, SourceScan *scan, PlannedStmt *stmt)
 
 		if (rollup->id_input >= 0)
 			move_column(query, plan, &rollup->id_input);
+		if (rollup->filter_input >= 0)	/* the filter is a boolean column */
+			move_column(query, plan, &rollup->filter_input);
 	}
 	plan->targetlist = columns;
 }

@@ -285,7 +285,8 @@ sub skips
 }
 
 # Which definitions share a scan, and so count a row that is skipped once: those
-# that read the same source, and have no filters or name the same time zone.
+# that read the same source, and name the same time zone or have nothing that
+# depends on it.
 sub scans
 {
 	my ($job) = @_;
@@ -297,7 +298,8 @@ sub scans
 		{
 			my @metrics = metrics_of($job, $d, $source) or next;
 			my ($scan) =
-				grep { $_->{source} == $source && may_share($_->{definitions}[0], $d) } @scans;
+				grep { $_->{source} == $source && may_share($source, $_->{definitions}[0], $d) }
+				@scans;
 
 			push @scans, $scan = { source => $source, metrics => \@metrics } unless $scan;
 			push @{ $scan->{definitions} }, $d;
@@ -308,9 +310,10 @@ sub scans
 
 sub may_share
 {
-	my ($one, $other) = @_;
+	my ($source, @definitions) = @_;
 
-	return $one->{zone_spelt} eq $other->{zone_spelt} || !($one->{filter} || $other->{filter});
+	return 1 if $definitions[0]{zone_spelt} eq $definitions[1]{zone_spelt};
+	return !grep { $_->{filter} || ($source->{ids}{ $_->{focal} } // {})->{zoned} } @definitions;
 }
 
 1;

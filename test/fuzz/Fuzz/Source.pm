@@ -271,7 +271,9 @@ sub add_ids
 	return;
 }
 
-# Type and values of an id column.
+# Type and values of an id column; padded, if its text has blanks at the end
+# that are not stored, and zoned, if the engine takes the text to depend on
+# TimeZone, as it does of all times, arrays and the like.
 sub id_type
 {
 	my ($self) = @_;
@@ -298,6 +300,7 @@ sub id_type
 	return (
 		type => $self->maybe_domain($type, 0.1),
 		padded => $type =~ /^char/ ? 1 : 0,
+		zoned => $type =~ /^(date|time|interval|inet|integer\[)/ ? 1 : 0,
 		make => entities($type));
 }
 
