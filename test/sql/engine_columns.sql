@@ -199,6 +199,20 @@ FROM batchjob_definitions d,
 ORDER BY d.id;
 DELETE FROM batch_jobs;
 
+-- A filter that is no more than a boolean column, beside none.
+INSERT INTO batch_jobs (id, event_name) VALUES (60, 'EVERYHOUR');
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (60, 'whole', 'sum,count');
+INSERT INTO batchjob_definitions (id, job_id, focal_entity, entity, granularity, resource_filter)
+VALUES (61, 60, 'cell', 'counters', '1-hour', NULL), (62, 60, 'cell', 'counters', '1-hour', 'flag = true');
+SELECT status, rows_read, rows_skipped FROM batchagg_run_job(60);
+SELECT d.id, c.*
+FROM batchjob_definitions d,
+	 plain.compare(d.id, format('SELECT * FROM plain.rollup(%L, %L, %L, %L, %L, %L)', 'counters', 'cell_id',
+		'date_trunc(''hour'', "timestamp", ''UTC'')', '"timestamp"', '{"whole": "whole"}',
+		coalesce(resource_filter, 'true'))) c
+ORDER BY d.id;
+DELETE FROM batch_jobs;
+
 -- Ids of every kind are grouped by value and stored as their text.
 CREATE TYPE colour AS ENUM ('red', 'green', 'blue');
 CREATE TABLE owned (
