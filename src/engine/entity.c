@@ -490,15 +490,10 @@ by_value_grow(Entities *entities)
 	}
 }
 
-/* Byte order of two entities' texts, as of a text column with collation "C". */
 static inline int
 entity_compare(const Entity *a, const Entity *b)
 {
-	int			c = memcmp(a->text, b->text, Min(a->length, b->length));
-
-	if (c != 0)
-		return c;
-	return a->length < b->length ? -1 : (a->length > b->length ? 1 : 0);
+	return entity_text_compare(a->text, a->length, b->text, b->length);
 }
 
 #define ST_SORT sort_entity_numbers

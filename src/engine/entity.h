@@ -10,6 +10,17 @@
 
 typedef struct Entities Entities;
 
+/* Byte order of two texts, as of the store's column with collation "C". */
+static inline int
+entity_text_compare(const char *a, int length_a, const char *b, int length_b)
+{
+	int			c = memcmp(a, b, Min(length_a, length_b));
+
+	if (c != 0)
+		return c;
+	return length_a < length_b ? -1 : (length_a > length_b ? 1 : 0);
+}
+
 extern Entities *entities_create(MemoryContext parent, Oid typid, Oid collation);
 extern uint32 entities_intern(Entities *entities, Datum id);
 extern void entities_rank(Entities *entities);

@@ -454,7 +454,6 @@ groups_check_memory(Groups *groups)
 	Size		entities = entities_memory(groups->entities);
 	Size		values = MemoryContextMemAllocated(groups->values, true);
 	Size		used = MemoryContextMemAllocated(groups->table, true) + values + entities;
-
 	bool		forgettable = entities_forgettable(groups->entities);
 
 	groups->usage.peak = Max(groups->usage.peak, used);
@@ -711,14 +710,10 @@ run_read_group(const Groups *groups, RunReader *reader)
 static int
 run_compare(const RunReader *a, const RunReader *b)
 {
-	int			c;
-
 	if (a->key.bucket != b->key.bucket)
 		return a->key.bucket < b->key.bucket ? -1 : 1;
-	c = memcmp(a->entity, b->entity, Min(a->key.entity_length, b->key.entity_length));
-	if (c != 0)
-		return c;
-	return a->key.entity_length - b->key.entity_length;
+	return entity_text_compare(a->entity, a->key.entity_length,
+							   b->entity, b->key.entity_length);
 }
 
 /* The binary heap is a max-heap: the run with the lowest key counts highest. */

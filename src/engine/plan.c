@@ -38,7 +38,7 @@ static void scan_link_rollups(SourceScan *scan);
  * the current context.
  */
 List *
-plan_scans(Job *job, List *sources, TimestampTz run_time)
+plan_scans(List *sources, TimestampTz run_time)
 {
 	List	   *scans = NIL;
 	ListCell   *lc;

@@ -80,6 +80,6 @@ typedef struct SourceScan
 	int64		rows_skipped;	/* id or time NULL, or time infinite */
 } SourceScan;
 
-extern List *plan_scans(Job *job, List *sources, TimestampTz run_time);
+extern List *plan_scans(List *sources, TimestampTz run_time);
 
 #endif							/* BATCHAGG_PLAN_H */

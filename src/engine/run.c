@@ -143,7 +143,7 @@ job_plan(Job *job, TimestampTz run_time, Problems *problems)
 	foreach(lc, job->definitions)
 		sources = list_concat(sources, source_resolve(job, lfirst(lc), problems));
 	owner_leave(&scope);
-	return plan_scans(job, sources, run_time);
+	return plan_scans(sources, run_time);
 }
 
 static void

@@ -52,6 +52,7 @@
 
 #include "catalog/layout.h"
 #include "catalog/store.h"
+#include "engine/entity.h"
 #include "engine/write.h"
 #include "settings.h"
 
@@ -373,13 +374,11 @@ part_compare_key(const PartWriter *part, const GroupOut *group)
 {
 	TimestampTz bucket = DatumGetTimestampTz(part->values[STORE_BUCKET]);
 	text	   *entity = DatumGetTextPP(part->values[STORE_ENTITY_ID]);
-	int			length = VARSIZE_ANY_EXHDR(entity);
-	int			c;
 
 	if (bucket != group->bucket)
 		return bucket < group->bucket ? -1 : 1;
-	c = memcmp(VARDATA_ANY(entity), group->entity, Min(length, group->entity_length));
-	return c != 0 ? c : length - group->entity_length;
+	return entity_text_compare(VARDATA_ANY(entity), VARSIZE_ANY_EXHDR(entity),
+							   group->entity, group->entity_length);
 }
 
 /* With complete_only: has this bucket ended before the horizon? */
@@ -658,17 +657,14 @@ index_insert_row(StoreWriter *store, ResultRelInfo *indexes, TupleTableSlot *slo
 static inline int
 series_compare(const SeriesEntry *a, const SeriesEntry *b)
 {
-	int			length_a = VARSIZE_ANY_EXHDR(a->entity);
-	int			length_b = VARSIZE_ANY_EXHDR(b->entity);
 	int			c;
 
 	if (a->layout_id != b->layout_id)
 		return a->layout_id < b->layout_id ? -1 : 1;
-	c = memcmp(VARDATA_ANY(a->entity), VARDATA_ANY(b->entity), Min(length_a, length_b));
+	c = entity_text_compare(VARDATA_ANY(a->entity), VARSIZE_ANY_EXHDR(a->entity),
+							VARDATA_ANY(b->entity), VARSIZE_ANY_EXHDR(b->entity));
 	if (c != 0)
 		return c;
-	if (length_a != length_b)
-		return length_a - length_b;
 	return a->bucket < b->bucket ? -1 : 1;
 }
 
