@@ -10,7 +10,7 @@
 -- Results are packed: batchagg_store has one row for a bucket and entity, with
 -- all its figures in one array.  batchagg_layouts says which definition and
 -- source such rows are of, batchagg_positions what each element of the array is.
--- Only the extension's C code writes these three and batchagg_runs.  Results are
+-- Only the extension's C code writes these three, batchagg_runs and batchagg_counters.  Results are
 -- read through the view RuleExecutionResults (40-views.sql).
 --
 -- Roles are kept as regrole and tables by name, never by OID, so that a dump can
@@ -159,7 +159,7 @@ CREATE TABLE batchagg_runs (
 	slot           timestamptz NOT NULL,
 	started_at     timestamptz NOT NULL,
 	finished_at    timestamptz,
-	status         text NOT NULL CHECK (status IN ('succeeded', 'failed')),
+	status         text NOT NULL CHECK (status IN ('succeeded', 'failed', 'interrupted')),
 	attempt        integer NOT NULL DEFAULT 1 CHECK (attempt > 0),
 	rows_read      bigint,
 	rows_skipped   bigint,
@@ -174,6 +174,19 @@ CREATE TABLE batchagg_runs (
 );
 
 CREATE INDEX batchagg_runs_job_id_started_at_idx ON batchagg_runs (job_id, started_at);
+
+-- Each run updates its job's row: room on its page spares the index.
+CREATE TABLE batchagg_counters (
+	job_id    integer PRIMARY KEY REFERENCES batch_jobs ON DELETE CASCADE,
+	runs      bigint NOT NULL,
+	failures  bigint NOT NULL,
+	rows_read bigint NOT NULL,
+	results   bigint NOT NULL,
+	changed   bigint NOT NULL,
+	seconds   double precision NOT NULL,
+	last_run  timestamptz NOT NULL,
+	histogram bigint[] NOT NULL
+) WITH (fillfactor = 50);
 
 COMMENT ON TABLE batchagg_events IS
 'named schedules that jobs refer to; a row here wins over the grammar of event names';
@@ -347,7 +360,7 @@ COMMENT ON COLUMN batchagg_measurements.owner IS
 COMMENT ON TABLE batchagg_runs IS
 'history of runs';
 COMMENT ON COLUMN batchagg_runs.run_id IS
-'number of the run';
+'number of the run, given to it at its start; numbers are missing where a run left no record';
 COMMENT ON COLUMN batchagg_runs.job_id IS
 'the job that ran';
 COMMENT ON COLUMN batchagg_runs.slot IS
@@ -357,7 +370,7 @@ COMMENT ON COLUMN batchagg_runs.started_at IS
 COMMENT ON COLUMN batchagg_runs.finished_at IS
 'when it ended';
 COMMENT ON COLUMN batchagg_runs.status IS
-'succeeded or failed';
+'succeeded, failed (an error ended it) or interrupted (its process ended before it did)';
 COMMENT ON COLUMN batchagg_runs.attempt IS
 'number of the attempt at this slot, counted from 1';
 COMMENT ON COLUMN batchagg_runs.rows_read IS
@@ -380,3 +393,24 @@ COMMENT ON COLUMN batchagg_runs.error_message IS
 'message of that error';
 COMMENT ON COLUMN batchagg_runs.worker_pid IS
 'process that ran it';
+
+COMMENT ON TABLE batchagg_counters IS
+'what the runs of each job came to, since the job was made; read it through batchagg_stats';
+COMMENT ON COLUMN batchagg_counters.job_id IS
+'the job';
+COMMENT ON COLUMN batchagg_counters.runs IS
+'number of runs, failed ones included';
+COMMENT ON COLUMN batchagg_counters.failures IS
+'number of runs that failed or were interrupted';
+COMMENT ON COLUMN batchagg_counters.rows_read IS
+'rows read from the sources';
+COMMENT ON COLUMN batchagg_counters.results IS
+'results computed';
+COMMENT ON COLUMN batchagg_counters.changed IS
+'groups written or removed because they differed from what was stored';
+COMMENT ON COLUMN batchagg_counters.seconds IS
+'time that the runs took, in seconds';
+COMMENT ON COLUMN batchagg_counters.last_run IS
+'when the last run began';
+COMMENT ON COLUMN batchagg_counters.histogram IS
+'number of runs by the time they took: up to 0.001, 0.01, 0.1, 1, 10, 60, 600 and 3600 seconds, and longer';

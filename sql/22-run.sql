@@ -57,7 +57,7 @@ AS 'MODULE_PATHNAME', 'batchagg_run_all'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION batchagg_run_all() IS
-'runs every enabled job that the caller sees, one after the other; one that fails is recorded and does not keep the others from running';
+'runs every enabled job that the caller sees, in the order of their ids; one that fails is recorded and does not keep the others from running';
 
 CREATE FUNCTION batchagg_run_event(
 	event_name text,
@@ -91,3 +91,34 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION batchagg_explain_job(integer) IS
 'says what a run of a job would do: its scans with their sources, columns, query and estimated cost, and the rollups that each scan feeds; writes nothing';
+
+CREATE FUNCTION batchagg_progress(
+	OUT run_id bigint,
+	OUT job_id integer,
+	OUT jobs integer,
+	OUT pid integer,
+	OUT slot timestamptz,
+	OUT attempt integer,
+	OUT started_at timestamptz,
+	OUT phase text,
+	OUT source text,
+	OUT scan integer,
+	OUT scans integer,
+	OUT rows_read bigint,
+	OUT rows_estimated bigint,
+	OUT groups bigint,
+	OUT results_written bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_progress'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION batchagg_progress() IS
+'runs that are under way in this database, of jobs whose owner the caller has the rights of; see the view batchagg_progress';
+
+CREATE FUNCTION batchagg_cancel(run_id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'batchagg_cancel'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION batchagg_cancel(bigint) IS
+'cancels a run that is under way, as pg_cancel_backend() does; false where there is no such run';

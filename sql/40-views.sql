@@ -81,3 +81,87 @@ COMMENT ON FUNCTION batchagg_insert_measurement() IS
 'trigger: puts a row inserted into RuleExecutionResults into batchagg_measurements';
 COMMENT ON TRIGGER batchagg_insert_measurement ON RuleExecutionResults IS
 'keeps inserted rows as measurements of other systems';
+
+-- Runs under way.  The function sees to it that everybody sees their own.
+
+CREATE VIEW batchagg_progress AS
+SELECT * FROM batchagg_progress();
+
+COMMENT ON VIEW batchagg_progress IS
+'runs that are under way';
+COMMENT ON COLUMN batchagg_progress.run_id IS
+'number of the run; NULL: a dry run. Jobs that run together are shown as one run, the first job''s';
+COMMENT ON COLUMN batchagg_progress.job_id IS
+'the job; of jobs that run together, the first';
+COMMENT ON COLUMN batchagg_progress.jobs IS
+'number of jobs that run together';
+COMMENT ON COLUMN batchagg_progress.pid IS
+'process that runs it';
+COMMENT ON COLUMN batchagg_progress.slot IS
+'nominal time of the run';
+COMMENT ON COLUMN batchagg_progress.attempt IS
+'number of the attempt at this slot, counted from 1';
+COMMENT ON COLUMN batchagg_progress.started_at IS
+'when the run began';
+COMMENT ON COLUMN batchagg_progress.phase IS
+'planning, reading (a source, into groups) or storing (the groups'' results)';
+COMMENT ON COLUMN batchagg_progress.source IS
+'what is being read or stored';
+COMMENT ON COLUMN batchagg_progress.scan IS
+'number of the scan, from 1';
+COMMENT ON COLUMN batchagg_progress.scans IS
+'number of scans that the run makes';
+COMMENT ON COLUMN batchagg_progress.rows_read IS
+'rows that this scan has read';
+COMMENT ON COLUMN batchagg_progress.rows_estimated IS
+'rows that this scan will read, as the planner estimates them';
+COMMENT ON COLUMN batchagg_progress.groups IS
+'groups that are finished, of all scans; counted in steps of batchagg.batch_size';
+COMMENT ON COLUMN batchagg_progress.results_written IS
+'groups written or removed because they differ from what was stored; counted in steps of batchagg.batch_size';
+
+-- What runs have come to.
+
+CREATE VIEW batchagg_stats WITH (security_invoker = true) AS
+SELECT
+	j.id AS job_id,
+	j.job_name,
+	coalesce(c.runs, 0) AS runs,
+	coalesce(c.failures, 0) AS failures,
+	coalesce(c.rows_read, 0) AS rows_read,
+	coalesce(c.results, 0) AS results,
+	coalesce(c.changed, 0) AS changed,
+	coalesce(c.seconds, 0) AS seconds_total,
+	c.seconds / c.runs AS seconds_mean,
+	c.last_run,
+	coalesce(c.histogram, '{0,0,0,0,0,0,0,0,0}') AS histogram,
+	'{0.001,0.01,0.1,1,10,60,600,3600,Infinity}'::float8[] AS histogram_bounds
+FROM batch_jobs j
+LEFT JOIN batchagg_counters c ON c.job_id = j.id;
+
+COMMENT ON VIEW batchagg_stats IS
+'what the runs of each job came to, since the job was made';
+COMMENT ON COLUMN batchagg_stats.job_id IS
+'the job';
+COMMENT ON COLUMN batchagg_stats.job_name IS
+'its name';
+COMMENT ON COLUMN batchagg_stats.runs IS
+'number of runs, failed ones included; those in repeatable read or serializable transactions, and attempts to run a job that was running, are not counted';
+COMMENT ON COLUMN batchagg_stats.failures IS
+'number of runs that failed or were interrupted';
+COMMENT ON COLUMN batchagg_stats.rows_read IS
+'rows read from the sources; jobs that run together each count all rows that were read for them';
+COMMENT ON COLUMN batchagg_stats.results IS
+'results computed';
+COMMENT ON COLUMN batchagg_stats.changed IS
+'groups written or removed because they differed from what was stored';
+COMMENT ON COLUMN batchagg_stats.seconds_total IS
+'time that the runs took, in seconds; jobs that run together each count all of it';
+COMMENT ON COLUMN batchagg_stats.seconds_mean IS
+'time that a run took on average; NULL: there was none';
+COMMENT ON COLUMN batchagg_stats.last_run IS
+'when the last run began';
+COMMENT ON COLUMN batchagg_stats.histogram IS
+'number of runs by the time they took, by the bounds in histogram_bounds';
+COMMENT ON COLUMN batchagg_stats.histogram_bounds IS
+'the longest time of each class of histogram, in seconds';

@@ -24,6 +24,7 @@ ALTER TABLE batchagg_positions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batchagg_store ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batchagg_measurements ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batchagg_runs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE batchagg_counters ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batchagg_events ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY batchagg_owner ON batch_jobs
@@ -33,6 +34,8 @@ CREATE POLICY batchagg_job ON batchjob_definitions
 CREATE POLICY batchagg_job ON batchjob_metrics
 	USING (job_id IN (SELECT j.id FROM batch_jobs j));
 CREATE POLICY batchagg_job ON batchagg_runs
+	USING (job_id IN (SELECT j.id FROM batch_jobs j));
+CREATE POLICY batchagg_job ON batchagg_counters
 	USING (job_id IN (SELECT j.id FROM batch_jobs j));
 CREATE POLICY batchagg_job ON batchagg_layouts
 	USING (job_id IN (SELECT j.id FROM batch_jobs j));
@@ -57,6 +60,8 @@ COMMENT ON POLICY batchagg_job ON batchjob_metrics IS
 'metrics of visible jobs';
 COMMENT ON POLICY batchagg_job ON batchagg_runs IS
 'runs of visible jobs';
+COMMENT ON POLICY batchagg_job ON batchagg_counters IS
+'counters of visible jobs';
 COMMENT ON POLICY batchagg_job ON batchagg_layouts IS
 'layouts of visible jobs';
 COMMENT ON POLICY batchagg_layout ON batchagg_positions IS
@@ -75,5 +80,6 @@ COMMENT ON POLICY batchagg_all ON batchagg_events IS
 GRANT SELECT, INSERT, UPDATE, DELETE
 	ON batch_jobs, batchjob_definitions, batchjob_metrics, metricsandtables, batchagg_measurements
 	TO PUBLIC;
-GRANT SELECT ON batchagg_events, batchagg_layouts, batchagg_positions, batchagg_store, batchagg_runs TO PUBLIC;
+GRANT SELECT ON batchagg_events, batchagg_layouts, batchagg_positions, batchagg_store, batchagg_runs, batchagg_counters TO PUBLIC;
+GRANT SELECT ON batchagg_progress, batchagg_stats TO PUBLIC;
 GRANT SELECT, INSERT ON RuleExecutionResults TO PUBLIC;

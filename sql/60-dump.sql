@@ -17,3 +17,4 @@ SELECT pg_catalog.pg_extension_config_dump('batchagg_store', '');
 SELECT pg_catalog.pg_extension_config_dump('batchagg_measurements', '');
 SELECT pg_catalog.pg_extension_config_dump('batchagg_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('batchagg_runs_run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('batchagg_counters', '');

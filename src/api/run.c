@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/events.h"
+#include "catalog/group.h"
 #include "catalog/job.h"
 #include "catalog/store.h"
 #include "engine/explain.h"
@@ -55,6 +56,7 @@ run_result_values(const RunResult *result, Datum *values, bool *nulls)
 static Datum
 run_one(FunctionCallInfo fcinfo, int32 job_id, bool dry_run)
 {
+	RunRequest	request = {.job_id = job_id,.dry_run = dry_run,.attempt = 1};
 	RunResult	result;
 	TupleDesc	desc;
 	Datum		values[RUN_COLUMNS];
@@ -62,7 +64,7 @@ run_one(FunctionCallInfo fcinfo, int32 job_id, bool dry_run)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	run_job(job_id, dry_run, &result);
+	run_job(&request, &result);
 	run_result_values(&result, values, nulls);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
@@ -88,29 +90,60 @@ batchagg_run_job_name(PG_FUNCTION_ARGS)
 }
 
 /*
- * Runs the jobs of a list of ids for an SQL command, each in a subtransaction,
- * and returns a row for each: the job's id, and its run's result.
+ * Runs jobs in their order, those next to each other that read the same
+ * together.
+ */
+static void
+run_in_groups(const RunRequest *requests, int n, RunResult *results)
+{
+	int32	   *ids = palloc(Max(n, 1) * sizeof(int32));
+	char	  **keys;
+	int			i;
+	int			length;
+
+	for (i = 0; i < n; i++)
+		ids[i] = requests[i].job_id;
+	keys = job_source_keys(ids, n);
+	for (i = 0; i < n; i += length)
+	{
+		CHECK_FOR_INTERRUPTS();
+		length = job_group_length(keys + i, n - i);
+		run_jobs_caught(requests + i, length, results + i);
+	}
+}
+
+/*
+ * Runs the jobs of a list of ids for an SQL command, and returns a row for
+ * each: the job's id, and its run's result.
  */
 static void
 run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			n = list_length(rows);
+	RunRequest *requests = palloc0(Max(n, 1) * sizeof(RunRequest));
+	RunResult  *results = palloc0(Max(n, 1) * sizeof(RunResult));
 	ListCell   *lc;
+	int			i;
 
 	PreventCommandIfReadOnly(command);
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, rows)
 	{
-		int32		job_id = pg_strtoint32(((char **) lfirst(lc))[0]);
-		RunResult	result;
+		RunRequest *request = &requests[foreach_current_index(lc)];
+
+		request->job_id = pg_strtoint32(((char **) lfirst(lc))[0]);
+		request->attempt = 1;
+	}
+	run_in_groups(requests, n, results);
+	for (i = 0; i < n; i++)
+	{
 		Datum		values[RUN_COLUMNS + 1];
 		bool		nulls[RUN_COLUMNS + 1];
 
-		CHECK_FOR_INTERRUPTS();
-		run_job_caught(job_id, &result);
-		values[0] = Int32GetDatum(job_id);
+		values[0] = Int32GetDatum(requests[i].job_id);
 		nulls[0] = false;
-		run_result_values(&result, values + 1, nulls + 1);
+		run_result_values(&results[i], values + 1, nulls + 1);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }

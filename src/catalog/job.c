@@ -160,8 +160,10 @@ load_definitions(Job *job, Problems *problems)
 	{
 		Definition *definition = make_definition(lfirst(lc), problems);
 
-		if (definition)
-			job->definitions = lappend(job->definitions, definition);
+		if (definition == NULL)
+			continue;
+		definition->job = job;
+		job->definitions = lappend(job->definitions, definition);
 	}
 }
 

@@ -16,9 +16,12 @@
 #include "stats/aggregate.h"
 #include "time/bucket.h"
 
+struct Job;
+
 typedef struct Definition
 {
 	int32		id;
+	struct Job *job;			/* that it is of */
 	char	   *focal_entity;	/* what results are per; "*": one group over all */
 	char	   *entity;			/* the source's name, as written */
 	char	   *source_table;	/* entity, qualified when inserted; or NULL */

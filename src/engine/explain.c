@@ -61,22 +61,47 @@ column_text(const Source *source, AttrNumber column)
 					format_type_with_typemod(type, typmod));
 }
 
+/* The metrics of a rollup, for people. */
 static char *
-metrics_text(const SourceScan *scan)
+metrics_text(const Source *source)
 {
 	StringInfoData text;
 	ListCell   *lc;
 
 	initStringInfo(&text);
-	foreach(lc, scan->source->metrics)
+	foreach(lc, source->metrics)
 	{
 		const SourceMetric *metric = lfirst(lc);
 
 		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", metric->metric->name);
-		if (scan->source->layout == LAYOUT_COLUMN)
-			appendStringInfo(&text, " = %s", column_text(scan->source, metric->column));
+		if (source->layout == LAYOUT_COLUMN)
+			appendStringInfo(&text, " = %s", column_text(source, metric->column));
 	}
 	return text.data;
+}
+
+/*
+ * Do all rollups of a scan have the same metrics?  A metric that is mapped to
+ * several tables leads the definitions of a job to different ones.
+ */
+static bool
+metrics_same(const SourceScan *scan)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const Source *source = ((Rollup *) lfirst(lc))->source;
+		ListCell   *lc1;
+		ListCell   *lc2;
+
+		if (list_length(source->metrics) != list_length(scan->source->metrics))
+			return false;
+		forboth(lc1, source->metrics, lc2, scan->source->metrics)
+			if (((SourceMetric *) lfirst(lc1))->metric != ((SourceMetric *) lfirst(lc2))->metric)
+				return false;
+	}
+	return true;
 }
 
 static void
@@ -93,7 +118,8 @@ explain_source(Explanation *explanation, const SourceScan *scan)
 						  column_text(source, source->name_column),
 						  column_text(source, source->value_column)));
 	add_line(explanation, 0, "time column", column_text(source, source->time_column));
-	add_line(explanation, 0, "metrics", metrics_text(scan));
+	if (metrics_same(scan))
+		add_line(explanation, 0, "metrics", metrics_text(source));
 }
 
 /* Names of the columns that a query's filter needs. */
@@ -165,9 +191,11 @@ explain_rollup(Explanation *explanation, const Rollup *rollup)
 	int			results = 0;
 	int			i;
 
-	for (i = 0; i < rollup->scan->nparts; i++)
-		results += rollup->scan->parts[i].npositions;
+	for (i = 0; i < rollup->nparts; i++)
+		results += rollup->parts[i].npositions;
 
+	if (!metrics_same(rollup->scan))
+		add_line(explanation, definition->id, "metrics", metrics_text(source));
 	add_line(explanation, definition->id, "groups",
 			 psprintf("one a %s bucket (%s)%s%s", definition->granularity_text,
 					  definition->timezone,
@@ -183,8 +211,8 @@ explain_rollup(Explanation *explanation, const Rollup *rollup)
 			 rollup->finer ?
 			 psprintf("the groups of definition %d", rollup->finer->definition->id) : "the rows");
 	add_line(explanation, definition->id, "results",
-			 psprintf("%d a group, in %d stored %s%s", results, rollup->scan->nparts,
-					  rollup->scan->nparts == 1 ? "row" : "rows",
+			 psprintf("%d a group, in %d stored %s%s", results, rollup->nparts,
+					  rollup->nparts == 1 ? "row" : "rows",
 					  definition->complete_only ? "; complete buckets only" : ""));
 }
 

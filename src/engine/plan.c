@@ -3,18 +3,24 @@
  * plan.c
  *	  Which scans a run makes, and what each of them feeds.
  *
- * Every definition of a job computes every metric of the job, so definitions
- * that read the same columns of the same relation share one scan and one
- * layout of groups.  They differ in granularity, id, filter, time zone and
- * delay: each is a rollup of its own.  A filter that all rollups of a scan
- * have in common is the scan's WHERE clause; filters that differ become flags
- * of each row.  Definitions of different time zones share a scan only where
- * nothing in it depends on TimeZone, under which PostgreSQL evaluates all of
- * the scan: filters do, and the text of some ids.
+ * Definitions that read the same relation in the same way, by its layout and
+ * its time, share one scan, whether they are of one job or of several.  The
+ * scan computes every metric that any of them asks for, and remembers of each
+ * what all their aggregates need; so it has one layout of groups, and from a
+ * group each rollup takes the results that its own job asks for.  Rollups
+ * differ in granularity, id, filter, time zone, delay and metrics.  A filter
+ * that all rollups of a scan have in common is the scan's WHERE clause;
+ * filters that differ become flags of each row.  Definitions of different time
+ * zones share a scan only where nothing in it depends on TimeZone, under which
+ * PostgreSQL evaluates all of the scan: filters do, and the text of some ids.
+ *
+ * Two metrics are the same to a scan where they are the same column, or in row
+ * layout where the same names of rows mean them.
  *
  * A rollup is fed from the rows, or, where a finer one with the same id,
  * filter, zone and horizon nests in it, from the finer one's finished groups:
- * 1-day costs next to nothing beside 1-hour, and 1-week beside 1-day.
+ * 1-day costs next to nothing beside 1-hour, and 1-week beside 1-day.  The
+ * finer one may be another job's.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,18 +29,20 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog/names.h"
 #include "engine/plan.h"
 
 static SourceScan *scan_create(Source *source);
 static bool scan_serves(const SourceScan *scan, const Source *source);
 static void scan_add_rollup(SourceScan *scan, Source *source, TimestampTz run_time);
+static void scan_add_metrics(SourceScan *scan, Rollup *rollup);
 static void scan_order_metrics(SourceScan *scan);
-static void scan_make_parts(SourceScan *scan);
+static void rollup_make_parts(Rollup *rollup);
 static void scan_link_rollups(SourceScan *scan);
 
 /*
- * Plans the scans for `sources` (a list of Source, of all definitions of the
- * job) of a run at run_time.  Returns a list of SourceScan.  Memory is taken from
+ * Plans the scans for `sources` (a list of Source, of all definitions of all
+ * jobs) of a run at run_time.  Returns a list of SourceScan.  Memory is taken from
  * the current context.
  */
 List *
@@ -46,7 +54,7 @@ plan_scans(List *sources, TimestampTz run_time)
 	foreach(lc, sources)
 	{
 		Source	   *source = lfirst(lc);
-		SourceScan	   *scan = NULL;
+		SourceScan *scan = NULL;
 		ListCell   *lc2;
 
 		foreach(lc2, scans)
@@ -66,10 +74,12 @@ plan_scans(List *sources, TimestampTz run_time)
 
 	foreach(lc, scans)
 	{
-		SourceScan	   *scan = lfirst(lc);
+		SourceScan *scan = lfirst(lc);
+		ListCell   *lc2;
 
 		scan_order_metrics(scan);
-		scan_make_parts(scan);
+		foreach(lc2, scan->rollups)
+			rollup_make_parts(lfirst(lc2));
 		scan_link_rollups(scan);
 	}
 	return scans;
@@ -78,7 +88,7 @@ plan_scans(List *sources, TimestampTz run_time)
 static SourceScan *
 scan_create(Source *source)
 {
-	SourceScan	   *scan = palloc0(sizeof(SourceScan));
+	SourceScan *scan = palloc0(sizeof(SourceScan));
 
 	scan->source = source;
 	scan->timezone = source->definition->timezone;
@@ -110,27 +120,14 @@ static bool
 scan_serves(const SourceScan *scan, const Source *source)
 {
 	const Source *own = scan->source;
-	ListCell   *lc1;
-	ListCell   *lc2;
 
 	if (own->relid != source->relid || own->layout != source->layout ||
 		own->time_column != source->time_column ||
 		own->name_column != source->name_column ||
-		own->value_column != source->value_column ||
-		list_length(own->metrics) != list_length(source->metrics))
+		own->value_column != source->value_column)
 		return false;
-	if (strcmp(scan->timezone, source->definition->timezone) != 0 &&
-		(depends_on_zone(own) || depends_on_zone(source)))
-		return false;
-	forboth(lc1, own->metrics, lc2, source->metrics)
-	{
-		const SourceMetric *m1 = lfirst(lc1);
-		const SourceMetric *m2 = lfirst(lc2);
-
-		if (m1->metric != m2->metric || m1->column != m2->column)
-			return false;
-	}
-	return true;
+	return strcmp(scan->timezone, source->definition->timezone) == 0 ||
+		(!depends_on_zone(own) && !depends_on_zone(source));
 }
 
 static void
@@ -145,25 +142,69 @@ scan_add_rollup(SourceScan *scan, Source *source, TimestampTz run_time)
 	rollup->id_input = -1;
 	rollup->filter_input = -1;
 	scan->rollups = lappend(scan->rollups, rollup);
+	scan_add_metrics(scan, rollup);
 }
 
-/* The fields that a metric's state needs. */
+/* The fields that a metric's state needs for one job. */
 static uint32
-metric_fields(const SourceMetric *metric, SourceLayout layout)
+metric_fields(const JobMetric *metric)
 {
-	uint32		fields = layout == LAYOUT_ROW ? FIELD_ROWS : 0;
+	uint32		fields = 0;
 	int			i;
 
-	for (i = 0; i < metric->metric->naggregates; i++)
-		fields |= aggregate_fields(&metric->metric->aggregates[i]);
+	for (i = 0; i < metric->naggregates; i++)
+		fields |= aggregate_fields(&metric->aggregates[i]);
 	return fields;
+}
+
+/*
+ * The scan's metric that a source's metric is, found or added.
+ */
+static ScanMetric *
+scan_metric(SourceScan *scan, const SourceMetric *metric)
+{
+	bool		row_layout = scan->source->layout == LAYOUT_ROW;
+	char	   *folded = name_fold(metric->metric->name);
+	ScanMetric *result;
+	ListCell   *lc;
+
+	foreach(lc, scan->metrics)
+	{
+		result = lfirst(lc);
+		if (row_layout ? strcmp(result->folded, folded) == 0 : result->column == metric->column)
+			return result;
+	}
+	result = palloc0(sizeof(ScanMetric));
+	result->name = metric->metric->name;
+	result->folded = folded;
+	result->column = metric->column;
+	result->fields = row_layout ? FIELD_ROWS : 0;
+	scan->metrics = lappend(scan->metrics, result);
+	return result;
+}
+
+static void
+scan_add_metrics(SourceScan *scan, Rollup *rollup)
+{
+	List	   *metrics = rollup->source->metrics;
+	ListCell   *lc;
+
+	rollup->metrics = palloc(list_length(metrics) * sizeof(ScanMetric *));
+	foreach(lc, metrics)
+	{
+		const SourceMetric *metric = lfirst(lc);
+		ScanMetric *own = scan_metric(scan, metric);
+
+		own->fields |= metric_fields(metric->metric);
+		rollup->metrics[foreach_current_index(lc)] = own;
+	}
 }
 
 static int
 metric_compare(const ListCell *a, const ListCell *b)
 {
-	uint32		fields_a = metric_fields(lfirst(a), LAYOUT_COLUMN);
-	uint32		fields_b = metric_fields(lfirst(b), LAYOUT_COLUMN);
+	uint32		fields_a = ((const ScanMetric *) lfirst(a))->fields;
+	uint32		fields_b = ((const ScanMetric *) lfirst(b))->fields;
 
 	return fields_a < fields_b ? -1 : (fields_a > fields_b ? 1 : 0);
 }
@@ -175,61 +216,49 @@ metric_compare(const ListCell *a, const ListCell *b)
 static void
 scan_order_metrics(SourceScan *scan)
 {
-	List	   *ordered = list_copy(scan->source->metrics);
-	uint32	   *fields;
+	int			n = list_length(scan->metrics);
+	uint32	   *fields = palloc(n * sizeof(uint32));
 	ListCell   *lc;
 
-	list_sort(ordered, metric_compare);
-	scan->nmetrics = list_length(ordered);
-	scan->metrics = palloc(scan->nmetrics * sizeof(SourceMetric *));
-	fields = palloc(scan->nmetrics * sizeof(uint32));
-	foreach(lc, ordered)
+	list_sort(scan->metrics, metric_compare);
+	foreach(lc, scan->metrics)
 	{
-		int			i = foreach_current_index(lc);
+		ScanMetric *metric = lfirst(lc);
 
-		scan->metrics[i] = lfirst(lc);
-		fields[i] = metric_fields(lfirst(lc), scan->source->layout);
+		metric->number = foreach_current_index(lc);
+		fields[metric->number] = metric->fields;
 	}
-	group_layout_init(&scan->layout, scan->nmetrics, fields);
-}
-
-static int
-scan_metric_number(const SourceScan *scan, const SourceMetric *metric)
-{
-	int			i;
-
-	for (i = 0; i < scan->nmetrics; i++)
-		if (scan->metrics[i] == metric)
-			return i;
-	elog(ERROR, "metric \"%s\" is not in the scan", metric->metric->name);
+	group_layout_init(&scan->layout, n, fields);
 }
 
 /*
- * Distributes the results over packed rows.  They stand in the job's order of
- * metrics; all of a metric's are in one part.
+ * Distributes a rollup's results over packed rows.  They stand in the job's
+ * order of metrics; all of a metric's are in one part.
  */
 static void
-scan_make_parts(SourceScan *scan)
+rollup_make_parts(Rollup *rollup)
 {
+	List	   *metrics = rollup->source->metrics;
+	int			n = list_length(metrics);
 	ResultPart *part = NULL;
 	ListCell   *lc;
 
-	scan->parts = palloc0(scan->nmetrics * sizeof(ResultPart));
-	foreach(lc, scan->source->metrics)
+	rollup->parts = palloc0(n * sizeof(ResultPart));
+	foreach(lc, metrics)
 	{
-		SourceMetric *metric = lfirst(lc);
+		JobMetric  *metric = ((SourceMetric *) lfirst(lc))->metric;
 		ResultMetric *result;
 
-		if (part == NULL || part->npositions + metric->metric->naggregates > MAX_PART_RESULTS)
+		if (part == NULL || part->npositions + metric->naggregates > MAX_PART_RESULTS)
 		{
-			part = &scan->parts[scan->nparts++];
-			part->metrics = palloc(scan->nmetrics * sizeof(ResultMetric));
+			part = &rollup->parts[rollup->nparts++];
+			part->metrics = palloc(n * sizeof(ResultMetric));
 		}
 		result = &part->metrics[part->nmetrics++];
-		result->metric = scan_metric_number(scan, metric);
-		result->job_metric = metric->metric;
+		result->metric = rollup->metrics[foreach_current_index(lc)];
+		result->job_metric = metric;
 		result->first = part->npositions;
-		part->npositions += metric->metric->naggregates;
+		part->npositions += metric->naggregates;
 	}
 }
 

@@ -22,10 +22,20 @@ struct SourceScan;
  */
 #define MAX_PART_RESULTS 200
 
+/* A metric that a scan computes, for all its rollups that have it. */
+typedef struct ScanMetric
+{
+	int			number;			/* among the states of a group */
+	const char *name;			/* as the first job that has it writes it */
+	const char *folded;			/* as name_fold() has it */
+	AttrNumber	column;			/* column layout only */
+	uint32		fields;			/* of its states: what all jobs need */
+} ScanMetric;
+
 /* A metric with results in a packed row. */
 typedef struct ResultMetric
 {
-	int			metric;			/* number of the metric in the scan */
+	const ScanMetric *metric;
 	const JobMetric *job_metric;
 	int			first;			/* position of its first aggregate, from 0 */
 } ResultMetric;
@@ -46,6 +56,10 @@ typedef struct Rollup
 	Source	   *source;
 	TimestampTz horizon;		/* rows from here on are not read yet */
 
+	ScanMetric **metrics;		/* of its own, in the job's order */
+	int			nparts;
+	ResultPart *parts;
+
 	struct Rollup *finer;		/* fed from this one's groups; NULL: from rows */
 	List	   *coarser;		/* rollups that are fed from this one's groups */
 
@@ -63,18 +77,18 @@ typedef struct Rollup
 	struct RollupWriter *writer;
 } Rollup;
 
-/* One read of a source, for the rollups of all definitions that it serves. */
+/*
+ * One read of a source, for the rollups of all definitions that it serves, of
+ * one job or several.
+ */
 typedef struct SourceScan
 {
 	Source	   *source;			/* relation, layout, time: the same for all rollups */
 	const char *timezone;		/* TimeZone in which filters are evaluated */
 	List	   *rollups;		/* finer before coarser */
 
-	int			nmetrics;
-	SourceMetric **metrics;		/* those with equal fields next to each other */
+	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
 	GroupLayout layout;			/* of the groups of all rollups */
-	int			nparts;
-	ResultPart *parts;
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */

@@ -112,6 +112,22 @@ shared_id(const SourceScan *scan, const Rollup *rollup)
 	return -1;
 }
 
+/* The flag of a filter, if another rollup has asked for the same already; else -1. */
+static int
+shared_filter(const SourceScan *scan, const char *filter)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const Rollup *other = lfirst(lc);
+
+		if (other->filter_input >= 0 && strcmp(other->definition->filter, filter) == 0)
+			return other->filter_input;
+	}
+	return -1;
+}
+
 /*
  * Adds the columns that each rollup fed from rows has for itself: its id, and
  * its filter as a flag where the scan's rollups have different ones.
@@ -135,7 +151,10 @@ add_rollups(Builder *builder, SourceScan *scan)
 			if (rollup->id_input < 0)
 				rollup->id_input = add_column(builder, rollup->source->id_column, "id");
 		}
-		if (flags && filter != NULL)
+		if (!flags || filter == NULL)
+			continue;
+		rollup->filter_input = shared_filter(scan, filter);
+		if (rollup->filter_input < 0)
 			rollup->filter_input =
 				add_expression(builder, filter_transform(builder->pstate, filter), "filter");
 	}
@@ -145,13 +164,17 @@ static void
 add_columns(Builder *builder, ScanQuery *query, SourceScan *scan)
 {
 	const Source *source = scan->source;
-	int			i;
+	ListCell   *lc;
 
-	query->value_types = palloc(scan->nmetrics * sizeof(Oid));
-	query->value_columns = palloc(scan->nmetrics * sizeof(int));
+	query->value_types = palloc(list_length(scan->metrics) * sizeof(Oid));
+	query->value_columns = palloc(list_length(scan->metrics) * sizeof(int));
 	if (source->layout == LAYOUT_COLUMN)
-		for (i = 0; i < scan->nmetrics; i++)
-			add_value(builder, query, scan->metrics[i]->column, scan->metrics[i]->metric->name);
+		foreach(lc, scan->metrics)
+		{
+			const ScanMetric *metric = lfirst(lc);
+
+			add_value(builder, query, metric->column, metric->name);
+		}
 	else
 		add_value(builder, query, source->value_column, "value");
 

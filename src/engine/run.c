@@ -1,25 +1,30 @@
 /*-------------------------------------------------------------------------
  *
  * run.c
- *	  One run of one job, in one transaction.
+ *	  Runs of jobs, in one transaction.
  *
- * The life of a run:
+ * Jobs of one owner that are due at one time run together, so that they can
+ * share the reading of their sources; one job alone is the simplest case.  The
+ * life of a run:
  *
- *	 1. Lock the job.  The lock is held to the end of the transaction, so that
- *		no two runs of a job overlap and the next one sees this one's results,
- *		and so that whoever deletes the job or a definition waits for the run.
+ *	 1. Lock the jobs.  The locks are held to the end of the transaction, so
+ *		that no two runs of a job overlap and the next one sees this one's
+ *		results, and so that whoever deletes a job or a definition waits for
+ *		the run.
  *	 2. Take a snapshot.  Everything is read with it, the sources and the
- *		store; it is taken after the lock, or else it might miss the results
+ *		store; it is taken after the locks, or else it might miss the results
  *		of the run before.
- *	 3. Load the job, as the caller: what the caller may not see is not there.
- *	 4. As the job's owner, resolve the sources, and plan the scans.
+ *	 3. Load the jobs, as the caller: what the caller may not see is not there.
+ *	 4. As the jobs' owner, resolve the sources, and plan the scans.
  *	 5. For each scan: as the owner, read the source into groups; then, with
  *		the extension's own rights, merge the groups with the store.
  *	 6. Drop the layouts that no result is stored by any more.
- *	 7. Record the run in batchagg_runs.
+ *	 7. Record each job's run in batchagg_runs.
  *
- * An error anywhere undoes it all.  Where several jobs run in one statement,
- * each has a subtransaction of its own, and an error is recorded instead.
+ * An error anywhere undoes it all.  Where many jobs run in one statement, those
+ * that run together have a subtransaction of their own.  If it fails, each of
+ * them runs again alone in its own, so that the others do not suffer from the
+ * one, and the error of that one is recorded.
  *
  * While the owner's rights are in force, so is SECURITY_RESTRICTED_OPERATION,
  * and settings that could change what a view, a policy or a filter means are
@@ -39,6 +44,7 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -49,7 +55,9 @@
 #include "catalog/layout.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "engine/progress.h"
 #include "engine/query.h"
+#include "engine/record.h"
 #include "engine/run.h"
 #include "engine/scan.h"
 #include "engine/write.h"
@@ -75,27 +83,40 @@ static const struct
 	{"synchronize_seqscans", "off"}
 };
 
+/* One of the jobs of a run. */
+typedef struct JobRun
+{
+	const RunRequest *request;
+	RunResult  *result;
+	Job		   *job;			/* NULL: not loaded yet */
+	WriteCounts counts;
+	List	   *layouts;		/* that its results have in the store */
+} JobRun;
+
+/* A run of jobs, and where it is, for the error context. */
+typedef struct Run
+{
+	int			n;
+	JobRun	   *jobs;
+	bool		dry_run;
+	TimestampTz slot;
+	const JobRun *at;			/* the job being loaded, resolved or finished */
+	const SourceScan *scan;		/* NULL: not reading or storing */
+	const Rollup *rollup;		/* the rollup being stored */
+} Run;
+
 /* The run that this backend is at. */
 static struct
 {
-	bool		active;
+	Run		   *run;			/* NULL: none */
 	bool		timed_out;
 	TimeoutId	timeout;		/* our timeout, registered at its first use */
 	bool		registered;
 } current;
 
-/* What the error context says. */
-typedef struct RunContext
-{
-	const Job  *job;
-	const SourceScan *scan;			/* NULL: not reading */
-} RunContext;
-
-static void job_lock(int32 job_id);
-static void run_locked(int32 job_id, bool dry_run, RunResult *result);
-static void run_scan(Job *job, SourceScan *scan);
-static List *scan_store_groups(SourceScan *scan, StoreWriter *store);
-static void run_record(int32 job_id, RunResult *result, const ErrorData *error);
+static void run_locked(Run *run);
+static void run_scan(const Run *run, SourceScan *scan);
+static void scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
 
 /*
  * Becomes the owner of `job`, restricted.  With `timezone`, TimeZone and the
@@ -128,12 +149,12 @@ owner_leave(const OwnerScope *scope)
 }
 
 /*
- * Resolves the sources of a job and plans its scans, for a run at run_time.
- * Returns a list of SourceScan.  Problems are raised, or collected; then what is
- * broken is left out.
+ * Resolves the sources of a job, as its owner: a list of Source, of all its
+ * definitions.  Problems are raised, or collected; then what is broken is left
+ * out.
  */
 List *
-job_plan(Job *job, TimestampTz run_time, Problems *problems)
+job_sources(Job *job, Problems *problems)
 {
 	List	   *sources = NIL;
 	OwnerScope	scope;
@@ -143,7 +164,17 @@ job_plan(Job *job, TimestampTz run_time, Problems *problems)
 	foreach(lc, job->definitions)
 		sources = list_concat(sources, source_resolve(job, lfirst(lc), problems));
 	owner_leave(&scope);
-	return plan_scans(sources, run_time);
+	return sources;
+}
+
+/*
+ * Plans the scans of one job, for a run at run_time: a list of SourceScan.
+ * Problems as above.
+ */
+List *
+job_plan(Job *job, TimestampTz run_time, Problems *problems)
+{
+	return plan_scans(job_sources(job, problems), run_time);
 }
 
 static void
@@ -155,86 +186,172 @@ timeout_handler(void)
 	SetLatch(MyLatch);
 }
 
+/*
+ * Starts the timeout of a run: the least of its jobs' limits.
+ */
 static void
-timeout_start(const Job *job)
+timeout_start(const Run *run)
 {
-	int			seconds = job->timeout >= 0 ? job->timeout : batchagg_job_timeout;
+	int			least = 0;		/* no limit */
+	int			i;
 
+	for (i = 0; i < run->n; i++)
+	{
+		const Job  *job = run->jobs[i].job;
+		int			seconds = job->timeout >= 0 ? job->timeout : batchagg_job_timeout;
+
+		if (seconds > 0 && (least == 0 || seconds < least))
+			least = seconds;
+	}
 	if (!current.registered)
 		current.timeout = RegisterTimeout(USER_TIMEOUT, timeout_handler);
 	current.registered = true;
-	if (seconds > 0)
-		enable_timeout_after(current.timeout, Min(seconds, INT_MAX / 1000) * 1000);
+	if (least > 0)
+		enable_timeout_after(current.timeout, Min(least, INT_MAX / 1000) * 1000);
 }
 
 /*
  * Locks a job against other runs, to the end of the transaction.  Jobs have no
- * relation to lock: the lock is on an object of class batch_jobs.  The rows of
- * the job and its definitions are locked too, so that nobody deletes them
- * while results for them are written.
+ * relation to lock: the lock is on an object of class batch_jobs.  Returns false
+ * where another transaction holds it.
  */
-static void
-job_lock(int32 job_id)
+static bool
+job_try_lock(int32 job_id)
 {
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(job_id)};
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("job %d is already running", job_id),
-				 errdetail("Another transaction has run it and is not finished."),
-				 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",
-						 job_id)));
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
 
-	store_query(true, psprintf("SELECT FROM %s WHERE id = $1 FOR KEY SHARE",
+/*
+ * Locks the jobs of a run.  The rows of the jobs and their definitions are
+ * locked too, so that nobody deletes them while results for them are written.
+ */
+static void
+jobs_lock(const Run *run)
+{
+	Datum	   *ids = palloc(run->n * sizeof(Datum));
+	Oid			types[] = {INT4ARRAYOID};
+	Datum		values[1];
+	int			i;
+
+	for (i = 0; i < run->n; i++)
+	{
+		int32		job_id = run->jobs[i].request->job_id;
+
+		ids[i] = Int32GetDatum(job_id);
+		if (!job_try_lock(job_id))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("job %d is already running", job_id),
+					 errdetail("Another transaction has run it and is not finished."),
+					 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",
+							 job_id)));
+	}
+	values[0] = PointerGetDatum(construct_array(ids, run->n, INT4OID, sizeof(int32), true,
+												TYPALIGN_INT));
+	store_query(true, psprintf("SELECT FROM %s WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE",
 							   store_table("batch_jobs")), 1, types, values);
-	store_query(true, psprintf("SELECT FROM %s WHERE job_id = $1 FOR KEY SHARE",
+	store_query(true, psprintf("SELECT FROM %s WHERE job_id = ANY ($1) ORDER BY id FOR KEY SHARE",
 							   store_table("batchjob_definitions")), 1, types, values);
+}
+
+/* The ids of the jobs that a scan reads for, as a list for people. */
+static char *
+scan_jobs_text(const SourceScan *scan)
+{
+	List	   *ids = NIL;
+	StringInfoData text;
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+		ids = list_append_unique_int(ids, ((Rollup *) lfirst(lc))->definition->job->id);
+	list_sort(ids, list_int_cmp);
+	initStringInfo(&text);
+	appendStringInfo(&text, "batchagg %s ", list_length(ids) == 1 ? "job" : "jobs");
+	foreach(lc, ids)
+		appendStringInfo(&text, "%s%d", foreach_current_index(lc) > 0 ? ", " : "", lfirst_int(lc));
+	return text.data;
 }
 
 static void
 error_context(void *arg)
 {
-	const RunContext *context = arg;
+	const Run  *run = arg;
+	const char *slot = run->jobs[0].request->scheduled ?
+		psprintf(", slot %s", timestamptz_to_str(run->slot)) : "";
 
-	if (context->scan != NULL)
-		errcontext("batchagg job %d, source %s", context->job->id, context->scan->source->name);
-	else if (context->job != NULL)
-		errcontext("batchagg job %d", context->job->id);
+	if (run->rollup != NULL)
+		errcontext("batchagg job %d, source %s%s", run->rollup->definition->job->id,
+				   run->rollup->source->name, slot);
+	else if (run->scan != NULL)
+		errcontext("%s, source %s%s", scan_jobs_text(run->scan), run->scan->source->name, slot);
+	else if (run->at != NULL)
+		errcontext("batchagg job %d%s", run->at->request->job_id, slot);
 }
 
 /*
- * Runs a job now and sets *result.  With dry_run, everything is computed and
- * compared with the store, and nothing is written or recorded.
+ * Sets up a run of `n` jobs.
+ */
+static void
+run_init(Run *run, const RunRequest *requests, int n, RunResult *results)
+{
+	TimestampTz started = GetCurrentTimestamp();
+	int			i;
+
+	memset(run, 0, sizeof(Run));
+	run->n = n;
+	run->jobs = palloc0(n * sizeof(JobRun));
+	run->dry_run = requests[0].dry_run;
+	run->slot = requests[0].slot != 0 ? requests[0].slot : GetCurrentStatementStartTimestamp();
+	memset(results, 0, n * sizeof(RunResult));
+	for (i = 0; i < n; i++)
+	{
+		if (requests[i].slot != requests[0].slot || requests[i].dry_run != run->dry_run)
+			elog(ERROR, "jobs of different slots cannot run together");
+		run->jobs[i].request = &requests[i];
+		run->jobs[i].result = &results[i];
+		run->jobs[i].counts.first_bucket = DT_NOEND;
+		results[i].started = started;
+		results[i].slot = run->slot;
+	}
+}
+
+/*
+ * Runs jobs now, all or none, and sets results[]: one for each request.  The
+ * requests are for different jobs, of one owner and one slot.  Where jobs read
+ * the same relation they share the scan.  With dry_run, everything is computed
+ * and compared with the store, and nothing is written or recorded.
  *
- * ERROR where the caller does not see the job, another run of it is under way,
- * it or its sources have a problem, it takes longer than its timeout, or
- * anything else goes wrong; nothing of the run remains then.
+ * ERROR where the caller does not see a job, another run of it is under way, it
+ * or its sources have a problem, the run takes longer than any of its jobs may,
+ * or anything else goes wrong; nothing of the run remains then, but that
+ * results[].run_id is what run_record_failure() may use.
  */
 void
-run_job(int32 job_id, bool dry_run, RunResult *result)
+run_jobs(const RunRequest *requests, int n, RunResult *results)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	Run			run;
 
-	if (!dry_run)
+	if (!requests[0].dry_run)
 		PreventCommandIfReadOnly("batchagg_run_job()");
-	if (current.active)
+	if (current.run != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot run a job while another one is running in the same session")));
 
-	current.active = true;
+	run_init(&run, requests, n, results);
+	current.run = &run;
 	current.timed_out = false;
 	PG_TRY();
 	{
-		run_locked(job_id, dry_run, result);
+		run_locked(&run);
 	}
 	PG_CATCH();
 	{
-		current.active = false;
+		current.run = NULL;
 		if (current.registered)
 			disable_timeout(current.timeout, false);
 		MemoryContextSwitchTo(caller);
@@ -249,13 +366,22 @@ run_job(int32 job_id, bool dry_run, RunResult *result)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	current.active = false;
+	current.run = NULL;
 	disable_timeout(current.timeout, false);
+}
+
+/*
+ * Runs one job now, see run_jobs().
+ */
+void
+run_job(const RunRequest *request, RunResult *result)
+{
+	run_jobs(request, 1, result);
 }
 
 /* Logs how a scan's groups fared. */
 static void
-scan_log(const Job *job, const SourceScan *scan)
+scan_log(const SourceScan *scan)
 {
 	ListCell   *lc;
 
@@ -268,7 +394,7 @@ scan_log(const Job *job, const SourceScan *scan)
 
 		ereport(LOG,
 				(errmsg("batchagg job %d, definition %d: read %s, groups took %zu kB of memory, %d sorted runs in temporary files",
-						job->id, rollup->definition->id, scan->source->name,
+						rollup->definition->job->id, rollup->definition->id, scan->source->name,
 						usage.peak / 1024, usage.runs),
 				 errhidestmt(true), errhidecontext(true)));
 	}
@@ -276,50 +402,120 @@ scan_log(const Job *job, const SourceScan *scan)
 
 /* Logs a run's figures. */
 static void
-run_log(const Job *job, const RunResult *result)
+run_log(const JobRun *job)
 {
+	const RunResult *result = job->result;
+
 	if (LOG < batchagg_log_level)
 		return;
 	ereport(LOG,
-			(errmsg("batchagg job %d: read " INT64_FORMAT " rows, skipped " INT64_FORMAT
-					", " INT64_FORMAT " groups, " INT64_FORMAT " results, "
-					INT64_FORMAT " rows changed, %.3f s",
-					job->id, result->rows_read, result->rows_skipped, result->groups,
-					result->results, result->changed,
+			(errmsg("batchagg job %d: run " INT64_FORMAT ", slot %s, attempt %d: read "
+					INT64_FORMAT " rows, skipped " INT64_FORMAT ", " INT64_FORMAT " groups, "
+					INT64_FORMAT " results, " INT64_FORMAT " rows changed, %.3f s",
+					job->job->id, result->run_id, timestamptz_to_str(result->slot),
+					job->request->attempt, result->rows_read, result->rows_skipped,
+					result->groups, result->results, result->changed,
 					(result->finished - result->started) / 1000000.0),
 			 errhidestmt(true), errhidecontext(true)));
 }
 
 /*
- * Runs the scans and stores their results.  Returns the layouts that they have
- * in the store.
+ * Loads the jobs of a run, as the caller.
+ */
+static void
+run_load(Run *run, Problems *problems)
+{
+	int			i;
+
+	for (i = 0; i < run->n; i++)
+	{
+		JobRun	   *job = &run->jobs[i];
+
+		job->job = job_load(job->request->job_id, problems);
+		run->at = job;
+		if (job->job->owner != run->jobs[0].job->owner)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("jobs %d and %d have different owners and cannot run together",
+							run->jobs[0].job->id, job->job->id)));
+		if (!job->job->enabled && !job->request->scheduled)
+			ereport(NOTICE,
+					(errmsg("job %d is disabled", job->job->id),
+					 errdetail("It runs now because it was started by hand; events do not run it.")));
+	}
+}
+
+/*
+ * Resolves the sources of all jobs of a run and plans their scans.
  */
 static List *
-run_scans(Job *job, List *scans, bool dry_run, RunContext *context, RunResult *result)
+run_plan(Run *run, Problems *problems)
 {
-	StoreWriter *store = store_writer_open(dry_run);
-	const WriteCounts *counts = store_writer_counts(store);
-	List	   *layouts = NIL;
+	List	   *sources = NIL;
+	int			i;
+
+	for (i = 0; i < run->n; i++)
+	{
+		run->at = &run->jobs[i];
+		sources = list_concat(sources, job_sources(run->jobs[i].job, problems));
+	}
+	return plan_scans(sources, run->slot);
+}
+
+/* The job of a run that a rollup is of. */
+static JobRun *
+rollup_job(const Run *run, const Rollup *rollup)
+{
+	int			i = 0;
+
+	while (run->jobs[i].job != rollup->definition->job)
+		i++;
+	return &run->jobs[i];
+}
+
+/*
+ * Adds a scan's rows to the figures of each job that it has read for.
+ */
+static void
+scan_count_rows(const Run *run, const SourceScan *scan)
+{
+	List	   *counted = NIL;
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		JobRun	   *job = rollup_job(run, lfirst(lc));
+
+		if (list_member_ptr(counted, job))
+			continue;
+		counted = lappend(counted, job);
+		job->result->rows_read += scan->rows_read;
+		job->result->rows_skipped += scan->rows_skipped;
+	}
+}
+
+/*
+ * Runs the scans and stores their results.
+ */
+static void
+run_scans(Run *run, List *scans)
+{
+	StoreWriter *store = store_writer_open(run->dry_run);
 	ListCell   *lc;
 
 	foreach(lc, scans)
 	{
 		SourceScan *scan = lfirst(lc);
 
-		context->scan = scan;
-		run_scan(job, scan);
-		layouts = list_concat(layouts, scan_store_groups(scan, store));
-		context->scan = NULL;
-		result->rows_read += scan->rows_read;
-		result->rows_skipped += scan->rows_skipped;
+		run->scan = scan;
+		progress_scan(scan->source->relid, foreach_current_index(lc) + 1, list_length(scans));
+		run_scan(run, scan);
+		progress_store();
+		scan_store_groups(run, scan, store);
+		run->scan = NULL;
+		scan_count_rows(run, scan);
 	}
 	store_writer_close(store);
-
-	result->groups = counts->groups;
-	result->results = counts->results;
-	result->changed = counts->changed;
-	result->from = counts->groups > 0 ? counts->first_bucket : DT_NOBEGIN;
-	return layouts;
 }
 
 /* The ids of a job's definitions, and in *horizon the latest of their horizons. */
@@ -340,52 +536,82 @@ definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
 	return ids;
 }
 
-/* run_job(), within its clean-up. */
+/*
+ * Finishes the run of one of the jobs, whose results are stored.
+ */
 static void
-run_locked(int32 job_id, bool dry_run, RunResult *result)
+run_finish(Run *run, JobRun *job)
+{
+	RunResult  *result = job->result;
+	List	   *definitions = definition_ids(job->job, run->slot, &result->to);
+
+	run->at = job;
+	result->groups = job->counts.groups;
+	result->results = job->counts.results;
+	result->changed = job->counts.changed;
+	result->from = result->groups > 0 ? job->counts.first_bucket : DT_NOBEGIN;
+	result->status = "succeeded";
+	result->finished = GetCurrentTimestamp();
+	if (run->dry_run)
+		return;
+	layouts_drop_others(definitions, job->layouts);
+	record_run(job->request, result, NULL, NULL, !IsolationUsesXactSnapshot());
+	run_log(job);
+}
+
+/* Tells others of a run that begins. */
+static void
+run_tell(const Run *run)
+{
+	const JobRun *first = &run->jobs[0];
+	Progress	progress = {
+		.run_id = first->result->run_id,
+		.job_id = first->request->job_id,
+		.jobs = run->n,
+		.slot = run->slot,
+		.attempt = first->request->attempt,
+		.started = first->result->started
+	};
+
+	progress_start(&progress);
+}
+
+/* run_jobs(), within its clean-up. */
+static void
+run_locked(Run *run)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext run_memory = AllocSetContextCreate(caller, "batchagg run",
+
+	/* An error that is caught must not leave the memory of groups behind. */
+	MemoryContext run_memory = AllocSetContextCreate(CurTransactionContext, "batchagg run",
 													 ALLOCSET_DEFAULT_SIZES);
 	Problems	raise = {.collect = false};
-	RunContext	context = {NULL, NULL};
 	ErrorContextCallback callback = {
-		.previous = error_context_stack,.callback = error_context,.arg = &context
+		.previous = error_context_stack,.callback = error_context,.arg = run
 	};
-	Job		   *job;
-	List	   *definitions;
-	List	   *layouts;
+	int			i;
 
-	memset(result, 0, sizeof(RunResult));
-	result->started = GetCurrentTimestamp();
-	result->slot = GetCurrentStatementStartTimestamp();
 	MemoryContextSwitchTo(run_memory);
 	error_context_stack = &callback;
 
-	if (!dry_run)
-		job_lock(job_id);
+	if (!run->dry_run)
+	{
+		jobs_lock(run);
+		for (i = 0; i < run->n; i++)
+			run->jobs[i].result->run_id = record_next_id();
+	}
+	run_tell(run);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 
-	job = job_load(job_id, &raise);
-	context.job = job;
-	timeout_start(job);
-	if (!job->enabled)
-		ereport(NOTICE,
-				(errmsg("job %d is disabled", job_id),
-				 errdetail("It runs now because it was started by hand; events do not run it.")));
+	run_load(run, &raise);
+	timeout_start(run);
+	progress_plan(run->jobs[0].job->owner);
+	run_scans(run, run_plan(run, &raise));
+	for (i = 0; i < run->n; i++)
+		run_finish(run, &run->jobs[i]);
 
-	layouts = run_scans(job, job_plan(job, result->slot, &raise), dry_run, &context, result);
-	definitions = definition_ids(job, result->slot, &result->to);
-	result->status = "succeeded";
-	result->finished = GetCurrentTimestamp();
-	if (!dry_run)
-	{
-		layouts_drop_others(definitions, layouts);
-		run_record(job_id, result, NULL);
-		run_log(job, result);
-	}
-
+	progress_end();
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	error_context_stack = callback.previous;
@@ -394,23 +620,24 @@ run_locked(int32 job_id, bool dry_run, RunResult *result)
 }
 
 /*
- * Reads a scan's source into the groups of its rollups, as the job's owner.
+ * Reads a scan's source into the groups of its rollups, as the jobs' owner.
  */
 static void
-run_scan(Job *job, SourceScan *scan)
+run_scan(const Run *run, SourceScan *scan)
 {
 	OwnerScope	scope;
 	ScanQuery  *query;
 	PlannedStmt *plan;
 
-	owner_enter(&scope, job, scan->timezone);
+	owner_enter(&scope, run->jobs[0].job, scan->timezone);
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory());
 	query = query_build(scan);
 	plan = query_plan(query);
+	progress_estimate(plan->planTree->plan_rows);
 	query_take_table_rows(query, scan, plan);
 	scan_run(scan, query, plan);
 	owner_leave(&scope);
-	scan_log(job, scan);
+	scan_log(scan);
 }
 
 static void rollup_feed(Rollup *coarse, const GroupOut *group);
@@ -427,6 +654,7 @@ rollup_take(void *arg, const GroupOut *group)
 
 	foreach(lc, rollup->coarser)
 		rollup_feed(lfirst(lc), group);
+	current.run->rollup = rollup;
 	rollup_writer_put(rollup->writer, group);
 }
 
@@ -467,112 +695,134 @@ rollup_finish(Rollup *rollup)
 }
 
 /*
- * Merges the groups of all rollups of a scan with the store.  Returns the list
- * of the layouts that their results have there.
+ * Merges the groups of all rollups of a scan with the store.
  */
-static List *
-scan_store_groups(SourceScan *scan, StoreWriter *store)
+static void
+scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 {
-	List	   *layouts = NIL;
 	ListCell   *lc;
 
 	foreach(lc, scan->rollups)
 	{
 		Rollup	   *rollup = lfirst(lc);
+		JobRun	   *job = rollup_job(run, rollup);
 
-		rollup->writer = rollup_writer_open(store, rollup);
-		layouts = list_concat(layouts, rollup_writer_layouts(rollup->writer));
+		rollup->writer = rollup_writer_open(store, rollup, &job->counts);
+		job->layouts = list_concat(job->layouts, rollup_writer_layouts(rollup->writer));
 	}
 	foreach(lc, scan->rollups)
 		if (((Rollup *) lfirst(lc))->finer == NULL)
 			rollup_finish(lfirst(lc));
 	foreach(lc, scan->rollups)
-		rollup_writer_close(((Rollup *) lfirst(lc))->writer);
-	return layouts;
+	{
+		run->rollup = lfirst(lc);
+		rollup_writer_close(run->rollup->writer);
+	}
+	run->rollup = NULL;
 }
 
 /*
- * Adds a run to batchagg_runs, with the error that ended it or NULL, and sets
- * its run_id.
+ * Records the run of a job that failed with `error`, or that ended without one
+ * because its process did (NULL).  result->run_id is the number that the run had
+ * been given, or 0; the rest of *result is set.  To be called after the run's
+ * transaction, or subtransaction, was aborted.  A job that is not there any more
+ * has no record: run_id is 0 then.
  */
-static void
-run_record(int32 job_id, RunResult *result, const ErrorData *error)
+void
+run_record_failure(const RunRequest *request, TimestampTz started, const ErrorData *error,
+				   RunResult *result)
 {
-	Oid			types[] = {INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT8OID, INT8OID,
-	INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID,
-	TIMESTAMPTZOID};
-	Datum		values[] = {
-		Int32GetDatum(job_id),
-		TimestampTzGetDatum(result->started),
-		TimestampTzGetDatum(result->finished),
-		CStringGetTextDatum(result->status),
-		Int64GetDatum(result->rows_read),
-		Int64GetDatum(result->rows_skipped),
-		Int64GetDatum(result->groups),
-		Int64GetDatum(result->results),
-		Int64GetDatum(result->changed),
-		TimestampTzGetDatum(result->from),
-		TimestampTzGetDatum(result->to),
-		CStringGetTextDatum(error ? unpack_sql_state(error->sqlerrcode) : ""),
-		CStringGetTextDatum(error && error->message ? error->message : ""),
-		Int32GetDatum(MyProcPid),
-		TimestampTzGetDatum(result->slot)
-	};
-	List	   *rows;
+	int64		run_id = result->run_id;
+	bool		counted = !IsolationUsesXactSnapshot() && job_try_lock(request->job_id);
 
-	rows = store_query(true,
-					   psprintf("INSERT INTO %s (job_id, started_at, finished_at, status, rows_read, "
-								"rows_skipped, groups, results, changed, range_from, range_to, "
-								"error_sqlstate, error_message, worker_pid, slot) "
-								"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-								"nullif($10, '-infinity'), nullif($11, '-infinity'), "
-								"nullif($12, ''), nullif($13, ''), $14, $15) RETURNING run_id",
-								store_table("batchagg_runs")),
-					   lengthof(types), types, values);
-	result->run_id = pg_strtoint64(((char **) linitial(rows))[0]);
+	memset(result, 0, sizeof(RunResult));
+	result->run_id = run_id != 0 ? run_id : record_next_id();
+	result->status = error != NULL ? "failed" : "interrupted";
+	result->slot = request->slot != 0 ? request->slot : GetCurrentStatementStartTimestamp();
+	result->started = started;
+	result->finished = GetCurrentTimestamp();
+	result->from = result->to = DT_NOBEGIN;
+	record_run(request, result,
+			   error != NULL ? unpack_sql_state(error->sqlerrcode) : NULL,
+			   error != NULL ? error->message : "the worker ended before the run did", counted);
 }
 
 typedef struct CaughtRun
 {
-	int32		job_id;
-	RunResult  *result;
+	const RunRequest *requests;
+	int			n;
+	RunResult  *results;
 } CaughtRun;
 
 static void
-run_job_work(void *arg)
+run_caught_work(void *arg)
 {
 	const CaughtRun *run = arg;
 
-	run_job(run->job_id, false, run->result);
+	run_jobs(run->requests, run->n, run->results);
+}
+
+/*
+ * Runs jobs as run_jobs() does, in a subtransaction.  Returns NULL, or the error
+ * that they failed with.  A cancel of the whole statement is not caught.
+ */
+static ErrorData *
+run_caught(const RunRequest *requests, int n, RunResult *results)
+{
+	CaughtRun	run = {.requests = requests,.n = n,.results = results};
+	ErrorData  *error;
+
+	memset(results, 0, n * sizeof(RunResult));
+	error = error_of(run_caught_work, &run);
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED && !current.timed_out)
+		ReThrowError(error);
+	return error;
 }
 
 /*
  * Runs a job as run_job() does, in a subtransaction: an error is reported as a
- * WARNING and recorded as a failed run, and is no error for the caller.  A
- * cancel of the whole statement is not caught.
+ * WARNING and recorded as a failed run, and is no error for the caller.
  */
 void
-run_job_caught(int32 job_id, RunResult *result)
+run_job_caught(const RunRequest *request, RunResult *result)
 {
-	CaughtRun	run = {.job_id = job_id, .result = result};
 	TimestampTz started = GetCurrentTimestamp();
-	ErrorData  *error = error_of(run_job_work, &run);
+	ErrorData  *error = run_caught(request, 1, result);
 
 	if (error == NULL)
 		return;
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !current.timed_out)
-		ReThrowError(error);
-
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("job %d failed: %s", job_id, error->message),
+			 errmsg("job %d failed: %s", request->job_id, error->message),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint ? errhint("%s", error->hint) : 0));
-	memset(result, 0, sizeof(RunResult));
-	result->status = "failed";
-	result->slot = GetCurrentStatementStartTimestamp();
-	result->started = started;
-	result->finished = GetCurrentTimestamp();
-	result->from = result->to = DT_NOBEGIN;
-	run_record(job_id, result, error);
+	run_record_failure(request, started, error, result);
+}
+
+/*
+ * Runs jobs together as run_jobs() does, in a subtransaction; where that fails,
+ * each alone, as run_job_caught() does.
+ */
+void
+run_jobs_caught(const RunRequest *requests, int n, RunResult *results)
+{
+	ErrorData  *error;
+	int			i;
+
+	if (n > 1)
+	{
+		error = run_caught(requests, n, results);
+		if (error == NULL)
+			return;
+		if (DEBUG1 >= batchagg_log_level)
+			ereport(LOG,
+					(errmsg("batchagg jobs %d to %d cannot run together, each runs alone: %s",
+							requests[0].job_id, requests[n - 1].job_id, error->message),
+					 errhidestmt(true), errhidecontext(true)));
+	}
+	for (i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		run_job_caught(&requests[i], &results[i]);
+	}
 }

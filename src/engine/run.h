@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * run.h
- *	  One run of one job, in one transaction.
+ *	  Runs of jobs, in one transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,10 +11,20 @@
 #include "catalog/job.h"
 #include "engine/plan.h"
 
+/* Which job is to run, and as what. */
+typedef struct RunRequest
+{
+	int32		job_id;
+	bool		dry_run;		/* compute and compare, write nothing */
+	bool		scheduled;		/* started by its event, not by hand */
+	int			attempt;		/* of the slot, from 1 */
+	TimestampTz slot;			/* nominal time; 0: the statement's start */
+} RunRequest;
+
 typedef struct RunResult
 {
 	int64		run_id;			/* 0: a dry run, which leaves no record */
-	const char *status;			/* "succeeded" or "failed" */
+	const char *status;			/* "succeeded", "failed" or "interrupted" */
 	int64		rows_read;
 	int64		rows_skipped;
 	int64		groups;
@@ -27,8 +37,12 @@ typedef struct RunResult
 	TimestampTz finished;
 } RunResult;
 
-extern void run_job(int32 job_id, bool dry_run, RunResult *result);
-extern void run_job_caught(int32 job_id, RunResult *result);
+extern void run_job(const RunRequest *request, RunResult *result);
+extern void run_jobs(const RunRequest *requests, int n, RunResult *results);
+extern void run_job_caught(const RunRequest *request, RunResult *result);
+extern void run_jobs_caught(const RunRequest *requests, int n, RunResult *results);
+extern void run_record_failure(const RunRequest *request, TimestampTz started,
+							   const ErrorData *error, RunResult *result);
 
 /*
  * Becomes a job's owner, to resolve and read its sources: restricted, with
@@ -43,6 +57,7 @@ typedef struct OwnerScope
 
 extern void owner_enter(OwnerScope *scope, const Job *job, const char *timezone);
 extern void owner_leave(const OwnerScope *scope);
+extern List *job_sources(Job *job, Problems *problems);
 extern List *job_plan(Job *job, TimestampTz run_time, Problems *problems);
 
 #endif							/* BATCHAGG_RUN_H */

@@ -38,6 +38,7 @@
 #include "catalog/names.h"
 #include "engine/deform.h"
 #include "engine/entity.h"
+#include "engine/progress.h"
 #include "engine/scan.h"
 
 /* Room for a batch's values: they should stay in the first-level cache. */
@@ -339,7 +340,10 @@ receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 		receiver->column_nulls = slot->tts_isnull;
 	}
 	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
+	{
 		MemoryContextReset(receiver->row_context);
+		progress_rows_read(receiver->scan->rows_read);
+	}
 }
 
 /*
@@ -360,26 +364,22 @@ receive_columns(TupleTableSlot *slot, DestReceiver *self)
 }
 
 /*
- * The metric that a name in a row stands for, -1: none that was asked for.  An
- * exact match wins over one of the folded names.
+ * The metric that a name in a row stands for, -1: none that was asked for.
  */
 static int
 metric_by_name(const SourceScan *scan, const char *name)
 {
 	const char *folded = name_fold(name);
-	int			found = -1;
-	int			i;
+	ListCell   *lc;
 
-	for (i = 0; i < scan->nmetrics; i++)
+	foreach(lc, scan->metrics)
 	{
-		const char *metric = scan->metrics[i]->metric->name;
+		const ScanMetric *metric = lfirst(lc);
 
-		if (strcmp(metric, name) == 0)
-			return i;
-		if (strcmp(name_fold(metric), folded) == 0)
-			found = i;
+		if (strcmp(metric->folded, folded) == 0)
+			return metric->number;
 	}
-	return found;
+	return -1;
 }
 
 /*
@@ -465,7 +465,7 @@ receiver_init_names(ScanReceiver *receiver)
 	receiver->metrics = palloc(receiver->batch_size * sizeof(int));
 	receiver->names_size = 64;
 	receiver->name_metrics = palloc(receiver->names_size * sizeof(int));
-	receiver->single_spans = palloc(scan->nmetrics * sizeof(MetricSpan));
+	receiver->single_spans = palloc(scan->layout.nmetrics * sizeof(MetricSpan));
 	for (i = 0; i < scan->layout.nspans; i++)
 	{
 		const MetricSpan *span = &scan->layout.spans[i];
@@ -589,6 +589,7 @@ scan_run(SourceScan *scan, const ScanQuery *query, PlannedStmt *plan)
 	ExecutorRun(desc, ForwardScanDirection, 0, true);
 #endif
 	batch_flush(receiver);
+	progress_rows_read(scan->rows_read);
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);

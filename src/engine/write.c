@@ -18,7 +18,7 @@
  * Rows are equal when all but updated_at are, to the bit.
  *
  * The results of a group are one row, or several where they are many: one for
- * each part of the scan's results, with a layout and a merge of its own.
+ * each part of the rollup's results, with a layout and a merge of its own.
  *
  * The store is written below the executor, by the table's access method and
  * its indexes, as COPY does: a row has up to 200 results, and there is nothing
@@ -53,6 +53,7 @@
 #include "catalog/layout.h"
 #include "catalog/store.h"
 #include "engine/entity.h"
+#include "engine/progress.h"
 #include "engine/write.h"
 #include "settings.h"
 
@@ -103,7 +104,8 @@ struct StoreWriter
 	MemoryContext series_context;	/* what they point to */
 	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
-	WriteCounts counts;
+	int64		groups;			/* put so far */
+	int64		changed;		/* rows inserted, updated or deleted so far */
 };
 
 /* The merge of one part of a rollup's results. */
@@ -122,8 +124,8 @@ struct RollupWriter
 {
 	StoreWriter *store;
 	const Rollup *rollup;
-	int			nparts;
-	PartWriter *parts;
+	WriteCounts *counts;		/* of the rollup's job */
+	PartWriter *parts;			/* one for each part of the rollup's results */
 	TimestampTz checked_bucket; /* complete_only: the bucket last looked at */
 	bool		checked_complete;	/* did it end before the horizon? */
 };
@@ -161,7 +163,7 @@ store_writer_open(bool dry_run)
 	store->now = GetCurrentTimestamp();
 	store->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg stored row",
 											   ALLOCSET_DEFAULT_SIZES);
-	store->counts.first_bucket = DT_NOEND;
+	store->batch_size = batchagg_batch_size;
 	if (dry_run)
 		return store;
 
@@ -172,7 +174,6 @@ store_writer_open(bool dry_run)
 	ExecOpenIndices(store->indexes, false);
 	store_split_indexes(store);
 	store->bulk = GetBulkInsertState();
-	store->batch_size = batchagg_batch_size;
 	store->pending = palloc(store->batch_size * sizeof(TupleTableSlot *));
 	for (i = 0; i < store->batch_size; i++)
 		store->pending[i] = table_slot_create(store->rel, NULL);
@@ -241,35 +242,25 @@ store_split_indexes(StoreWriter *store)
 }
 
 /*
- * What the store was asked to hold, so far.
- */
-const WriteCounts *
-store_writer_counts(const StoreWriter *store)
-{
-	return &store->counts;
-}
-
-/*
- * Begins the merge of a rollup's groups.
+ * Begins the merge of a rollup's groups, which are added to *counts.
  */
 RollupWriter *
-rollup_writer_open(StoreWriter *store, Rollup *rollup)
+rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts)
 {
 	RollupWriter *writer = palloc0(sizeof(RollupWriter));
-	const SourceScan *scan = rollup->scan;
 	int			i;
 
 	writer->store = store;
 	writer->rollup = rollup;
-	writer->nparts = scan->nparts;
-	writer->parts = palloc0(scan->nparts * sizeof(PartWriter));
+	writer->counts = counts;
+	writer->parts = palloc0(rollup->nparts * sizeof(PartWriter));
 	writer->checked_bucket = DT_NOBEGIN;
-	for (i = 0; i < scan->nparts; i++)
+	for (i = 0; i < rollup->nparts; i++)
 	{
 		PartWriter *part = &writer->parts[i];
 		ScanKeyData key;
 
-		part->part = &scan->parts[i];
+		part->part = &rollup->parts[i];
 		part->layout_id = part_layout(writer, i);
 		if (part->layout_id == 0)
 			continue;
@@ -288,7 +279,7 @@ static int32
 part_layout(const RollupWriter *writer, int part)
 {
 	const Rollup *rollup = writer->rollup;
-	const ResultPart *results = &rollup->scan->parts[part];
+	const ResultPart *results = &rollup->parts[part];
 	int			n = results->npositions;
 	int		   *metrics = palloc(n * sizeof(int));
 	const char **metric_names = palloc(n * sizeof(char *));
@@ -337,7 +328,7 @@ rollup_writer_layouts(const RollupWriter *writer)
 	List	   *result = NIL;
 	int			i;
 
-	for (i = 0; i < writer->nparts; i++)
+	for (i = 0; i < writer->rollup->nparts; i++)
 		result = lappend_int(result, writer->parts[i].layout_id);
 	return result;
 }
@@ -355,12 +346,22 @@ part_advance(StoreWriter *store, PartWriter *part)
 		heap_deform_tuple(part->stored, RelationGetDescr(store->rel), part->values, part->nulls);
 }
 
-/* Deletes the part's current stored row, whose group has vanished. */
+/* Counts a row of the part that is inserted, updated or deleted. */
 static void
-part_delete_stored(StoreWriter *store, PartWriter *part)
+part_count_change(RollupWriter *writer, PartWriter *part)
 {
 	part->changed++;
-	store->counts.changed++;
+	writer->counts->changed++;
+	writer->store->changed++;
+}
+
+/* Deletes the part's current stored row, whose group has vanished. */
+static void
+part_delete_stored(RollupWriter *writer, PartWriter *part)
+{
+	StoreWriter *store = writer->store;
+
+	part_count_change(writer, part);
 	if (!store->dry_run)
 		simple_table_tuple_delete(store->rel, &part->stored->t_self, store->snapshot);
 	part_advance(store, part);
@@ -404,18 +405,21 @@ bucket_complete(RollupWriter *writer, TimestampTz bucket)
 void
 rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 {
-	WriteCounts *counts = &writer->store->counts;
+	StoreWriter *store = writer->store;
+	WriteCounts *counts = writer->counts;
 	MemoryContext old_context;
 	bool		stored = false;
 	int			i;
 
+	if (++store->groups % store->batch_size == 0)
+		progress_stored(store->groups, store->changed);
 	if (writer->rollup->definition->complete_only && !bucket_complete(writer, group->bucket))
 		return;
-	old_context = MemoryContextSwitchTo(writer->store->row_context);
-	for (i = 0; i < writer->nparts; i++)
+	old_context = MemoryContextSwitchTo(store->row_context);
+	for (i = 0; i < writer->rollup->nparts; i++)
 		stored |= part_put(writer, &writer->parts[i], group);
 	MemoryContextSwitchTo(old_context);
-	MemoryContextReset(writer->store->row_context);
+	MemoryContextReset(store->row_context);
 	if (!stored)
 		return;
 	counts->groups++;
@@ -430,7 +434,7 @@ rollup_writer_close(RollupWriter *writer)
 {
 	int			i;
 
-	for (i = 0; i < writer->nparts; i++)
+	for (i = 0; i < writer->rollup->nparts; i++)
 	{
 		PartWriter *part = &writer->parts[i];
 
@@ -439,7 +443,7 @@ rollup_writer_close(RollupWriter *writer)
 			while (part->stored != NULL)
 			{
 				CHECK_FOR_INTERRUPTS();
-				part_delete_stored(writer->store, part);
+				part_delete_stored(writer, part);
 			}
 			systable_endscan_ordered(part->scan);
 		}
@@ -466,20 +470,18 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	while (part->stored != NULL && (order = part_compare_key(part, group)) < 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		part_delete_stored(store, part);
+		part_delete_stored(writer, part);
 	}
 	if (part->stored == NULL || order > 0)
 	{
-		part->changed++;
-		store->counts.changed++;
+		part_count_change(writer, part);
 		if (!store->dry_run)
 			store_insert(store, values, nulls);
 		return true;
 	}
 	if (!part_row_equal(part, values, nulls))
 	{
-		part->changed++;
-		store->counts.changed++;
+		part_count_change(writer, part);
 		if (!store->dry_run)
 			store_update(store, &part->stored->t_self, values, nulls);
 	}
@@ -555,11 +557,12 @@ finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOu
 		const ResultMetric *metric = &part->part->metrics[i];
 		const Aggregate *aggregates = metric->job_metric->aggregates;
 		int			n = metric->job_metric->naggregates;
-		StateWord  *state = group->states + layout->offsets[metric->metric];
+		int			number = metric->metric->number;
+		StateWord  *state = group->states + layout->offsets[number];
 		FinishResult finishes[MAX_AGGREGATES];
 
 		counts[i] = STATE_COUNT(state);
-		state_finish_all(state, layout->fields[metric->metric], aggregates, n,
+		state_finish_all(state, layout->fields[number], aggregates, n,
 						 results + metric->first, finishes);
 		for (j = 0; j < n; j++)
 		{
@@ -591,7 +594,7 @@ part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 
 	if (defined == 0)
 		return false;
-	writer->store->counts.results += defined;
+	writer->counts->results += defined;
 
 	for (i = 1; i < nmetrics; i++)
 		same &= counts[i] == counts[0];

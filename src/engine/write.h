@@ -13,7 +13,7 @@
 typedef struct StoreWriter StoreWriter;
 typedef struct RollupWriter RollupWriter;
 
-/* What a run came to. */
+/* What the run of a job came to. */
 typedef struct WriteCounts
 {
 	int64		groups;			/* groups with a place in the store */
@@ -25,10 +25,9 @@ typedef struct WriteCounts
 extern StoreWriter *store_writer_open(bool dry_run);
 extern void store_writer_close(StoreWriter *store);
 
-extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup);
+extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts);
 extern void rollup_writer_put(RollupWriter *writer, const GroupOut *group);
 extern void rollup_writer_close(RollupWriter *writer);
 extern List *rollup_writer_layouts(const RollupWriter *writer);
-extern const WriteCounts *store_writer_counts(const StoreWriter *store);
 
 #endif							/* BATCHAGG_WRITE_H */

@@ -1,0 +1,132 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.c
+ *	  What a run leaves behind besides results: its row in the history, its
+ *	  share of the job's counters, and a notification.
+ *
+ * All three are one statement in the transaction that they tell of, so none is
+ * there without the others, nor without the results.  A run has its number
+ * from its start, so that it can be named while it is under way; numbers of
+ * runs that leave no record are missing from the history.
+ *
+ * A job's counters are one row, which only the holder of the job's lock
+ * changes, so that nobody waits for it.  Therefore a run that could not start
+ * because another one was under way is not counted; and no run in a repeatable
+ * read or serializable transaction is, as it would fail where another was
+ * counted since its snapshot.  All are in the history.
+ *
+ * The payload of a notification must be shorter than 8000 bytes.  JSON needs
+ * up to six bytes for a character, so the texts in it that may be of any length
+ * are cut.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "catalog/store.h"
+#include "engine/record.h"
+
+/* Upper bounds of a histogram's classes but the last, which has none. */
+static const int64 histogram_bounds[] = {
+	1000, 10 * 1000, 100 * 1000, USECS_PER_SEC, 10 * USECS_PER_SEC, USECS_PER_MINUTE,
+	10 * USECS_PER_MINUTE, USECS_PER_HOUR
+};
+
+/*
+ * The statement, with the names of our tables batch_jobs, batchagg_runs and
+ * batchagg_counters.
+ */
+static const char record_sql[] =
+"WITH job AS (SELECT id, job_name, event_name FROM %s WHERE id = $1 FOR KEY SHARE), "
+"run AS (INSERT INTO %s (run_id, job_id, slot, started_at, finished_at, status, attempt, "
+"rows_read, rows_skipped, groups, results, changed, range_from, range_to, "
+"error_sqlstate, error_message, worker_pid) OVERRIDING SYSTEM VALUE "
+"SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+"nullif($13, '-infinity'), nullif($14, '-infinity'), nullif($15, ''), nullif($16, ''), $17 "
+"FROM job RETURNING *), "
+"counted AS (INSERT INTO %s AS c (job_id, runs, failures, rows_read, results, changed, "
+"seconds, last_run, histogram) "
+"SELECT id, 1, ($6 <> 'succeeded')::integer, $8, $11, $12, extract(epoch FROM $5 - $4), $4, "
+"ARRAY(SELECT (n = $18)::integer::bigint FROM generate_series(1, $19) n) "
+"FROM job WHERE $20 "
+"ON CONFLICT (job_id) DO UPDATE SET runs = c.runs + 1, "
+"failures = c.failures + excluded.failures, rows_read = c.rows_read + excluded.rows_read, "
+"results = c.results + excluded.results, changed = c.changed + excluded.changed, "
+"seconds = c.seconds + excluded.seconds, last_run = greatest(c.last_run, excluded.last_run), "
+"histogram[$18] = c.histogram[$18] + 1) "
+"SELECT pg_notify('batchagg', json_build_object("
+"'run_id', run_id, 'job_id', job_id, 'job_name', left(job_name, 100), "
+"'event', left(event_name, 100), 'slot', slot, 'attempt', attempt, 'status', status, "
+"'rows_read', rows_read, 'groups', groups, 'changed', changed, "
+"'duration_s', extract(epoch FROM finished_at - started_at), "
+"'sqlstate', error_sqlstate, 'message', left(error_message, 800))::text) "
+"FROM run JOIN job ON id = job_id";
+
+/*
+ * Takes the next number of a run.
+ */
+int64
+record_next_id(void)
+{
+	return nextval_internal(store_relid("batchagg_runs_run_id_seq"), false);
+}
+
+/* The class of a histogram that a duration belongs to, from 1. */
+static int
+histogram_class(int64 duration)
+{
+	int			i = 0;
+
+	while (i < lengthof(histogram_bounds) && duration > histogram_bounds[i])
+		i++;
+	return i + 1;
+}
+
+/*
+ * Records a run: `sqlstate` and `message` are those of the error that ended it,
+ * or NULL.  With `counted`, adds it to the job's counters, whose lock must be
+ * held.  Where the job is not there any more, nothing is recorded, and
+ * result->run_id becomes 0.
+ */
+void
+record_run(const RunRequest *request, RunResult *result, const char *sqlstate,
+		   const char *message, bool counted)
+{
+	Oid			types[] = {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, BOOLOID};
+	Datum		values[] = {
+		Int32GetDatum(request->job_id),
+		Int64GetDatum(result->run_id),
+		TimestampTzGetDatum(result->slot),
+		TimestampTzGetDatum(result->started),
+		TimestampTzGetDatum(result->finished),
+		CStringGetTextDatum(result->status),
+		Int32GetDatum(request->attempt),
+		Int64GetDatum(result->rows_read),
+		Int64GetDatum(result->rows_skipped),
+		Int64GetDatum(result->groups),
+		Int64GetDatum(result->results),
+		Int64GetDatum(result->changed),
+		TimestampTzGetDatum(result->from),
+		TimestampTzGetDatum(result->to),
+		CStringGetTextDatum(sqlstate ? sqlstate : ""),
+		CStringGetTextDatum(message ? message : ""),
+		Int32GetDatum(MyProcPid),
+		Int32GetDatum(histogram_class(result->finished - result->started)),
+		Int32GetDatum(lengthof(histogram_bounds) + 1),
+		BoolGetDatum(counted)
+	};
+
+	if (store_query(true,
+					psprintf(record_sql, store_table("batch_jobs"), store_table("batchagg_runs"),
+							 store_table("batchagg_counters")),
+					lengthof(types), types, values) == NIL)
+		result->run_id = 0;
+}
