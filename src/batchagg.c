@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
+#include "service/service.h"
 #include "settings.h"
 
 PG_MODULE_MAGIC;
@@ -19,4 +21,17 @@ void
 _PG_init(void)
 {
 	settings_define();
+
+	/* While the catalogs of an older server are upgraded, nothing may run. */
+	if (IsBinaryUpgrade)
+		return;
+	hook_install();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		BackgroundWorker launcher;
+
+		shared_request();
+		launcher_describe(&launcher);
+		RegisterBackgroundWorker(&launcher);
+	}
 }

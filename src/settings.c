@@ -18,6 +18,8 @@
 #include "executor/nodeHash.h"
 #include "pgtime.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 #include "settings.h"
 
@@ -29,6 +31,12 @@ int			batchagg_work_mem = -1;
 int			batchagg_job_timeout = 3600;
 int			batchagg_log_level = INFO;
 char	   *batchagg_timezone = NULL;
+bool		batchagg_enabled = true;
+char	   *batchagg_databases = NULL;
+int			batchagg_max_concurrent_jobs = 10;
+int			batchagg_max_retries = 3;
+int			batchagg_retry_delay = 60;
+int			batchagg_history_retention = 30;
 
 static const struct config_enum_entry log_level_options[] = {
 	{"debug", DEBUG1, false},
@@ -39,6 +47,8 @@ static const struct config_enum_entry log_level_options[] = {
 
 static bool check_work_mem(int *newval, void **extra, GucSource source);
 static bool check_timezone(char **newval, void **extra, GucSource source);
+static bool check_databases(char **newval, void **extra, GucSource source);
+static void define_service_settings(void);
 
 /*
  * Defines all settings and reserves their prefix.  Called once, by _PG_init.
@@ -86,7 +96,65 @@ settings_define(void)
 							   PGC_SIGHUP, 0,
 							   check_timezone, NULL, NULL);
 
+	define_service_settings();
+
 	MarkGUCPrefixReserved("batchagg");
+}
+
+/*
+ * Those of the service.  They are the same for all of its processes, and so can
+ * be set in the server's configuration only; a change takes effect at once.
+ */
+static void
+define_service_settings(void)
+{
+	DefineCustomBoolVariable("batchagg.enabled",
+							 "Lets the service start jobs.",
+							 "Slots that come due while it is off are missed.",
+							 &batchagg_enabled,
+							 true,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomStringVariable("batchagg.databases",
+							   "Databases that the service looks after.",
+							   "A list of names, or * for every database that has the extension.",
+							   &batchagg_databases,
+							   "*",
+							   PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
+
+	DefineCustomIntVariable("batchagg.max_concurrent_jobs",
+							"Largest number of processes that run jobs at the same time.",
+							"Databases share them. They count towards max_worker_processes.",
+							&batchagg_max_concurrent_jobs,
+							10, 1, MAX_CONCURRENT_JOBS,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("batchagg.max_retries",
+							"How often a run is tried again after a passing error.",
+							"Jobs can override it in batch_jobs.max_retries.",
+							&batchagg_max_retries,
+							3, 0, 1000,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("batchagg.retry_delay",
+							"Wait before the first retry of a run, doubled with each further one.",
+							"Jobs can override it in batch_jobs.retry_delay.",
+							&batchagg_retry_delay,
+							60, 0, SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("batchagg.history_retention",
+							"How long finished runs and slots are kept, in days.",
+							"0 means for ever.",
+							&batchagg_history_retention,
+							30, 0, 36500,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 }
 
 /*
@@ -118,5 +186,37 @@ check_timezone(char **newval, void **extra, GucSource source)
 	if (tz != NULL && pg_tz_acceptable(tz))
 		return true;
 	GUC_check_errdetail("Time zone \"%s\" is not known.", *newval);
+	return false;
+}
+
+/*
+ * Is the database of this name one that the service looks after?
+ */
+bool
+settings_serve_database(const char *name)
+{
+	char	   *names = pstrdup(batchagg_databases);
+	List	   *list;
+	ListCell   *lc;
+
+	if (!SplitIdentifierString(names, ',', &list))
+		return false;
+	foreach(lc, list)
+	{
+		if (strcmp(lfirst(lc), "*") == 0 || strcmp(lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *names = pstrdup(*newval);
+	List	   *list;
+
+	if (SplitIdentifierString(names, ',', &list))
+		return true;
+	GUC_check_errdetail("It is not a list of names, separated by commas.");
 	return false;
 }

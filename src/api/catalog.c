@@ -44,6 +44,7 @@
 #include "catalog/names.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "service/shared.h"
 #include "time/zone.h"
 
 PG_FUNCTION_INFO_V1(batchagg_check_event);
@@ -265,6 +266,19 @@ check_event_stays(const Row *row)
 				 errhint("Give these jobs another event, or delete them, first.")));
 }
 
+/* The past slots of an event's new schedule are not expected of its jobs. */
+static void
+restart_schedules(const char *event_name)
+{
+	const Oid	types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {CStringGetTextDatum(event_name), TimestampTzGetDatum(service_now())};
+
+	store_query(true,
+				psprintf("UPDATE %s SET scheduled_from = $2 WHERE upper(event_name) = upper($1)",
+						 store_table("batch_jobs")),
+				lengthof(types), types, values);
+}
+
 /*
  * Trigger on batchagg_events, BEFORE INSERT OR UPDATE OR DELETE.  ERROR: a
  * schedule that is no cron expression; an unknown time zone; a change of an
@@ -307,13 +321,17 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	text = row_text(&row, "timezone");
 	if (text)
 		(void) job_read_timezone(text, &tz, 0, &raise_at_once);
+	text = row_text(&row, "event_name");
+	if (text && (row_changed(&row, "schedule") || row_changed(&row, "timezone")))
+		restart_schedules(text);
 
 	PG_RETURN_POINTER(row.now);
 }
 
 /*
  * Trigger on batch_jobs, BEFORE INSERT OR UPDATE.  ERROR: an unknown event; an
- * owner that the current user is no member of.  Sets updated_at on UPDATE.
+ * owner that the current user is no member of.  On UPDATE, sets updated_at, and
+ * with another event scheduled_from: its slots of the past are not expected.
  */
 Datum
 batchagg_check_job(PG_FUNCTION_ARGS)
@@ -326,8 +344,12 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	if (event_name && row_changed(&row, "event_name") && !restoring())
 		event_require(event_name, &meaning);
 	if (row.before)
+	{
 		row_set(&row, "updated_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
 				false);
+		if (row_changed(&row, "event_name"))
+			row_set(&row, "scheduled_from", TimestampTzGetDatum(service_now()), false);
+	}
 	PG_RETURN_POINTER(row.now);
 }
 

@@ -50,7 +50,7 @@
 
 /*
  * Reads the extension's row of pg_extension: its schema, and its version in
- * the caller's memory context.  ERROR where the extension is not installed.
+ * the caller's memory context.  NULL where the extension is not installed.
  */
 static char *
 read_extension(Oid *schema)
@@ -61,21 +61,18 @@ read_extension(Oid *schema)
 	HeapTuple	tuple;
 	Datum		version;
 	bool		isnull;
-	char	   *result;
+	char	   *result = NULL;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum(EXTENSION_NAME));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" is not installed in this database",
-						EXTENSION_NAME)));
-
-	*schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-	version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
-	result = TextDatumGetCString(version);
+	if (HeapTupleIsValid(tuple))
+	{
+		*schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+		result = TextDatumGetCString(version);
+	}
 
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -107,6 +104,11 @@ store_info(void)
 	const char *version = read_extension(&info->schema);
 	HeapTuple	tuple;
 
+	if (version == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed in this database",
+						EXTENSION_NAME)));
 	if (strcmp(version, BATCHAGG_VERSION) != 0 && !creating_extension)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -126,6 +128,28 @@ store_info(void)
 	ReleaseSysCache(tuple);
 
 	return info;
+}
+
+/*
+ * Is the extension installed in this database, and of this library's version?
+ * Another version is logged.
+ */
+bool
+store_is_usable(void)
+{
+	Oid			schema;
+	const char *version = read_extension(&schema);
+
+	if (version == NULL)
+		return false;
+	if (strcmp(version, BATCHAGG_VERSION) == 0)
+		return true;
+	ereport(LOG,
+			(errmsg("extension \"%s\" has version %s, but the loaded library has version %s",
+					EXTENSION_NAME, version, BATCHAGG_VERSION),
+			 errdetail("Its jobs are not started."),
+			 errhidestmt(true)));
+	return false;
 }
 
 /*

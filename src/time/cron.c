@@ -400,6 +400,15 @@ next_by_real_time(const CronSchedule *schedule, const pg_tz *tz, TimestampTz t,
 }
 
 /*
+ * Does a schedule fire in every hour of the day, and so follow real time?
+ */
+bool
+cron_follows_real_time(const CronSchedule *schedule)
+{
+	return schedule->hours == ALL_HOURS;
+}
+
+/*
  * The first instant strictly after the finite instant `after` at which a
  * schedule, read in a zone, fires.  False if there is none within the range of
  * timestamps.  Raises no error.
@@ -410,7 +419,7 @@ cron_next(const CronSchedule *schedule, const pg_tz *tz, TimestampTz after, Time
 	TimestampTz from = after + 1;
 	bool		found;
 
-	if (schedule->hours == ALL_HOURS)
+	if (cron_follows_real_time(schedule))
 		found = next_by_real_time(schedule, tz, from, next);
 	else
 	{

@@ -27,6 +27,7 @@ typedef struct CronSchedule
 } CronSchedule;
 
 extern const char *cron_parse(const char *expression, CronSchedule *result);
+extern bool cron_follows_real_time(const CronSchedule *schedule);
 extern bool cron_next(const CronSchedule *schedule, const pg_tz *tz,
 					  TimestampTz after, TimestampTz *next);
 

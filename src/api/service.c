@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * service.c
+ *	  SQL functions around the service: starting and stopping it, seeing what
+ *	  it waits for, and the triggers by which it learns of changes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/proc.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "catalog/store.h"
+#include "service/agenda.h"
+#include "service/driver.h"
+#include "service/service.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(batchagg_start);
+PG_FUNCTION_INFO_V1(batchagg_stop);
+PG_FUNCTION_INFO_V1(batchagg_set_clock);
+PG_FUNCTION_INFO_V1(batchagg_wake);
+PG_FUNCTION_INFO_V1(batchagg_expected_slots);
+PG_FUNCTION_INFO_V1(batchagg_jobs_changed);
+PG_FUNCTION_INFO_V1(batchagg_job_deleted);
+
+/* How long the launcher may take to come or go: steps of milliseconds. */
+#define WAIT_STEP 10
+#define WAIT_STEPS 1000
+
+static void
+require_superuser(const char *what)
+{
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to %s", what),
+				 errdetail("Only superusers may do that.")));
+}
+
+/* Is the launcher, and (where it is not to be) every scheduler, there or gone? */
+static bool
+service_is(bool running)
+{
+	bool		result;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	result = (shared->launcher != 0) == running;
+	for (int i = 0; !running && i < SHARED_DATABASES; i++)
+		result &= !OidIsValid(shared->databases[i].id) || shared->databases[i].scheduler == 0;
+	LWLockRelease(&shared->lock);
+	return result;
+}
+
+/* Waits until the service is running, or is not; false: in vain. */
+static bool
+wait_for_service(bool running)
+{
+	for (int i = 0; i < WAIT_STEPS; i++)
+	{
+		if (service_is(running))
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(WAIT_STEP * 1000);
+	}
+	return false;
+}
+
+/*
+ * batchagg_start() returns boolean: starts the service.  False if it was
+ * running.  ERROR: not a superuser, on a standby, no process to be had.
+ */
+Datum
+batchagg_start(PG_FUNCTION_ARGS)
+{
+	BackgroundWorker launcher;
+	bool		running;
+
+	require_superuser("start the service of batchagg");
+	PreventCommandDuringRecovery("batchagg_start()");
+	(void) shared_attach(false);
+	launcher_check_processes(WARNING);
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	running = shared->launcher != 0 && !shared->stopping;
+	shared->stopping = false;
+	LWLockRelease(&shared->lock);
+	if (running)
+		PG_RETURN_BOOL(false);
+
+	launcher_describe(&launcher);
+	if (!RegisterDynamicBackgroundWorker(&launcher, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start the service of batchagg: no background worker slot is free"),
+				 errhint("You might need to increase max_worker_processes.")));
+	if (!wait_for_service(true))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the service of batchagg did not start"),
+				 errhint("See the server's log.")));
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * batchagg_stop() returns boolean: stops the service.  False if it was not
+ * running.  ERROR: not a superuser.
+ */
+Datum
+batchagg_stop(PG_FUNCTION_ARGS)
+{
+	bool		running;
+
+	require_superuser("stop the service of batchagg");
+	(void) shared_attach(false);
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	running = shared->launcher != 0;
+	shared->stopping = running;
+	shared_wake_launcher();
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		if (OidIsValid(shared->databases[i].id))
+			shared_wake_scheduler(&shared->databases[i]);
+	}
+	for (int i = 0; running && i < MAX_CONCURRENT_JOBS; i++)
+	{
+		if (shared->workers[i].state == WORKER_IDLE)
+			shared_dismiss(&shared->workers[i]);
+	}
+	LWLockRelease(&shared->lock);
+
+	if (running && !wait_for_service(false))
+		ereport(WARNING,
+				(errmsg("the service of batchagg is still ending")));
+	PG_RETURN_BOOL(running);
+}
+
+/*
+ * batchagg_set_clock(start timestamptz, until timestamptz): gives this
+ * database's service a clock for tests; NULLs take it away.  ERROR: not a
+ * superuser, no scheduler here.
+ */
+Datum
+batchagg_set_clock(PG_FUNCTION_ARGS)
+{
+	bool		given = !PG_ARGISNULL(0) && !PG_ARGISNULL(1);
+	SharedDatabase *database;
+
+	require_superuser("set the clock of batchagg's service");
+	(void) shared_attach(false);
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_database(MyDatabaseId, true);
+	if (database != NULL)
+	{
+		database->clock = given ? PG_GETARG_TIMESTAMPTZ(0) : 0;
+		database->clock_end = given ? PG_GETARG_TIMESTAMPTZ(1) : 0;
+		database->changed = true;
+		shared_wake_scheduler(database);
+		shared_wake_launcher();
+	}
+	LWLockRelease(&shared->lock);
+	if (database == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("batchagg looks after too many databases")));
+	PG_RETURN_VOID();
+}
+
+/*
+ * batchagg_wake(): has the service look at this database when the transaction
+ * commits.
+ */
+Datum
+batchagg_wake(PG_FUNCTION_ARGS)
+{
+	wake_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* Why a slot that is due has not been started; in the words of batchagg_slots. */
+static const char *
+waiting_reason(const AgendaJob *job)
+{
+	SharedDatabase database = {0};
+	bool		launcher;
+
+	if (job->state == SLOT_RUNNING)
+		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
+	if (driver_is_pg_cron())
+		return "waiting for pg_cron";
+	if (!batchagg_enabled)
+		return "the setting batchagg.enabled is off";
+	if (!shared_attach(true))
+		return "the service is not running";
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	launcher = shared->launcher != 0;
+	if (shared_database(MyDatabaseId, false) != NULL)
+		database = *shared_database(MyDatabaseId, false);
+	LWLockRelease(&shared->lock);
+
+	if (!launcher)
+		return "the service is not running";
+	if (database.scheduler == 0)
+		return "there is no scheduler in this database";
+	if (database.obstacle == OBSTACLE_POOL)
+		return psprintf("waiting for a worker slot: batchagg.max_concurrent_jobs (%d) are in use",
+						batchagg_max_concurrent_jobs);
+	if (database.obstacle == OBSTACLE_PROCESSES)
+		return psprintf("waiting for a worker slot: max_worker_processes (%d) are in use",
+						max_worker_processes);
+	return "being started";
+}
+
+/*
+ * batchagg_expected_slots() returns setof record: for each enabled job that the
+ * caller sees, the slots that are due and not in the ledger yet, and the next.
+ */
+Datum
+batchagg_expected_slots(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Agenda	   *agenda = agenda_load(CurrentMemoryContext, false, NULL);
+	TimestampTz now = service_now();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		AgendaJob  *job = &agenda->jobs[i];
+		bool		waits;
+		int			count;
+		TimestampTz next;
+		Datum		values[6];
+		bool		nulls[6] = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		job->watched_since = DT_NOBEGIN;
+		agenda_plan(job, now);
+		waits = job->due.oldest != DT_NOEND;
+		count = agenda_count_waiting(job, now);
+		if (!cron_next(&job->schedule, job->tz, Max(now, job->slot), &next))
+			next = DT_NOEND;
+		values[0] = Int32GetDatum(job->id);
+		values[1] = TimestampTzGetDatum(job->due.oldest);
+		values[2] = TimestampTzGetDatum(job->due.slot);
+		values[3] = Int32GetDatum(count);
+		values[4] = waits ? CStringGetTextDatum(waiting_reason(job)) : (Datum) 0;
+		values[5] = TimestampTzGetDatum(next);
+		nulls[1] = nulls[2] = nulls[4] = !waits;
+		nulls[3] = count < 0;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * Trigger on the tables of jobs, AFTER any STATEMENT: has the scheduler read
+ * them again.
+ */
+Datum
+batchagg_jobs_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called as a trigger")));
+	wake_at_commit();
+	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * Trigger on batch_jobs, AFTER DELETE of a row, or AFTER TRUNCATE: removes the
+ * slots.
+ */
+Datum
+batchagg_job_deleted(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Oid			types[] = {INT4OID};
+	Datum		values[1];
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called by a trigger, after the change")));
+	if (TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+	{
+		store_query(true, psprintf("DELETE FROM %s", store_table("batchagg_ledger")),
+					0, NULL, NULL);
+		PG_RETURN_POINTER(NULL);
+	}
+	values[0] = SPI_getbinval(data->tg_trigtuple, RelationGetDescr(data->tg_relation),
+							  SPI_fnumber(RelationGetDescr(data->tg_relation), "id"), &isnull);
+	store_query(true, psprintf("DELETE FROM %s WHERE job_id = $1", store_table("batchagg_ledger")),
+				lengthof(types), types, values);
+	PG_RETURN_POINTER(NULL);
+}

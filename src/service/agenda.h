@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * agenda.h
+ *	  The enabled jobs of a database, and which slot of each comes next.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_AGENDA_H
+#define BATCHAGG_AGENDA_H
+
+#include "service/ledger.h"
+
+typedef struct AgendaJob
+{
+	int32		id;
+	Oid			owner;
+	CronSchedule schedule;
+	const pg_tz *tz;
+	MissedPolicy policy;
+	int			max_retries;
+	int			retry_delay;	/* seconds */
+	TimestampTz scheduled_from; /* slots before are not expected */
+	uint64		sources;		/* a hash: the same for jobs that can share scans */
+	uint64		meaning;		/* a hash of all that the job's rows say */
+
+	/* The last slot that the ledger has. */
+	SlotState	state;
+	TimestampTz slot;			/* DT_NOBEGIN: none */
+	int			attempt;
+	TimestampTz not_before;		/* SLOT_WAITING: when the retry is due */
+
+	/* What follows from that (agenda_plan). */
+	DueSlots	due;
+	TimestampTz ready;			/* when something is to be done; DT_NOEND: not now */
+
+	/* The scheduler's own. */
+	TimestampTz watched_since;	/* slots up to this could not be started in time */
+	TimestampTz hold_off;		/* not to be started before */
+	int			worker;			/* number of the worker that has it; -1: none */
+	uint64		token;			/* of that worker */
+} AgendaJob;
+
+typedef struct Agenda
+{
+	MemoryContext context;		/* everything is in */
+	AgendaJob  *jobs;			/* by id */
+	int			njobs;
+} Agenda;
+
+extern Agenda *agenda_load(MemoryContext parent, bool as_owner, const char *event_name);
+extern void agenda_read_ledger(Agenda *agenda, bool as_owner);
+extern void agenda_read_ledger_of(AgendaJob *const *jobs, int n, bool as_owner);
+extern AgendaJob *agenda_find(const Agenda *agenda, int32 id);
+extern void agenda_plan(AgendaJob *job, TimestampTz now);
+extern bool agenda_is_ahead(const AgendaJob *job, TimestampTz now);
+extern bool agenda_is_retry(const AgendaJob *job);
+extern SlotAttempt agenda_attempt(const AgendaJob *job);
+extern TimestampTz agenda_oldest(const AgendaJob *job);
+extern int	agenda_count_waiting(const AgendaJob *job, TimestampTz now);
+
+#endif							/* BATCHAGG_AGENDA_H */

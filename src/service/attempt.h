@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.h
+ *	  Attempts at slots: running a job for one, and what follows from that.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_ATTEMPT_H
+#define BATCHAGG_ATTEMPT_H
+
+#include "service/ledger.h"
+
+extern bool attempt_together(const SlotAttempt *attempts, int n);
+extern void attempt_alone(const SlotAttempt *attempt);
+
+#endif							/* BATCHAGG_ATTEMPT_H */

@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * hook.c
+ *	  Making way for commands that need a database for themselves.
+ *
+ * DROP DATABASE, ALTER DATABASE ... RENAME and SET TABLESPACE, and CREATE
+ * DATABASE ... TEMPLATE fail while anybody is connected to the database, and a
+ * scheduler always is.  So before such a command the database is held: its
+ * scheduler and its idle workers go, and no new ones come.  A run that is under
+ * way is left to finish, for which PostgreSQL gives it some seconds, except
+ * before the database is dropped: then it is ended.  After the command the
+ * launcher is told to look again.
+ *
+ * The hook works in sessions that have loaded the library: all of them where it
+ * is preloaded, else those that have used the extension.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+
+#include "service/pgcron.h"
+#include "service/service.h"
+
+/* How long the service may take to leave a database: steps of milliseconds. */
+#define LEAVE_STEP 10
+#define LEAVE_STEPS 500
+
+static ProcessUtility_hook_type previous_hook = NULL;
+
+/* The option of this name; NULL where it is not given. */
+static char *
+option_text(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *option = lfirst(lc);
+
+		if (strcmp(option->defname, name) == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+/* The database that a command needs for itself; NULL: none. */
+static const char *
+database_needed(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return ((DropdbStmt *) statement)->dbname;
+		case T_CreatedbStmt:
+			return option_text(((CreatedbStmt *) statement)->options, "template");
+		case T_AlterDatabaseStmt:
+			if (option_text(((AlterDatabaseStmt *) statement)->options, "tablespace"))
+				return ((AlterDatabaseStmt *) statement)->dbname;
+			return NULL;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				return ((RenameStmt *) statement)->subname;
+			return NULL;
+		default:
+			return NULL;
+	}
+}
+
+static bool
+owns_database(Oid id)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, id, GetUserId());
+#else
+	return pg_database_ownercheck(id, GetUserId());
+#endif
+}
+
+/* Lets the service come back, and has it look at what there is now. */
+static void
+release(int code, Datum id)
+{
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_database(DatumGetObjectId(id), false);
+	if (database != NULL && database->held > 0)
+		database->held--;
+	shared->databases_changed = true;
+	shared_wake_launcher();
+	LWLockRelease(&shared->lock);
+}
+
+/* Sends the service's processes out of a database; how many are left. */
+static int
+send_away(SharedDatabase *database, bool end_runs)
+{
+	int			left = database->scheduler != 0;
+
+	shared_wake_scheduler(database);
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state == WORKER_FREE || worker->database != database->id)
+			continue;
+		if (worker->state == WORKER_IDLE)
+			shared_dismiss(worker);
+		if (worker->state == WORKER_BUSY && !end_runs)
+			continue;
+		if (worker->state == WORKER_BUSY && worker->pid != 0)
+			kill(worker->pid, SIGTERM);
+		left++;
+	}
+	return left;
+}
+
+/* Holds a database, and waits until its scheduler and idle workers are gone. */
+static void
+hold(Oid id, bool end_runs)
+{
+	SharedDatabase *database;
+	int			left = 0;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_database(id, true);
+	if (database != NULL)
+	{
+		database->held++;
+		left = send_away(database, end_runs);
+	}
+	LWLockRelease(&shared->lock);
+
+	for (int i = 0; i < LEAVE_STEPS && left > 0; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(LEAVE_STEP * 1000);
+		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+		left = send_away(database, false);
+		LWLockRelease(&shared->lock);
+	}
+}
+
+/* Is this DROP EXTENSION batchagg? */
+static bool
+drops_extension(Node *statement)
+{
+	ListCell   *lc;
+
+	if (!IsA(statement, DropStmt) || ((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(lc, ((DropStmt *) statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(lc)), "batchagg") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Does what comes next: another extension's hook, or PostgreSQL. */
+static void
+call_next(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+		  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+		  DestReceiver *dest, QueryCompletion *qc)
+{
+	(previous_hook ? previous_hook : standard_ProcessUtility)
+		(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+				DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *statement = pstmt->utilityStmt;
+	const char *name = database_needed(statement);
+	Oid			id = name ? get_database_oid(name, true) : InvalidOid;
+
+	if (OidIsValid(id) && owns_database(id) && shared_attach(true))
+	{
+		PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(id));
+		{
+			hold(id, IsA(statement, DropdbStmt));
+			call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		}
+		PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(id));
+		release(0, ObjectIdGetDatum(id));
+		return;
+	}
+
+	if (drops_extension(statement) && OidIsValid(get_extension_oid("batchagg", true)))
+	{
+		pgcron_forget();
+		wake_at_commit();
+	}
+	call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+/*
+ * Puts the hook in place.  For _PG_init().
+ */
+void
+hook_install(void)
+{
+	previous_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

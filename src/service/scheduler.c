@@ -1,0 +1,1059 @@
+/*-------------------------------------------------------------------------
+ *
+ * scheduler.c
+ *	  The scheduler of one database: gives due slots to workers.
+ *
+ * It keeps the database's jobs in memory (agenda.c), sleeps until the next of
+ * their slots, and then, each time it wakes:
+ *
+ *	 1. reads the jobs again, if they have changed;
+ *	 2. looks which workers have ended their jobs, and in the ledger what became
+ *		of those.  A slot that is still running in the ledger has lost its
+ *		worker: it is to be tried again, or has failed for good;
+ *	 3. passes over slots that are not to be run;
+ *	 4. finds workers for the jobs that are due, the job with the oldest slot
+ *		first; notes their slots as running in the ledger, commits, and only
+ *		then tells the workers;
+ *	 5. removes some of what is too old.
+ *
+ * Nothing that it knows is lost when it dies: another one reads it from the
+ * tables, and finds the workers in shared memory.  So an error that is not
+ * foreseen simply ends it, and the launcher starts another.
+ *
+ * Workers are shared by all databases.  Each database that has something to
+ * do may have its share of batchagg.max_concurrent_jobs, and more while nobody
+ * else has less than that and waits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "catalog/store.h"
+#include "engine/run.h"
+#include "service/agenda.h"
+#include "service/driver.h"
+#include "service/retry.h"
+#include "service/service.h"
+
+/* The longest sleep, milliseconds: steps of the clock are seen then. */
+#define MAX_SLEEP 10000
+
+/* Pauses after failures, milliseconds: the first, doubled up to the longest. */
+#define FIRST_PAUSE 1000
+#define LONGEST_PAUSE 30000
+
+/* A worker that has not come after this will not come. */
+#define START_TIMEOUT (20 * USECS_PER_SEC)
+
+/* A scheduler that has lived as long has not failed at its start. */
+#define PROVED (60 * USECS_PER_SEC)
+
+/* Old rows are removed so many at a time, with pauses in between. */
+#define TRIM_ROWS 2000
+#define TRIM_PAUSE (2 * USECS_PER_SEC)
+#define TRIM_INTERVAL (USECS_PER_HOUR / 4)
+
+/* What is given to a worker. */
+typedef struct Assignment
+{
+	int			worker;			/* its number */
+	int			njobs;
+	AgendaJob  *jobs[SHARED_JOBS];
+	SlotAttempt attempt;		/* of the first job; the others' are alike */
+} Assignment;
+
+static struct
+{
+	TimestampTz started;
+	char	   *database;		/* its name */
+	Oid			jobs_relid;		/* batch_jobs */
+	bool		reload;			/* read the jobs again */
+	Agenda	   *agenda;
+	TimestampTz next_trim;
+	TimestampTz no_process_until;	/* no worker process could be started: wait */
+	int			no_process_pause;	/* milliseconds */
+} scheduler;
+
+/*----------
+ * Beginning and end
+ *----------
+ */
+
+static SharedDatabase *
+own_entry(void)
+{
+	return shared_database(MyDatabaseId, false);
+}
+
+/*
+ * Leaves the entry in shared memory.  With an exit code, the next scheduler
+ * has to wait.
+ */
+static void
+scheduler_detach(int code, Datum id)
+{
+	SharedDatabase *database;
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_database(DatumGetObjectId(id), false);
+	if (database != NULL && database->scheduler == MyProcPid)
+	{
+		database->scheduler = 0;
+		database->starting = 0;
+		database->waiting = 0;
+		if (code == 0 || now - scheduler.started > PROVED)
+			database->failures = 0;
+		if (code != 0)
+		{
+			int			pause = FIRST_PAUSE << Min(database->failures, 10);
+
+			database->failures++;
+			database->not_before = now + Min(pause, LONGEST_PAUSE) * INT64CONST(1000);
+		}
+	}
+	shared_wake_launcher();
+	LWLockRelease(&shared->lock);
+}
+
+/* Becomes the scheduler of database `id`; false where it has one, or wants none. */
+static bool
+scheduler_attach(Oid id)
+{
+	SharedDatabase *database;
+	bool		first;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_database(id, false);
+	first = database != NULL && database->scheduler == 0 && database->held == 0;
+	if (first)
+	{
+		database->scheduler = MyProcPid;
+		database->latch = MyLatch;
+		database->starting = 0;
+		database->changed = true;
+	}
+	LWLockRelease(&shared->lock);
+	if (first)
+		before_shmem_exit(scheduler_detach, ObjectIdGetDatum(id));
+	return first;
+}
+
+/* Ends the scheduler, as there is nothing to do here until somebody asks again. */
+static void
+leave_database(void)
+{
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = own_entry();
+	if (database != NULL && database->held == 0)
+		database->id = InvalidOid;
+	LWLockRelease(&shared->lock);
+	proc_exit(0);
+}
+
+static void
+begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+}
+
+/* Ends the scheduler where another service, or none, is wanted here. */
+static void
+check_service(void)
+{
+	AcceptInvalidationMessages();
+	if (!store_is_usable() || driver_is_pg_cron() ||
+		!settings_serve_database(scheduler.database))
+	{
+		end_transaction();
+		leave_database();
+	}
+}
+
+/* Has somebody asked the scheduler to go?  Somebody will start another. */
+static bool
+is_asked_to_leave(void)
+{
+	SharedDatabase *database;
+	bool		result;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = own_entry();
+	result = !batchagg_enabled || shared->stopping || database == NULL || database->held > 0;
+	if (database != NULL && database->changed)
+	{
+		scheduler.reload = true;
+		database->changed = false;
+	}
+	LWLockRelease(&shared->lock);
+	return result;
+}
+
+static void
+relation_invalidated(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == scheduler.jobs_relid)
+		scheduler.reload = true;
+}
+
+/*----------
+ * Jobs
+ *----------
+ */
+
+/* The number of the worker that has a job in its hands, or -1. */
+static int
+find_worker_of(const AgendaJob *job, uint64 *token)
+{
+	int			result = -1;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	for (int i = 0; i < MAX_CONCURRENT_JOBS && result < 0; i++)
+	{
+		const SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state != WORKER_BUSY || worker->database != MyDatabaseId)
+			continue;
+		for (int j = 0; j < worker->njobs; j++)
+		{
+			if (worker->jobs[j] != job->id || worker->slot != job->slot)
+				continue;
+			result = i;
+			*token = worker->token;
+		}
+	}
+	LWLockRelease(&shared->lock);
+	return result;
+}
+
+/* What the scheduler knew of a job before it was read again. */
+static void
+take_over(AgendaJob *job, const AgendaJob *before)
+{
+	job->watched_since = before->watched_since;
+	job->hold_off = before->hold_off;
+	if (before->worker >= 0)
+	{
+		job->worker = before->worker;
+		job->token = before->token;
+	}
+
+	/* A slot that failed for good is tried again once the job has changed. */
+	if (job->state == SLOT_FAILED && job->slot == before->slot &&
+		(job->meaning != before->meaning || before->state == SLOT_WAITING))
+	{
+		job->state = SLOT_WAITING;
+		job->not_before = 0;
+	}
+}
+
+/* Reads all jobs. */
+static void
+load_jobs(void)
+{
+	Agenda	   *before = scheduler.agenda;
+	TimestampTz now = service_now();
+
+	scheduler.reload = false;
+	begin_transaction();
+	check_service();
+	scheduler.jobs_relid = store_relid("batch_jobs");
+	scheduler.agenda = agenda_load(TopMemoryContext, true, NULL);
+	end_transaction();
+
+	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	{
+		AgendaJob  *job = &scheduler.agenda->jobs[i];
+		AgendaJob  *known = before ? agenda_find(before, job->id) : NULL;
+
+		job->watched_since = now;
+		if (known)
+			take_over(job, known);
+		if (job->worker < 0 && job->state == SLOT_RUNNING)
+			job->worker = find_worker_of(job, &job->token);
+		agenda_plan(job, now);
+	}
+	if (before)
+		MemoryContextDelete(before->context);
+}
+
+/*
+ * Frees the entries of workers that were asked for and have not come.
+ */
+static void
+free_unborn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state == WORKER_BUSY && worker->pid == 0 &&
+			worker->database == MyDatabaseId && now - worker->reserved > START_TIMEOUT)
+			worker->state = WORKER_FREE;
+	}
+}
+
+/* Has the worker of a job ended it? */
+static bool
+worker_has_ended(const AgendaJob *job)
+{
+	const SharedWorker *worker = &shared->workers[job->worker];
+
+	return worker->token != job->token || worker->state != WORKER_BUSY;
+}
+
+/*
+ * A job's worker has gone without a word: counts the attempt as failed.
+ */
+static void
+note_interrupted(AgendaJob *job)
+{
+	SlotAttempt attempt = {.job_id = job->id,.slot = job->slot,.attempt = job->attempt};
+	RunRequest	request = {.job_id = job->id,.scheduled = true,.attempt = job->attempt,
+	.slot = job->slot};
+	RunResult	result;
+	TimestampTz now = service_now();
+
+	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
+	job->not_before = job->state == SLOT_WAITING ? now + retry_wait(job->retry_delay, job->attempt) : 0;
+	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
+	ledger_finish(&attempt, job->state, result.run_id, job->not_before,
+				  "the worker ended before the run did");
+	ereport(LOG,
+			(errmsg("batchagg job %d: the worker ended before attempt %d at slot %s did",
+					job->id, job->attempt, timestamptz_to_str(job->slot)),
+			 errhidestmt(true)));
+}
+
+/* Looks what became of jobs that are not in a worker's hands any more. */
+static void
+collect_ended(void)
+{
+	Agenda	   *agenda = scheduler.agenda;
+	AgendaJob **ended = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
+	int			n = 0;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	free_unborn();
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		AgendaJob  *job = &agenda->jobs[i];
+
+		if (job->worker >= 0 ? worker_has_ended(job) : job->state == SLOT_RUNNING)
+			ended[n++] = job;
+	}
+	LWLockRelease(&shared->lock);
+
+	if (n > 0)
+	{
+		TimestampTz now = service_now();
+
+		begin_transaction();
+		agenda_read_ledger_of(ended, n, true);
+		for (int i = 0; i < n; i++)
+		{
+			AgendaJob  *job = ended[i];
+
+			job->worker = -1;
+			job->watched_since = now;
+			if (job->state == SLOT_RUNNING)
+				note_interrupted(job);
+			agenda_plan(job, now);
+		}
+		end_transaction();
+		scheduler.no_process_until = 0;
+	}
+	pfree(ended);
+}
+
+/* Does a job have slots that get no run, or that the clock has gone behind? */
+static bool
+needs_settling(const AgendaJob *job, TimestampTz now)
+{
+	return agenda_is_ahead(job, now) ||
+		(job->ready <= now && job->state != SLOT_WAITING && job->due.skipped.count != 0);
+}
+
+static void
+settle(AgendaJob *job, TimestampTz now)
+{
+	if (agenda_is_ahead(job, now))
+	{
+		ereport(LOG,
+				(errmsg("batchagg job %d: the clock went back behind slot %s, which may come again",
+						job->id, timestamptz_to_str(job->slot)),
+				 errhidestmt(true)));
+		ledger_take_back(job->id, now);
+		job->state = SLOT_NONE;
+		job->slot = now;
+	}
+	else
+	{
+		ledger_pass_over(job->id, &job->due.skipped, SLOT_SKIPPED,
+						 "nobody could start it in time, and the job's missed_runs is skip");
+		job->state = SLOT_SKIPPED;
+		job->slot = job->due.skipped.last;
+	}
+	agenda_plan(job, now);
+}
+
+/* Deals with slots that get no run. */
+static void
+settle_slots(TimestampTz now)
+{
+	Agenda	   *agenda = scheduler.agenda;
+	bool		begun = false;
+
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		AgendaJob  *job = &agenda->jobs[i];
+
+		if (!needs_settling(job, now))
+			continue;
+		if (!begun)
+			begin_transaction();
+		begun = true;
+		settle(job, now);
+	}
+	if (begun)
+		end_transaction();
+}
+
+/*----------
+ * Workers
+ *----------
+ */
+
+/* How many workers a database has; InvalidOid: all databases. */
+static int
+count_workers(Oid database)
+{
+	int			n = 0;
+
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		const SharedWorker *worker = &shared->workers[i];
+
+		n += worker->state != WORKER_FREE &&
+			(!OidIsValid(database) || worker->database == database);
+	}
+	return n;
+}
+
+/*
+ * May this database have another worker?  Within its share always, if there
+ * is one to be had; beyond it while no other database is below its share and
+ * waits.
+ */
+static bool
+may_have_worker(void)
+{
+	int			wanting = 0;
+	int			share;
+
+	if (count_workers(InvalidOid) >= batchagg_max_concurrent_jobs)
+		return false;
+
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		const SharedDatabase *database = &shared->databases[i];
+
+		wanting += OidIsValid(database->id) &&
+			(database->id == MyDatabaseId || database->waiting > 0 ||
+			 count_workers(database->id) > 0);
+	}
+	share = Max(batchagg_max_concurrent_jobs / Max(wanting, 1), 1);
+	if (count_workers(MyDatabaseId) < share)
+		return true;
+
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		const SharedDatabase *database = &shared->databases[i];
+
+		if (OidIsValid(database->id) && database->id != MyDatabaseId && database->waiting > 0 &&
+			count_workers(database->id) < share)
+			return false;
+	}
+	return true;
+}
+
+/* Sends an idle worker of anybody's away, so that another can come. */
+static void
+make_room(void)
+{
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state == WORKER_LEAVING)
+			return;
+		if (worker->state != WORKER_IDLE)
+			continue;
+		shared_dismiss(worker);
+		return;
+	}
+}
+
+/* Takes an idle worker that is connected as `owner`; its number, or -1. */
+static int
+take_idle_worker(Oid owner)
+{
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state != WORKER_IDLE || worker->database != MyDatabaseId ||
+			worker->owner != owner)
+			continue;
+		worker->state = WORKER_BUSY;
+		return i;
+	}
+	return -1;
+}
+
+/* Reserves an entry for a new worker; its number, or -1. */
+static int
+reserve_worker(Oid owner)
+{
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state != WORKER_FREE)
+			continue;
+		memset(worker, 0, sizeof(SharedWorker));
+		worker->state = WORKER_BUSY;
+		worker->token = ++shared->last_token;
+		worker->database = MyDatabaseId;
+		worker->owner = owner;
+		worker->reserved = GetCurrentTimestamp();
+		return i;
+	}
+	return -1;
+}
+
+/* Says once that there are no processes, and waits longer each time. */
+static void
+note_no_process(void)
+{
+	if (scheduler.no_process_pause == 0)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("batchagg could not start a worker in database \"%s\": no background worker slot is free",
+						scheduler.database),
+				 errdetail("Due jobs wait until one is."),
+				 errhint("You might need to increase max_worker_processes."),
+				 errhidestmt(true)));
+	scheduler.no_process_pause = scheduler.no_process_pause == 0 ? FIRST_PAUSE :
+		Min(2 * scheduler.no_process_pause, LONGEST_PAUSE);
+	scheduler.no_process_until = GetCurrentTimestamp() +
+		scheduler.no_process_pause * INT64CONST(1000);
+}
+
+static void
+set_obstacle(Obstacle obstacle, int waiting)
+{
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = own_entry();
+	if (database != NULL)
+	{
+		database->obstacle = obstacle;
+		database->waiting = waiting;
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * A worker for a role: an idle one, or a new one.  Returns its number, or -1 and
+ * sets *obstacle.
+ */
+static int
+find_worker(Oid owner, Obstacle *obstacle)
+{
+	int			number;
+	bool		fresh = false;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = take_idle_worker(owner);
+	if (number < 0)
+	{
+		if (GetCurrentTimestamp() < scheduler.no_process_until)
+			*obstacle = OBSTACLE_PROCESSES;
+		else if (!may_have_worker())
+		{
+			*obstacle = OBSTACLE_POOL;
+			make_room();
+		}
+		else
+		{
+			number = reserve_worker(owner);
+			fresh = true;
+		}
+	}
+	LWLockRelease(&shared->lock);
+
+	if (number < 0 || !fresh)
+		return number;
+	if (worker_launch(number))
+	{
+		scheduler.no_process_pause = 0;
+		return number;
+	}
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	shared->workers[number].state = WORKER_FREE;
+	make_room();
+	LWLockRelease(&shared->lock);
+	note_no_process();
+	*obstacle = OBSTACLE_PROCESSES;
+	return -1;
+}
+
+/*----------
+ * Dispatching
+ *----------
+ */
+
+/* The job whose turn it is: that with the oldest slot of those that are ready. */
+static AgendaJob *
+next_ready(TimestampTz now)
+{
+	Agenda	   *agenda = scheduler.agenda;
+	AgendaJob  *result = NULL;
+
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		AgendaJob  *job = &agenda->jobs[i];
+
+		if (job->ready <= now && job->worker < 0 &&
+			(result == NULL || agenda_oldest(job) < agenda_oldest(result)))
+			result = job;
+	}
+	return result;
+}
+
+/* Adds those jobs to an assignment that can share the first one's scan. */
+static void
+add_companions(Assignment *assignment, TimestampTz now)
+{
+	Agenda	   *agenda = scheduler.agenda;
+	const AgendaJob *first = assignment->jobs[0];
+
+	if (assignment->attempt.attempt > 1)
+		return;
+	for (int i = 0; i < agenda->njobs && assignment->njobs < SHARED_JOBS; i++)
+	{
+		AgendaJob  *job = &agenda->jobs[i];
+		SlotAttempt attempt;
+
+		if (job->ready > now || job->worker >= 0 || job->owner != first->owner ||
+			job->sources != first->sources)
+			continue;
+		attempt = agenda_attempt(job);
+		if (attempt.slot != assignment->attempt.slot || attempt.attempt != 1)
+			continue;
+		job->worker = assignment->worker;
+		assignment->jobs[assignment->njobs++] = job;
+	}
+}
+
+/* Ends a slot whose job cannot be run, as its owner has been dropped. */
+static void
+fail_without_owner(AgendaJob *job, TimestampTz now)
+{
+	SlotAttempt attempt = agenda_attempt(job);
+	RunRequest	request = {.job_id = job->id,.scheduled = true,.attempt = attempt.attempt,
+	.slot = attempt.slot};
+	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
+	RunResult	result;
+
+	error.message = psprintf("owner of job %d does not exist", job->id);
+	ledger_start(&attempt, 1);
+	run_record_failure(&request, GetCurrentTimestamp(), &error, &result);
+	ledger_finish(&attempt, SLOT_FAILED, result.run_id, 0, error.message);
+	ereport(LOG,
+			(errmsg("batchagg job %d failed: %s", job->id, error.message),
+			 errhint("Set the job's owner to another role."),
+			 errhidestmt(true)));
+	agenda_read_ledger_of(&job, 1, true);
+	agenda_plan(job, now);
+}
+
+/*
+ * Makes assignments for jobs that are ready, as long as there are workers.
+ * They outlive the transaction.
+ */
+static List *
+make_assignments(TimestampTz now, Obstacle *obstacle)
+{
+	List	   *assignments = NIL;
+	AgendaJob  *job;
+
+	while ((job = next_ready(now)) != NULL)
+	{
+		Assignment *assignment;
+		MemoryContext caller;
+		int			number;
+
+		agenda_plan(job, now);
+		if (job->ready > now)
+			continue;
+		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->owner)))
+		{
+			fail_without_owner(job, now);
+			continue;
+		}
+		number = find_worker(job->owner, obstacle);
+		if (number < 0)
+			break;
+		assignment = MemoryContextAllocZero(scheduler.agenda->context, sizeof(Assignment));
+		assignment->worker = number;
+		assignment->jobs[assignment->njobs++] = job;
+		assignment->attempt = agenda_attempt(job);
+		job->worker = number;
+		add_companions(assignment, now);
+		caller = MemoryContextSwitchTo(scheduler.agenda->context);
+		assignments = lappend(assignments, assignment);
+		MemoryContextSwitchTo(caller);
+	}
+	return assignments;
+}
+
+/* Notes in the ledger what the assignments begin, and what they catch up for. */
+static void
+claim_slots(void *arg)
+{
+	List	   *assignments = arg;
+	SlotAttempt *attempts = palloc(list_length(assignments) * SHARED_JOBS * sizeof(SlotAttempt));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, assignments)
+	{
+		Assignment *assignment = lfirst(lc);
+
+		for (int i = 0; i < assignment->njobs; i++)
+		{
+			AgendaJob  *job = assignment->jobs[i];
+
+			attempts[n] = agenda_attempt(job);
+			if (job->state == SLOT_WAITING && attempts[n].slot != job->slot)
+				ledger_give_up(job->id, job->slot,
+							   psprintf("the run of slot %s catches up for it",
+										timestamptz_to_str(attempts[n].slot)));
+			if (!agenda_is_retry(job) && job->due.coalesced.count != 0)
+				ledger_pass_over(job->id, &job->due.coalesced, SLOT_MISSED,
+								 psprintf("the run of slot %s catches up for it",
+										  timestamptz_to_str(attempts[n].slot)));
+			n++;
+		}
+	}
+	ledger_start(attempts, n);
+}
+
+/* Tells a worker what to do, or (if it was not claimed) that there is nothing. */
+static void
+publish(const Assignment *assignment, bool claimed, TimestampTz now)
+{
+	SharedWorker *worker = &shared->workers[assignment->worker];
+	uint64		token;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	token = worker->token;
+	if (claimed)
+	{
+		worker->slot = assignment->attempt.slot;
+		worker->attempt = assignment->attempt.attempt;
+		for (int i = 0; i < assignment->njobs; i++)
+			worker->jobs[i] = assignment->jobs[i]->id;
+		worker->njobs = assignment->njobs;
+	}
+	else if (worker->state == WORKER_BUSY)
+		worker->state = WORKER_IDLE;
+	if (worker->latch != NULL)
+		SetLatch(worker->latch);
+	LWLockRelease(&shared->lock);
+
+	for (int i = 0; i < assignment->njobs; i++)
+	{
+		AgendaJob  *job = assignment->jobs[i];
+		SlotAttempt attempt = agenda_attempt(job);
+
+		job->worker = claimed ? assignment->worker : -1;
+		job->token = token;
+		if (claimed)
+		{
+			job->state = SLOT_RUNNING;
+			job->slot = attempt.slot;
+			job->attempt = attempt.attempt;
+			job->hold_off = 0;
+		}
+		else
+			job->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
+		agenda_plan(job, now);
+	}
+}
+
+/* The number of jobs that are ready. */
+static int
+count_ready(TimestampTz now)
+{
+	int			n = 0;
+
+	for (int i = 0; i < scheduler.agenda->njobs; i++)
+		n += scheduler.agenda->jobs[i].ready <= now && scheduler.agenda->jobs[i].worker < 0;
+	return n;
+}
+
+/*
+ * Gives jobs that are due to workers.
+ */
+static void
+dispatch(TimestampTz now)
+{
+	Obstacle	obstacle = OBSTACLE_NONE;
+	ErrorData  *error = NULL;
+	List	   *assignments;
+	ListCell   *lc;
+
+	if (next_ready(now) == NULL)
+	{
+		set_obstacle(OBSTACLE_NONE, 0);
+		return;
+	}
+	begin_transaction();
+	assignments = make_assignments(now, &obstacle);
+	if (assignments != NIL)
+		error = error_of(claim_slots, assignments);
+	if (error != NULL)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("batchagg could not start %d jobs: %s", list_length(assignments),
+						error->message),
+				 errhidestmt(true)));
+	end_transaction();
+
+	foreach(lc, assignments)
+		publish(lfirst(lc), error == NULL, now);
+	list_free_deep(assignments);
+	set_obstacle(obstacle, count_ready(now));
+}
+
+/* Removes a part of what is older than batchagg.history_retention. */
+static void
+trim_history(TimestampTz now)
+{
+	int			removed;
+
+	if (batchagg_history_retention == 0 || now < scheduler.next_trim)
+		return;
+	begin_transaction();
+	removed = ledger_trim(batchagg_history_retention, TRIM_ROWS);
+	end_transaction();
+	scheduler.next_trim = now + (removed >= TRIM_ROWS ? TRIM_PAUSE : TRIM_INTERVAL);
+}
+
+/*----------
+ * The loop
+ *----------
+ */
+
+/* When the next thing is to be done, as far as is known now. */
+static TimestampTz
+next_wake(void)
+{
+	TimestampTz wake = DT_NOEND;
+
+	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	{
+		const AgendaJob *job = &scheduler.agenda->jobs[i];
+
+		if (job->worker < 0)
+			wake = Min(wake, job->ready);
+	}
+	return wake;
+}
+
+/* Is any job in a worker's hands? */
+static bool
+is_running(void)
+{
+	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	{
+		if (scheduler.agenda->jobs[i].worker >= 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A test's clock does not run: when nothing is left to do, it is moved on to
+ * what comes next.  Returns whether it was.
+ */
+static bool
+move_clock(TimestampTz wake)
+{
+	SharedDatabase *database;
+	bool		moved = false;
+
+	if (is_running())
+		return false;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = own_entry();
+	if (database != NULL && database->clock_end != 0 && database->clock < database->clock_end)
+	{
+		database->clock = Max(database->clock, Min(wake, database->clock_end));
+		moved = true;
+	}
+	LWLockRelease(&shared->lock);
+	return moved;
+}
+
+/* Sleeps until there is something to do. */
+static void
+sleep_until(TimestampTz wake)
+{
+	TimestampTz now = service_now();
+	long		milliseconds = MAX_SLEEP;
+
+	/* A job that is ready and was not started waits for a worker to end. */
+	if (wake <= now)
+	{
+		TimestampTz real = GetCurrentTimestamp();
+
+		if (scheduler.no_process_until > real)
+			milliseconds = Min(milliseconds, (scheduler.no_process_until - real) / 1000 + 1);
+	}
+	else if (move_clock(wake))
+		return;
+	else if (wake - now < MAX_SLEEP * INT64CONST(1000))
+		milliseconds = (wake - now + 999) / 1000;
+
+	pgstat_report_activity(STATE_IDLE, NULL);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
+/* What is done each time the scheduler wakes. */
+static void
+work(void)
+{
+	TimestampTz now;
+
+	AcceptInvalidationMessages();
+	if (scheduler.reload)
+		load_jobs();
+	collect_ended();
+	now = service_now();
+	settle_slots(now);
+	dispatch(now);
+	trim_history(now);
+}
+
+/* Connects, and finds out whether there is something to do here. */
+static void
+scheduler_start(Oid database)
+{
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pgstat_report_appname("batchagg scheduler");
+	SetConfigOption("lock_timeout", "5s", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
+
+	begin_transaction();
+	scheduler.database = MemoryContextStrdup(TopMemoryContext, get_database_name(MyDatabaseId));
+	check_service();
+	end_transaction();
+	scheduler.reload = true;
+	scheduler.next_trim = service_now() + TRIM_PAUSE;
+	pgstat_report_activity(STATE_IDLE, psprintf("batchagg scheduler of database %s",
+												scheduler.database));
+	ereport(LOG, (errmsg("batchagg scheduler started in database \"%s\"", scheduler.database)));
+}
+
+/*
+ * A scheduler's process; its argument is the database's oid.
+ */
+void
+batchagg_scheduler_main(Datum main_arg)
+{
+	Oid			database = DatumGetObjectId(main_arg);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+
+	(void) shared_attach(false);
+	scheduler.started = GetCurrentTimestamp();
+	if (!scheduler_attach(database))
+		proc_exit(0);
+	scheduler_start(database);
+
+	while (!is_asked_to_leave())
+	{
+		work();
+		sleep_until(next_wake());
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			scheduler.reload = true;
+		}
+	}
+	proc_exit(0);
+}
+
+/*
+ * Asks the postmaster for a scheduler of a database.  False where it has no
+ * room for one.
+ */
+bool
+scheduler_launch(Oid database)
+{
+	BackgroundWorker worker;
+
+	launcher_describe(&worker);
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_function_name, "batchagg_scheduler_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "batchagg scheduler", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "batchagg scheduler", BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}

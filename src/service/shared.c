@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.c
+ *	  What the processes of the service share.
+ *
+ * One structure of fixed size, made at the server's start where the library is
+ * preloaded.  Where it is not, the first process that needs it makes it from
+ * the reserve that PostgreSQL keeps for such cases; it is small for that
+ * reason.  Nothing in it outlives the server, and nothing in it needs to:
+ * what must not be lost is in tables.
+ *
+ * A process that dies in an orderly way frees its entries in an exit callback.
+ * One that does not takes the server through a restart, which empties it all.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "service/shared.h"
+
+Shared	   *shared = NULL;
+
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+
+static void
+request(void)
+{
+	if (previous_request)
+		previous_request();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+}
+
+static void
+startup(void)
+{
+	if (previous_startup)
+		previous_startup();
+	shared = NULL;
+	(void) shared_attach(false);
+}
+
+/*
+ * Asks for the memory.  For _PG_init() while libraries are preloaded.
+ */
+void
+shared_request(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+static void
+initialize(Shared *fresh)
+{
+	memset(fresh, 0, sizeof(Shared));
+	fresh->tranche = LWLockNewTrancheId();
+	LWLockInitialize(&fresh->lock, fresh->tranche);
+}
+
+/*
+ * Finds the structure, or makes it.  Returns whether it is there; with
+ * missing_ok, want of memory is no ERROR.
+ */
+bool
+shared_attach(bool missing_ok)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Shared	   *volatile result = NULL;
+
+	if (shared != NULL)
+		return true;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	PG_TRY();
+	{
+		bool		found;
+
+		result = ShmemInitStruct("batchagg", sizeof(Shared), &found);
+		if (!found)
+			initialize(result);
+	}
+	PG_CATCH();
+	{
+		if (!missing_ok || geterrcode() != ERRCODE_OUT_OF_MEMORY)
+			PG_RE_THROW();
+		/* The error has forgotten the count that LWLockRelease() takes from. */
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	LWLockRelease(AddinShmemInitLock);
+
+	if (result != NULL)
+		LWLockRegisterTranche(result->tranche, "batchagg");
+	shared = result;
+	return shared != NULL;
+}
+
+/*
+ * The entry of database `id`; with `create`, a new one where there is none.
+ * NULL where there is none, or no place for it.  The caller holds the lock.
+ */
+SharedDatabase *
+shared_database(Oid id, bool create)
+{
+	SharedDatabase *place = NULL;
+
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		SharedDatabase *database = &shared->databases[i];
+
+		if (database->id == id)
+			return database;
+		if (place == NULL && !OidIsValid(database->id))
+			place = database;
+	}
+	if (!create || place == NULL)
+		return NULL;
+	memset(place, 0, sizeof(SharedDatabase));
+	place->id = id;
+	return place;
+}
+
+/* The caller holds the lock. */
+void
+shared_wake_launcher(void)
+{
+	if (shared->launcher != 0)
+		SetLatch(shared->launcher_latch);
+}
+
+/* The caller holds the lock. */
+void
+shared_wake_scheduler(SharedDatabase *database)
+{
+	if (database->scheduler != 0)
+		SetLatch(database->latch);
+}
+
+/*
+ * Tells an idle worker to go.  The caller holds the lock.
+ */
+void
+shared_dismiss(SharedWorker *worker)
+{
+	Assert(worker->state == WORKER_IDLE);
+	worker->state = WORKER_LEAVING;
+	SetLatch(worker->latch);
+}
+
+/*
+ * The time by the clock of this database's service: the server's, except where
+ * a test has given it another.  The caller does not hold the lock.
+ */
+TimestampTz
+service_now(void)
+{
+	TimestampTz result = 0;
+	SharedDatabase *database;
+
+	if (shared != NULL)
+	{
+		LWLockAcquire(&shared->lock, LW_SHARED);
+		database = shared_database(MyDatabaseId, false);
+		if (database != NULL && database->clock_end != 0)
+			result = database->clock;
+		LWLockRelease(&shared->lock);
+	}
+	return result != 0 ? result : GetCurrentTimestamp();
+}

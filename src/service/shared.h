@@ -1,0 +1,99 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *	  What the processes of the service share: who looks after which database,
+ *	  and which worker runs which jobs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_SHARED_H
+#define BATCHAGG_SHARED_H
+
+#include "datatype/timestamp.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#include "settings.h"
+
+/* Databases that the service can look after, and jobs that can share a run. */
+#define SHARED_DATABASES 64
+#define SHARED_JOBS 32
+
+/* Why due jobs of a database do not start. */
+typedef enum Obstacle
+{
+	OBSTACLE_NONE,
+	OBSTACLE_POOL,				/* max_concurrent_jobs workers are there */
+	OBSTACLE_PROCESSES			/* max_worker_processes processes are there */
+} Obstacle;
+
+/* A database that has, or may have, the extension. */
+typedef struct SharedDatabase
+{
+	Oid			id;				/* InvalidOid: this entry is free */
+	int			scheduler;		/* its pid; 0: none */
+	Latch	   *latch;			/* the scheduler's */
+	TimestampTz starting;		/* when a scheduler was asked for; 0: none is to come */
+	TimestampTz not_before;		/* when the next one may be asked for */
+	int			failures;		/* schedulers that failed, one after the other */
+	int			held;			/* commands that need the database for themselves */
+	bool		changed;		/* jobs have changed since they were read */
+	int			waiting;		/* due jobs that no worker has been found for */
+	Obstacle	obstacle;
+
+	/* For tests: a clock of its own, where clock_end is not 0. */
+	TimestampTz clock;
+	TimestampTz clock_end;
+} SharedDatabase;
+
+typedef enum WorkerState
+{
+	WORKER_FREE,				/* the entry is */
+	WORKER_IDLE,				/* waits for jobs */
+	WORKER_BUSY,				/* has jobs, or is being started for them */
+	WORKER_LEAVING				/* has been told to go */
+} WorkerState;
+
+typedef struct SharedWorker
+{
+	WorkerState state;
+	uint64		token;			/* tells this worker from those before it */
+	Oid			database;
+	Oid			owner;			/* role that it is connected as */
+	TimestampTz reserved;		/* when it was asked for */
+	int			pid;			/* 0: not started yet */
+	Latch	   *latch;
+
+	/* What it runs: jobs of one owner, for slots of the same time. */
+	TimestampTz slot;
+	int			attempt;		/* at that slot, from 1; of several jobs, the same */
+	int			njobs;
+	int32		jobs[SHARED_JOBS];
+} SharedWorker;
+
+typedef struct Shared
+{
+	LWLock		lock;			/* guards all but tranche */
+	int			tranche;
+	int			launcher;		/* its pid; 0: none */
+	Latch	   *launcher_latch;
+	bool		stopping;		/* batchagg_stop() was called */
+	bool		databases_changed;	/* the launcher shall look at pg_database */
+	uint64		last_token;
+	SharedDatabase databases[SHARED_DATABASES];
+	SharedWorker workers[MAX_CONCURRENT_JOBS];
+} Shared;
+
+/* NULL before shared_attach(), or where there was no memory for it. */
+extern Shared *shared;
+
+extern void shared_request(void);
+extern bool shared_attach(bool missing_ok);
+extern SharedDatabase *shared_database(Oid id, bool create);
+extern void shared_wake_launcher(void);
+extern void shared_wake_scheduler(SharedDatabase *database);
+extern void shared_dismiss(SharedWorker *worker);
+
+extern TimestampTz service_now(void);
+
+#endif							/* BATCHAGG_SHARED_H */

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * wake.c
+ *	  Telling the service that jobs have changed.
+ *
+ * Triggers on the tables of jobs call wake_at_commit(); when the transaction
+ * commits, the database's scheduler is told to read them again.  There may be
+ * none yet, since the extension is being created: then the launcher is told
+ * that one is wanted.
+ *
+ * A transaction that is prepared is committed by another session, which knows
+ * nothing of this.  So the relation cache's entry of batch_jobs is invalidated
+ * too, a message that survives the wait; the scheduler looks for those each time
+ * it wakes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/inval.h"
+
+#include "catalog/store.h"
+#include "service/service.h"
+
+static struct
+{
+	bool		pending;		/* this transaction has changed jobs */
+	bool		registered;
+} wake;
+
+static void
+wake_now(void)
+{
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_database(MyDatabaseId, shared->launcher != 0);
+	if (database != NULL)
+	{
+		database->changed = true;
+		if (database->scheduler != 0)
+			shared_wake_scheduler(database);
+		else
+			shared_wake_launcher();
+	}
+	LWLockRelease(&shared->lock);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (wake.pending)
+				wake_now();
+			/* FALLTHROUGH */
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wake.pending = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * Has the scheduler of this database read the jobs again when this transaction
+ * commits.
+ */
+void
+wake_at_commit(void)
+{
+	CacheInvalidateRelcacheByRelid(store_relid("batch_jobs"));
+	if (!shared_attach(true))
+		return;
+	if (!wake.registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	wake.registered = true;
+	wake.pending = true;
+}

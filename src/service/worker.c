@@ -1,0 +1,292 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  A worker: runs the jobs of one owner, as that owner.
+ *
+ * A worker is started for the first jobs that it gets, connects as their
+ * owner, and goes on as long as the scheduler has more for that owner; when it
+ * has been idle for a while, or its place is needed, it ends.
+ *
+ * Each job is run in a transaction of its own, which also notes in the ledger
+ * that its slot is done.  An error ends that transaction; another one then
+ * records it, and decides whether the slot is tried again.  Several jobs that
+ * come together read the same source, and are first tried in one transaction
+ * with shared scans; if that fails, each is run by itself.
+ *
+ * A worker that dies leaves its slots running in the ledger, where the
+ * scheduler finds them.
+ *
+ * Before version 17 a background worker cannot connect as a role that must not
+ * log in.  For such an owner it connects as the bootstrap superuser, and takes
+ * the owner's identity before anything else; user-written code runs in a
+ * security-restricted operation in any case.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "engine/run.h"
+#include "service/attempt.h"
+#include "service/service.h"
+
+/* How long a worker waits for more jobs, milliseconds. */
+#define IDLE_TIME 5000
+
+/* How long a worker waits for jobs that it has been promised. */
+#define PROMISE_TIME 30000
+
+static struct
+{
+	int			number;			/* of our entry */
+	uint64		token;
+	SharedWorker jobs;			/* a copy of the entry: what we run */
+} own;
+
+static SharedWorker *
+own_entry(void)
+{
+	return &shared->workers[own.number];
+}
+
+static void
+worker_detach(int code, Datum arg)
+{
+	SharedWorker *worker = own_entry();
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (worker->token == own.token)
+	{
+		database = shared_database(worker->database, false);
+		worker->state = WORKER_FREE;
+		worker->latch = NULL;
+		if (database != NULL)
+			shared_wake_scheduler(database);
+
+		/* Another database may be waiting for the place. */
+		for (int i = 0; i < SHARED_DATABASES; i++)
+		{
+			if (OidIsValid(shared->databases[i].id) && shared->databases[i].waiting > 0)
+				shared_wake_scheduler(&shared->databases[i]);
+		}
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/* Takes the entry that was reserved for us; false where it has been given up. */
+static bool
+worker_attach(const WorkerStart *start)
+{
+	SharedWorker *worker = own_entry();
+	bool		found;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	found = worker->token == start->token && worker->state != WORKER_FREE;
+	if (found)
+	{
+		own.token = worker->token;
+		worker->pid = MyProcPid;
+		worker->latch = MyLatch;
+	}
+	LWLockRelease(&shared->lock);
+	if (found)
+		before_shmem_exit(worker_detach, (Datum) 0);
+	return found;
+}
+
+#if PG_VERSION_NUM < 170000
+/* May a role log in?  In a transaction. */
+static bool
+role_can_login(Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(FATAL,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with OID %u does not exist", role)));
+	result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	return result;
+}
+#endif
+
+/* Connects as the owner of the jobs. */
+static void
+worker_connect(const WorkerStart *start)
+{
+#if PG_VERSION_NUM >= 170000
+	BackgroundWorkerInitializeConnectionByOid(start->database, start->owner,
+											  BGWORKER_BYPASS_ROLELOGINCHECK);
+#else
+	if (start->can_login)
+		BackgroundWorkerInitializeConnectionByOid(start->database, start->owner, 0);
+	else
+	{
+		BackgroundWorkerInitializeConnectionByOid(start->database, InvalidOid, 0);
+		StartTransactionCommand();
+		SetSessionAuthorization(start->owner, superuser_arg(start->owner));
+		CommitTransactionCommand();
+	}
+#endif
+	pgstat_report_appname("batchagg worker");
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+}
+
+/*
+ * Waits for jobs, and copies them.  False where there are none to come.
+ */
+static bool
+wait_for_jobs(void)
+{
+	SharedWorker *worker = own_entry();
+	TimestampTz began = GetCurrentTimestamp();
+	bool		given_up = false;
+
+	for (;;)
+	{
+		bool		found;
+		bool		leaving;
+		bool		promised;
+		long		waited;
+
+		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+		found = worker->state == WORKER_BUSY && worker->njobs > 0;
+		promised = worker->state == WORKER_BUSY;
+		if (given_up && !found)
+			worker->state = WORKER_LEAVING;
+		leaving = worker->state == WORKER_LEAVING;
+		if (found)
+			own.jobs = *worker;
+		LWLockRelease(&shared->lock);
+		if (found || leaving)
+			return found;
+
+		waited = (GetCurrentTimestamp() - began) / 1000;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Max((promised ? PROMISE_TIME : IDLE_TIME) - waited, 1),
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		given_up = GetCurrentTimestamp() - began >=
+			(promised ? PROMISE_TIME : IDLE_TIME) * INT64CONST(1000);
+	}
+}
+
+/* Says that the jobs have ended, one way or another. */
+static void
+report_ended(void)
+{
+	SharedWorker *worker = own_entry();
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	worker->state = WORKER_IDLE;
+	worker->njobs = 0;
+	database = shared_database(worker->database, false);
+	if (database != NULL)
+		shared_wake_scheduler(database);
+
+	/* Without a scheduler, or where we are too many, there is no more to come. */
+	if (database == NULL || database->scheduler == 0 || database->held > 0 || shared->stopping)
+		worker->state = WORKER_LEAVING;
+	LWLockRelease(&shared->lock);
+}
+
+/* Runs what the scheduler has given us. */
+static void
+run_jobs_given(void)
+{
+	SlotAttempt attempts[SHARED_JOBS];
+	int			n = own.jobs.njobs;
+
+	for (int i = 0; i < n; i++)
+	{
+		attempts[i].job_id = own.jobs.jobs[i];
+		attempts[i].slot = own.jobs.slot;
+		attempts[i].attempt = own.jobs.attempt;
+	}
+	if (n > 1 && attempt_together(attempts, n))
+		return;
+	for (int i = 0; i < n; i++)
+		attempt_alone(&attempts[i]);
+}
+
+/*
+ * A worker's process; its argument is the number of its entry.
+ */
+void
+batchagg_worker_main(Datum main_arg)
+{
+	WorkerStart start;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(WorkerStart));
+	own.number = DatumGetInt32(main_arg);
+	(void) shared_attach(false);
+	if (!worker_attach(&start))
+		proc_exit(0);
+	worker_connect(&start);
+
+	while (wait_for_jobs())
+	{
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		run_jobs_given();
+		report_ended();
+		pgstat_report_activity(STATE_IDLE, NULL);
+		pgstat_report_stat(true);
+	}
+	proc_exit(0);
+}
+
+/*
+ * Asks the postmaster for the worker of an entry that is reserved.  False where
+ * it has no room for one.  In a transaction.
+ */
+bool
+worker_launch(int number)
+{
+	const SharedWorker *entry = &shared->workers[number];
+	WorkerStart start = {.token = entry->token,.database = entry->database,.owner = entry->owner};
+	BackgroundWorker worker;
+
+#if PG_VERSION_NUM < 170000
+	start.can_login = role_can_login(start.owner);
+#endif
+	launcher_describe(&worker);
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_function_name, "batchagg_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "batchagg worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "batchagg worker", BGW_MAXLEN);
+	worker.bgw_main_arg = Int32GetDatum(number);
+	memcpy(worker.bgw_extra, &start, sizeof(WorkerStart));
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
