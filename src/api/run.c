@@ -21,11 +21,14 @@
 #include "catalog/store.h"
 #include "engine/explain.h"
 #include "engine/run.h"
+#include "service/attempt.h"
+#include "service/service.h"
 
 PG_FUNCTION_INFO_V1(batchagg_run_job_id);
 PG_FUNCTION_INFO_V1(batchagg_run_job_name);
 PG_FUNCTION_INFO_V1(batchagg_run_all);
 PG_FUNCTION_INFO_V1(batchagg_run_event);
+PG_FUNCTION_INFO_V1(batchagg_run_due);
 PG_FUNCTION_INFO_V1(batchagg_explain_job);
 
 /* Columns of a run's result row, behind the job's id where there is one. */
@@ -112,6 +115,19 @@ run_in_groups(const RunRequest *requests, int n, RunResult *results)
 	}
 }
 
+/* Adds a row to a set of runs. */
+static void
+put_run(ReturnSetInfo *rsinfo, int32 job_id, const RunResult *result)
+{
+	Datum		values[RUN_COLUMNS + 1];
+	bool		nulls[RUN_COLUMNS + 1];
+
+	values[0] = Int32GetDatum(job_id);
+	nulls[0] = false;
+	run_result_values(result, values + 1, nulls + 1);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
 /*
  * Runs the jobs of a list of ids for an SQL command, and returns a row for
  * each: the job's id, and its run's result.
@@ -137,15 +153,7 @@ run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 	}
 	run_in_groups(requests, n, results);
 	for (i = 0; i < n; i++)
-	{
-		Datum		values[RUN_COLUMNS + 1];
-		bool		nulls[RUN_COLUMNS + 1];
-
-		values[0] = Int32GetDatum(requests[i].job_id);
-		nulls[0] = false;
-		run_result_values(&results[i], values + 1, nulls + 1);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
+		put_run(rsinfo, requests[i].job_id, &results[i]);
 }
 
 /*
@@ -181,6 +189,48 @@ batchagg_run_event(PG_FUNCTION_ARGS)
 								  "AND upper(event_name) = upper($1) ORDER BY id",
 								  store_table("batch_jobs")),
 						 lengthof(types), types, values));
+	return (Datum) 0;
+}
+
+/* Refuses to start slots that a scheduler of this database starts. */
+static void
+require_no_scheduler(void)
+{
+	if (scheduler_is_here())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the service of batchagg starts what is due in this database"),
+				 errhint("To run jobs now, use batchagg_run_event() or batchagg_run_all().")));
+}
+
+/*
+ * batchagg_run_due(event_name text) returns setof record: runs the slots that
+ * are due, of the enabled jobs of an event (NULL: of all) that the caller sees,
+ * by id.  A job that fails does not keep the others from running.  ERROR where
+ * the event is not known, or the service does it.
+ */
+Datum
+batchagg_run_due(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *event_name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	EventMeaning meaning;
+	Agenda	   *agenda;
+
+	PreventCommandIfReadOnly("batchagg_run_due()");
+	if (event_name)
+		event_require(event_name, &meaning);
+	require_no_scheduler();
+	InitMaterializedSRF(fcinfo, 0);
+	agenda = agenda_load(CurrentMemoryContext, false, event_name);
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		RunResult	result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (attempt_if_due(&agenda->jobs[i], &result))
+			put_run(rsinfo, agenda->jobs[i].id, &result);
+	}
 	return (Datum) 0;
 }
 

@@ -742,9 +742,10 @@ run_record_failure(const RunRequest *request, TimestampTz started, const ErrorDa
 	result->started = started;
 	result->finished = GetCurrentTimestamp();
 	result->from = result->to = DT_NOBEGIN;
-	record_run(request, result,
-			   error != NULL ? unpack_sql_state(error->sqlerrcode) : NULL,
-			   error != NULL ? error->message : "the worker ended before the run did", counted);
+	result->sqlerrcode = error != NULL ? error->sqlerrcode : 0;
+	result->message = error != NULL ? error->message : "the worker ended before the run did";
+	record_run(request, result, error != NULL ? unpack_sql_state(error->sqlerrcode) : NULL,
+			   result->message, counted);
 }
 
 typedef struct CaughtRun

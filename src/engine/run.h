@@ -25,6 +25,8 @@ typedef struct RunResult
 {
 	int64		run_id;			/* 0: a dry run, which leaves no record */
 	const char *status;			/* "succeeded", "failed" or "interrupted" */
+	int			sqlerrcode;		/* of the error that it failed with */
+	const char *message;		/* likewise; NULL: it succeeded */
 	int64		rows_read;
 	int64		rows_skipped;
 	int64		groups;

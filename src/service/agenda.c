@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/events.h"
+#include "catalog/group.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
 #include "settings.h"
@@ -48,7 +49,6 @@ enum
 	JOB_MAX_RETRIES,
 	JOB_RETRY_DELAY,
 	JOB_SCHEDULED_FROM,
-	JOB_SOURCES,
 	JOB_MEANING
 };
 
@@ -118,11 +118,37 @@ read_job(char **row, List **events, AgendaJob *job)
 	job->retry_delay = row[JOB_RETRY_DELAY] ? pg_strtoint32(row[JOB_RETRY_DELAY]) :
 		batchagg_retry_delay;
 	job->scheduled_from = pg_strtoint64(row[JOB_SCHEDULED_FROM]);
-	job->sources = text_hash(row[JOB_SOURCES]);
 	job->meaning = text_hash(row[JOB_MEANING]);
 	job->slot = DT_NOBEGIN;
 	job->worker = -1;
 	return true;
+}
+
+/* Reads the last slots of all jobs. */
+static void
+read_ledger(Agenda *agenda, bool as_owner)
+{
+	AgendaJob **jobs = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *),
+									   MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < agenda->njobs; i++)
+		jobs[i] = &agenda->jobs[i];
+	agenda_read_ledger(jobs, agenda->njobs, as_owner);
+	pfree(jobs);
+}
+
+/* Finds out which jobs can share their scans. */
+static void
+read_source_keys(Agenda *agenda)
+{
+	int32	   *ids = palloc_extended((agenda->njobs + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
+	char	  **keys;
+
+	for (int i = 0; i < agenda->njobs; i++)
+		ids[i] = agenda->jobs[i].id;
+	keys = job_source_keys(ids, agenda->njobs);
+	for (int i = 0; i < agenda->njobs; i++)
+		agenda->jobs[i].sources = text_hash(keys[i]);
 }
 
 /*
@@ -150,8 +176,6 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	rows = store_query(as_owner,
 					   psprintf("SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, "
 								"j.retry_delay, " MICROSECONDS("j.scheduled_from") ", "
-								"(SELECT string_agg(DISTINCT coalesce(d.source_table, d.entity), ',') "
-								"FROM %2$s d WHERE d.job_id = j.id), "
 								"concat(j.owner, ' ', j.job_timeout, ' ', "
 								"(SELECT string_agg(d::text, ' ' ORDER BY d.id) "
 								"FROM %2$s d WHERE d.job_id = j.id), ' ', "
@@ -171,7 +195,8 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 		if (read_job(lfirst(lc), &events, &agenda->jobs[agenda->njobs]))
 			agenda->njobs++;
 	}
-	agenda_read_ledger(agenda, as_owner);
+	read_source_keys(agenda);
+	read_ledger(agenda, as_owner);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(work);
@@ -179,25 +204,10 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 }
 
 /*
- * Reads the last slots of all jobs again.
- */
-void
-agenda_read_ledger(Agenda *agenda, bool as_owner)
-{
-	AgendaJob **jobs = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *),
-									   MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < agenda->njobs; i++)
-		jobs[i] = &agenda->jobs[i];
-	agenda_read_ledger_of(jobs, agenda->njobs, as_owner);
-	pfree(jobs);
-}
-
-/*
  * Reads the last slots of some jobs.
  */
 void
-agenda_read_ledger_of(AgendaJob *const *jobs, int n, bool as_owner)
+agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 {
 	Oid			types[] = {INT4ARRAYOID};
 	Datum	   *ids;
@@ -328,6 +338,46 @@ TimestampTz
 agenda_oldest(const AgendaJob *job)
 {
 	return job->state == SLOT_WAITING ? job->slot : job->due.oldest;
+}
+
+/*
+ * Are there slots that are to be skipped?
+ */
+bool
+agenda_has_skipped(const AgendaJob *job)
+{
+	return job->state != SLOT_WAITING && job->due.skipped.count != 0;
+}
+
+/*
+ * Notes in the ledger that slots are skipped, and finds out what comes next.
+ */
+void
+agenda_skip(AgendaJob *job, TimestampTz now)
+{
+	ledger_pass_over(job->id, &job->due.skipped, SLOT_SKIPPED,
+					 "nobody could start it in time, and missed_runs of the job is skip");
+	job->state = SLOT_SKIPPED;
+	job->slot = job->due.skipped.last;
+	agenda_plan(job, now);
+}
+
+/*
+ * Notes in the ledger which slots the next run catches up for.
+ */
+void
+agenda_catch_up(const AgendaJob *job)
+{
+	SlotAttempt attempt = agenda_attempt(job);
+	const char *reason = psprintf("the run of slot %s catches up for it",
+								  timestamptz_to_str(attempt.slot));
+
+	if (agenda_is_retry(job))
+		return;
+	if (job->state == SLOT_WAITING && job->policy == MISSED_COALESCE)
+		ledger_give_up(job->id, job->slot, reason);
+	if (job->due.coalesced.count != 0)
+		ledger_pass_over(job->id, &job->due.coalesced, SLOT_MISSED, reason);
 }
 
 /*

@@ -20,7 +20,7 @@ typedef struct AgendaJob
 	int			max_retries;
 	int			retry_delay;	/* seconds */
 	TimestampTz scheduled_from; /* slots before are not expected */
-	uint64		sources;		/* a hash: the same for jobs that can share scans */
+	uint64		sources;		/* a hash: the same for jobs that can share scans; 0: alone */
 	uint64		meaning;		/* a hash of all that the job's rows say */
 
 	/* The last slot that the ledger has. */
@@ -48,14 +48,16 @@ typedef struct Agenda
 } Agenda;
 
 extern Agenda *agenda_load(MemoryContext parent, bool as_owner, const char *event_name);
-extern void agenda_read_ledger(Agenda *agenda, bool as_owner);
-extern void agenda_read_ledger_of(AgendaJob *const *jobs, int n, bool as_owner);
+extern void agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner);
 extern AgendaJob *agenda_find(const Agenda *agenda, int32 id);
 extern void agenda_plan(AgendaJob *job, TimestampTz now);
 extern bool agenda_is_ahead(const AgendaJob *job, TimestampTz now);
 extern bool agenda_is_retry(const AgendaJob *job);
 extern SlotAttempt agenda_attempt(const AgendaJob *job);
 extern TimestampTz agenda_oldest(const AgendaJob *job);
+extern bool agenda_has_skipped(const AgendaJob *job);
+extern void agenda_skip(AgendaJob *job, TimestampTz now);
+extern void agenda_catch_up(const AgendaJob *job);
 extern int	agenda_count_waiting(const AgendaJob *job, TimestampTz now);
 
 #endif							/* BATCHAGG_AGENDA_H */

@@ -3,7 +3,8 @@
  * attempt.c
  *	  Attempts at slots: running a job for one, and what follows from that.
  *
- * For processes that are in no transaction.  See ledger.c for the states of a
+ * Workers make attempts in transactions of their own, an SQL function makes them
+ * in that of its caller.  See ledger.c for the states of a
  * slot, and retry.c for which errors are worth another attempt.
  *
  *-------------------------------------------------------------------------
@@ -25,6 +26,11 @@
 #include "service/retry.h"
 #include "service/shared.h"
 #include "settings.h"
+
+/*
+ * A slot is missed where no other scheduler has started it within this time.
+ */
+#define GRACE USECS_PER_MINUTE
 
 static RunRequest
 request_of(const SlotAttempt *attempt)
@@ -62,16 +68,17 @@ end_attempt(void)
 	CommitTransactionCommand();
 }
 
-/* Runs jobs in one transaction, and notes that their slots are done. */
+/*
+ * Runs jobs in one transaction, and notes that their slots are done.  Sets
+ * results[], as far as it comes.
+ */
 static void
-attempt_all(const SlotAttempt *attempts, int n)
+attempt_all(const SlotAttempt *attempts, int n, RunResult *results)
 {
 	RunRequest *requests;
-	RunResult  *results;
 
 	begin_attempt(attempts, n);
 	requests = palloc(n * sizeof(RunRequest));
-	results = palloc(n * sizeof(RunResult));
 	for (int i = 0; i < n; i++)
 		requests[i] = request_of(&attempts[i]);
 	run_jobs(requests, n, results);
@@ -98,26 +105,34 @@ retry_limits(int32 job_id, int *max_retries, int *retry_delay)
 }
 
 /*
- * Records an attempt that has failed, and decides whether there is another.
+ * Notes in the ledger that an attempt has failed, and whether there is another.
  */
 static void
-record_failure(const SlotAttempt *attempt, TimestampTz started, const ErrorData *error)
+finish_failed(const SlotAttempt *attempt, const RunResult *result)
 {
-	RunRequest	request = request_of(attempt);
-	RunResult	result;
 	int			max_retries;
 	int			retry_delay;
 	bool		again;
 
+	retry_limits(attempt->job_id, &max_retries, &retry_delay);
+	again = error_is_transient(result->sqlerrcode) && attempt->attempt <= max_retries;
+	ledger_finish(attempt, again ? SLOT_WAITING : SLOT_FAILED, result->run_id,
+				  again ? service_now() + retry_wait(retry_delay, attempt->attempt) : 0,
+				  result->message);
+}
+
+/* Records an attempt that has failed, as run result->run_id if it is not 0. */
+static void
+record_failure(const SlotAttempt *attempt, TimestampTz started, const ErrorData *error,
+			   RunResult *result)
+{
+	RunRequest	request = request_of(attempt);
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	run_record_failure(&request, started, error, &result);
-	retry_limits(attempt->job_id, &max_retries, &retry_delay);
-	again = error_is_transient(error->sqlerrcode) && attempt->attempt <= max_retries;
-	ledger_finish(attempt, again ? SLOT_WAITING : SLOT_FAILED, result.run_id,
-				  again ? service_now() + retry_wait(retry_delay, attempt->attempt) : 0,
-				  error->message);
+	run_record_failure(&request, started, error, result);
+	finish_failed(attempt, result);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -130,11 +145,12 @@ bool
 attempt_together(const SlotAttempt *attempts, int n)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	bool		done = true;
+	RunResult  *results = palloc0(n * sizeof(RunResult));
+	volatile bool done = true;
 
 	PG_TRY();
 	{
-		attempt_all(attempts, n);
+		attempt_all(attempts, n, results);
 	}
 	PG_CATCH();
 	{
@@ -145,6 +161,7 @@ attempt_together(const SlotAttempt *attempts, int n)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
+	pfree(results);
 	return done;
 }
 
@@ -157,10 +174,11 @@ attempt_alone(const SlotAttempt *attempt)
 	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz started = GetCurrentTimestamp();
 	ErrorData  *volatile error = NULL;
+	RunResult	result = {0};
 
 	PG_TRY();
 	{
-		attempt_all(attempt, 1);
+		attempt_all(attempt, 1, &result);
 	}
 	PG_CATCH();
 	{
@@ -175,7 +193,54 @@ attempt_alone(const SlotAttempt *attempt)
 	MemoryContextSwitchTo(caller);
 	if (error != NULL)
 	{
-		record_failure(attempt, started, error);
+		record_failure(attempt, started, error, &result);
 		FreeErrorData(error);
 	}
+}
+
+/* Notes that an attempt at a job's next slot begins, and what it catches up for. */
+static void
+start_next(void *arg)
+{
+	const AgendaJob *job = arg;
+	SlotAttempt attempt = agenda_attempt(job);
+
+	agenda_catch_up(job);
+	ledger_start(&attempt, 1);
+}
+
+/*
+ * Makes an attempt at a job's slot, if one is due, in the caller's transaction.
+ * Returns whether there was one.  A run that fails is a WARNING, recorded.
+ */
+bool
+attempt_if_due(AgendaJob *job, RunResult *result)
+{
+	TimestampTz now = service_now();
+	SlotAttempt attempt;
+	RunRequest	request;
+	ErrorData  *error;
+
+	job->watched_since = now - GRACE;
+	agenda_plan(job, now);
+	if (job->ready <= now && agenda_has_skipped(job))
+		agenda_skip(job, now);
+	if (job->ready > now)
+		return false;
+
+	attempt = agenda_attempt(job);
+	error = error_of(start_next, job);
+	if (error != NULL && error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
+		return false;
+	if (error != NULL)
+		ReThrowError(error);
+
+	request = request_of(&attempt);
+	memset(result, 0, sizeof(RunResult));
+	run_job_caught(&request, result);
+	if (result->message == NULL)
+		ledger_finish(&attempt, SLOT_DONE, result->run_id, 0, NULL);
+	else
+		finish_failed(&attempt, result);
+	return true;
 }

@@ -8,9 +8,11 @@
 #ifndef BATCHAGG_ATTEMPT_H
 #define BATCHAGG_ATTEMPT_H
 
-#include "service/ledger.h"
+#include "engine/run.h"
+#include "service/agenda.h"
 
 extern bool attempt_together(const SlotAttempt *attempts, int n);
 extern void attempt_alone(const SlotAttempt *attempt);
+extern bool attempt_if_due(AgendaJob *job, RunResult *result);
 
 #endif							/* BATCHAGG_ATTEMPT_H */

@@ -75,7 +75,7 @@ typedef struct Assignment
 {
 	int			worker;			/* its number */
 	int			njobs;
-	AgendaJob  *jobs[SHARED_JOBS];
+	AgendaJob  *jobs[MAX_GROUP_JOBS];
 	SlotAttempt attempt;		/* of the first job; the others' are alike */
 } Assignment;
 
@@ -342,7 +342,7 @@ note_interrupted(AgendaJob *job)
 	SlotAttempt attempt = {.job_id = job->id,.slot = job->slot,.attempt = job->attempt};
 	RunRequest	request = {.job_id = job->id,.scheduled = true,.attempt = job->attempt,
 	.slot = job->slot};
-	RunResult	result;
+	RunResult	result = {0};
 	TimestampTz now = service_now();
 
 	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
@@ -380,7 +380,7 @@ collect_ended(void)
 		TimestampTz now = service_now();
 
 		begin_transaction();
-		agenda_read_ledger_of(ended, n, true);
+		agenda_read_ledger(ended, n, true);
 		for (int i = 0; i < n; i++)
 		{
 			AgendaJob  *job = ended[i];
@@ -401,8 +401,7 @@ collect_ended(void)
 static bool
 needs_settling(const AgendaJob *job, TimestampTz now)
 {
-	return agenda_is_ahead(job, now) ||
-		(job->ready <= now && job->state != SLOT_WAITING && job->due.skipped.count != 0);
+	return agenda_is_ahead(job, now) || (job->ready <= now && agenda_has_skipped(job));
 }
 
 static void
@@ -417,15 +416,10 @@ settle(AgendaJob *job, TimestampTz now)
 		ledger_take_back(job->id, now);
 		job->state = SLOT_NONE;
 		job->slot = now;
+		agenda_plan(job, now);
 	}
 	else
-	{
-		ledger_pass_over(job->id, &job->due.skipped, SLOT_SKIPPED,
-						 "nobody could start it in time, and the job's missed_runs is skip");
-		job->state = SLOT_SKIPPED;
-		job->slot = job->due.skipped.last;
-	}
-	agenda_plan(job, now);
+		agenda_skip(job, now);
 }
 
 /* Deals with slots that get no run. */
@@ -671,9 +665,9 @@ add_companions(Assignment *assignment, TimestampTz now)
 	Agenda	   *agenda = scheduler.agenda;
 	const AgendaJob *first = assignment->jobs[0];
 
-	if (assignment->attempt.attempt > 1)
+	if (assignment->attempt.attempt > 1 || first->sources == 0)
 		return;
-	for (int i = 0; i < agenda->njobs && assignment->njobs < SHARED_JOBS; i++)
+	for (int i = 0; i < agenda->njobs && assignment->njobs < MAX_GROUP_JOBS; i++)
 	{
 		AgendaJob  *job = &agenda->jobs[i];
 		SlotAttempt attempt;
@@ -697,7 +691,7 @@ fail_without_owner(AgendaJob *job, TimestampTz now)
 	RunRequest	request = {.job_id = job->id,.scheduled = true,.attempt = attempt.attempt,
 	.slot = attempt.slot};
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
-	RunResult	result;
+	RunResult	result = {0};
 
 	error.message = psprintf("owner of job %d does not exist", job->id);
 	ledger_start(&attempt, 1);
@@ -707,7 +701,7 @@ fail_without_owner(AgendaJob *job, TimestampTz now)
 			(errmsg("batchagg job %d failed: %s", job->id, error.message),
 			 errhint("Set the job's owner to another role."),
 			 errhidestmt(true)));
-	agenda_read_ledger_of(&job, 1, true);
+	agenda_read_ledger(&job, 1, true);
 	agenda_plan(job, now);
 }
 
@@ -756,7 +750,7 @@ static void
 claim_slots(void *arg)
 {
 	List	   *assignments = arg;
-	SlotAttempt *attempts = palloc(list_length(assignments) * SHARED_JOBS * sizeof(SlotAttempt));
+	SlotAttempt *attempts = palloc(list_length(assignments) * MAX_GROUP_JOBS * sizeof(SlotAttempt));
 	int			n = 0;
 	ListCell   *lc;
 
@@ -766,18 +760,8 @@ claim_slots(void *arg)
 
 		for (int i = 0; i < assignment->njobs; i++)
 		{
-			AgendaJob  *job = assignment->jobs[i];
-
-			attempts[n] = agenda_attempt(job);
-			if (job->state == SLOT_WAITING && attempts[n].slot != job->slot)
-				ledger_give_up(job->id, job->slot,
-							   psprintf("the run of slot %s catches up for it",
-										timestamptz_to_str(attempts[n].slot)));
-			if (!agenda_is_retry(job) && job->due.coalesced.count != 0)
-				ledger_pass_over(job->id, &job->due.coalesced, SLOT_MISSED,
-								 psprintf("the run of slot %s catches up for it",
-										  timestamptz_to_str(attempts[n].slot)));
-			n++;
+			attempts[n++] = agenda_attempt(assignment->jobs[i]);
+			agenda_catch_up(assignment->jobs[i]);
 		}
 	}
 	ledger_start(attempts, n);
@@ -1056,4 +1040,22 @@ scheduler_launch(Oid database)
 	strlcpy(worker.bgw_type, "batchagg scheduler", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/*
+ * Has the database of this session a scheduler?
+ */
+bool
+scheduler_is_here(void)
+{
+	const SharedDatabase *database;
+	bool		result;
+
+	if (!shared_attach(true))
+		return false;
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	database = own_entry();
+	result = database != NULL && database->scheduler != 0;
+	LWLockRelease(&shared->lock);
+	return result;
 }

@@ -28,6 +28,7 @@ extern void launcher_check_processes(int elevel);
 
 /* scheduler.c */
 extern bool scheduler_launch(Oid database);
+extern bool scheduler_is_here(void);
 
 /* worker.c */
 extern bool worker_launch(int number);

@@ -13,11 +13,11 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
+#include "catalog/group.h"
 #include "settings.h"
 
-/* Databases that the service can look after, and jobs that can share a run. */
+/* Databases that the service can look after. */
 #define SHARED_DATABASES 64
-#define SHARED_JOBS 32
 
 /* Why due jobs of a database do not start. */
 typedef enum Obstacle
@@ -68,7 +68,7 @@ typedef struct SharedWorker
 	TimestampTz slot;
 	int			attempt;		/* at that slot, from 1; of several jobs, the same */
 	int			njobs;
-	int32		jobs[SHARED_JOBS];
+	int32		jobs[MAX_GROUP_JOBS];
 } SharedWorker;
 
 typedef struct Shared

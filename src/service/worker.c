@@ -218,7 +218,7 @@ report_ended(void)
 static void
 run_jobs_given(void)
 {
-	SlotAttempt attempts[SHARED_JOBS];
+	SlotAttempt attempts[MAX_GROUP_JOBS];
 	int			n = own.jobs.njobs;
 
 	for (int i = 0; i < n; i++)
