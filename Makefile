@@ -14,8 +14,9 @@
 #   make demo              a tour of two minutes
 #   make demo-shell        psql on the tour's cluster
 #   make bench             the benchmark, see test/bench
+#   make bench-service     that of the service: lateness, throughput, idle cost
 
-SCRIPTED = check check-versions demo demo-shell bench
+SCRIPTED = check check-versions demo demo-shell bench bench-service
 
 .PHONY: $(SCRIPTED)
 
@@ -37,6 +38,9 @@ demo-shell:
 
 bench:
 	@test/bench/run
+
+bench-service:
+	@test/bench/service
 
 else ifneq ($(filter $(SCRIPTED),$(MAKECMDGOALS)),)
 

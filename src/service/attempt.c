@@ -166,9 +166,10 @@ attempt_together(const SlotAttempt *attempts, int n)
 }
 
 /*
- * Makes an attempt at a slot.  An error is logged and recorded.
+ * Makes an attempt at a slot.  Returns whether it is done; an error is logged
+ * and recorded.
  */
-void
+bool
 attempt_alone(const SlotAttempt *attempt)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -191,11 +192,11 @@ attempt_alone(const SlotAttempt *attempt)
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(caller);
-	if (error != NULL)
-	{
-		record_failure(attempt, started, error, &result);
-		FreeErrorData(error);
-	}
+	if (error == NULL)
+		return true;
+	record_failure(attempt, started, error, &result);
+	FreeErrorData(error);
+	return false;
 }
 
 /* Notes that an attempt at a job's next slot begins, and what it catches up for. */

@@ -12,7 +12,7 @@
 #include "service/agenda.h"
 
 extern bool attempt_together(const SlotAttempt *attempts, int n);
-extern void attempt_alone(const SlotAttempt *attempt);
+extern bool attempt_alone(const SlotAttempt *attempt);
 extern bool attempt_if_due(AgendaJob *job, RunResult *result);
 
 #endif							/* BATCHAGG_ATTEMPT_H */

@@ -31,6 +31,7 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -324,13 +325,17 @@ free_unborn(void)
 	}
 }
 
-/* Has the worker of a job ended it? */
+/*
+ * Has the worker of a job ended it?  Sets *done where it says that the slot is.
+ */
 static bool
-worker_has_ended(const AgendaJob *job)
+worker_has_ended(const AgendaJob *job, bool *done)
 {
 	const SharedWorker *worker = &shared->workers[job->worker];
+	bool		same = worker->token == job->token;
 
-	return worker->token != job->token || worker->state != WORKER_BUSY;
+	*done = same && worker->all_done;
+	return !same || worker->state != WORKER_BUSY;
 }
 
 /*
@@ -356,45 +361,60 @@ note_interrupted(AgendaJob *job)
 			 errhidestmt(true)));
 }
 
+/* Reads in the ledger what became of jobs whose workers have not told. */
+static void
+ask_ledger(AgendaJob **jobs, int n)
+{
+	begin_transaction();
+	agenda_read_ledger(jobs, n, true);
+	for (int i = 0; i < n; i++)
+	{
+		if (jobs[i]->state == SLOT_RUNNING)
+			note_interrupted(jobs[i]);
+	}
+	end_transaction();
+}
+
 /* Looks what became of jobs that are not in a worker's hands any more. */
 static void
 collect_ended(void)
 {
 	Agenda	   *agenda = scheduler.agenda;
 	AgendaJob **ended = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
-	int			n = 0;
+	AgendaJob **unknown = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
+	TimestampTz now = service_now();
+	int			nended = 0;
+	int			nunknown = 0;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	free_unborn();
 	for (int i = 0; i < agenda->njobs; i++)
 	{
 		AgendaJob  *job = &agenda->jobs[i];
+		bool		done = false;
 
-		if (job->worker >= 0 ? worker_has_ended(job) : job->state == SLOT_RUNNING)
-			ended[n++] = job;
+		if (job->worker >= 0 ? !worker_has_ended(job, &done) : job->state != SLOT_RUNNING)
+			continue;
+		ended[nended++] = job;
+		if (done)
+			job->state = SLOT_DONE;
+		else
+			unknown[nunknown++] = job;
 	}
 	LWLockRelease(&shared->lock);
 
-	if (n > 0)
+	if (nunknown > 0)
+		ask_ledger(unknown, nunknown);
+	for (int i = 0; i < nended; i++)
 	{
-		TimestampTz now = service_now();
-
-		begin_transaction();
-		agenda_read_ledger(ended, n, true);
-		for (int i = 0; i < n; i++)
-		{
-			AgendaJob  *job = ended[i];
-
-			job->worker = -1;
-			job->watched_since = now;
-			if (job->state == SLOT_RUNNING)
-				note_interrupted(job);
-			agenda_plan(job, now);
-		}
-		end_transaction();
-		scheduler.no_process_until = 0;
+		ended[i]->worker = -1;
+		ended[i]->watched_since = now;
+		agenda_plan(ended[i], now);
 	}
+	if (nended > 0)
+		scheduler.no_process_until = 0;
 	pfree(ended);
+	pfree(unknown);
 }
 
 /* Does a job have slots that get no run, or that the clock has gone behind? */
@@ -783,6 +803,7 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 		for (int i = 0; i < assignment->njobs; i++)
 			worker->jobs[i] = assignment->jobs[i]->id;
 		worker->njobs = assignment->njobs;
+		worker->all_done = false;
 	}
 	else if (worker->state == WORKER_BUSY)
 		worker->state = WORKER_IDLE;
@@ -823,6 +844,10 @@ count_ready(TimestampTz now)
 
 /*
  * Gives jobs that are due to workers.
+ *
+ * What the ledger is told reaches the disk while the workers begin, not before:
+ * a run that is done is so only after it, and one that takes the server down
+ * within the time of a write to disk is a risk worth its price.
  */
 static void
 dispatch(TimestampTz now)
@@ -852,6 +877,7 @@ dispatch(TimestampTz now)
 	foreach(lc, assignments)
 		publish(lfirst(lc), error == NULL, now);
 	list_free_deep(assignments);
+	XLogFlush(XactLastCommitEnd);
 	set_obstacle(obstacle, count_ready(now));
 }
 
@@ -974,6 +1000,7 @@ scheduler_start(Oid database)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname("batchagg scheduler");
 	SetConfigOption("lock_timeout", "5s", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);

@@ -67,6 +67,7 @@ typedef struct SharedWorker
 	/* What it runs: jobs of one owner, for slots of the same time. */
 	TimestampTz slot;
 	int			attempt;		/* at that slot, from 1; of several jobs, the same */
+	bool		all_done;		/* what it ran last is done: no need to ask the ledger */
 	int			njobs;
 	int32		jobs[MAX_GROUP_JOBS];
 } SharedWorker;

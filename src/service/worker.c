@@ -194,9 +194,9 @@ wait_for_jobs(void)
 	}
 }
 
-/* Says that the jobs have ended, one way or another. */
+/* Says that the jobs have ended, and whether the slots of all are done. */
 static void
-report_ended(void)
+report_ended(bool all_done)
 {
 	SharedWorker *worker = own_entry();
 	SharedDatabase *database;
@@ -204,6 +204,7 @@ report_ended(void)
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	worker->state = WORKER_IDLE;
 	worker->njobs = 0;
+	worker->all_done = all_done;
 	database = shared_database(worker->database, false);
 	if (database != NULL)
 		shared_wake_scheduler(database);
@@ -214,12 +215,13 @@ report_ended(void)
 	LWLockRelease(&shared->lock);
 }
 
-/* Runs what the scheduler has given us. */
-static void
+/* Runs what the scheduler has given us.  Returns whether all slots are done. */
+static bool
 run_jobs_given(void)
 {
 	SlotAttempt attempts[MAX_GROUP_JOBS];
 	int			n = own.jobs.njobs;
+	bool		all_done = true;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -228,9 +230,10 @@ run_jobs_given(void)
 		attempts[i].attempt = own.jobs.attempt;
 	}
 	if (n > 1 && attempt_together(attempts, n))
-		return;
+		return true;
 	for (int i = 0; i < n; i++)
-		attempt_alone(&attempts[i]);
+		all_done &= attempt_alone(&attempts[i]);
+	return all_done;
 }
 
 /*
@@ -259,8 +262,7 @@ batchagg_worker_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		run_jobs_given();
-		report_ended();
+		report_ended(run_jobs_given());
 		pgstat_report_activity(STATE_IDLE, NULL);
 		pgstat_report_stat(true);
 	}

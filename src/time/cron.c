@@ -27,6 +27,8 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
+
 #include "time/event.h"
 #include "time/zone.h"
 
@@ -331,12 +333,12 @@ day_matches(const CronSchedule *schedule, int64 day, int64 month)
 static int
 next_minute(const CronSchedule *schedule, int minute)
 {
-	for (; minute < MINUTES_PER_DAY; minute++)
+	for (; minute < MINUTES_PER_DAY; minute += MINS_PER_HOUR - minute % MINS_PER_HOUR)
 	{
-		if (!(schedule->hours & (1U << (minute / MINS_PER_HOUR))))
-			minute += MINS_PER_HOUR - 1 - minute % MINS_PER_HOUR;
-		else if (schedule->minutes & (UINT64CONST(1) << (minute % MINS_PER_HOUR)))
-			return minute;
+		uint64		rest = schedule->minutes >> (minute % MINS_PER_HOUR);
+
+		if (rest != 0 && (schedule->hours & (1U << (minute / MINS_PER_HOUR))))
+			return minute + pg_rightmost_one_pos64(rest);
 	}
 	return -1;
 }
