@@ -9,9 +9,8 @@
  * that one is wanted.
  *
  * A transaction that is prepared is committed by another session, which knows
- * nothing of this.  So the relation cache's entry of batch_jobs is invalidated
- * too, a message that survives the wait; the scheduler looks for those each time
- * it wakes.
+ * nothing of this.  So it invalidates the relation cache's entry of batch_jobs, a
+ * message that goes with it; the scheduler looks for those each time it wakes.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +26,7 @@
 static struct
 {
 	bool		pending;		/* this transaction has changed jobs */
+	Oid			jobs_relid;		/* batch_jobs */
 	bool		registered;
 } wake;
 
@@ -53,6 +53,10 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_PREPARE:
+			if (wake.pending)
+				CacheInvalidateRelcacheByRelid(wake.jobs_relid);
+			break;
 		case XACT_EVENT_COMMIT:
 			if (wake.pending)
 				wake_now();
@@ -73,7 +77,7 @@ at_transaction_end(XactEvent event, void *arg)
 void
 wake_at_commit(void)
 {
-	CacheInvalidateRelcacheByRelid(store_relid("batch_jobs"));
+	wake.jobs_relid = store_relid("batch_jobs");
 	if (!shared_attach(true))
 		return;
 	if (!wake.registered)
