@@ -171,15 +171,18 @@ add_row_function(uint32 fields)
 }
 
 /*
- * Lays out groups of `nmetrics` metrics whose states need `fields` (an array).
+ * Lays out groups of `nmetrics` metrics, with their numbers among a row's
+ * values in ascending order, and the fields that their states need.
  * Memory is taken from the current context.
  */
 void
-group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields)
+group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
+				  const uint32 *fields)
 {
 	int			i;
 
 	layout->nmetrics = nmetrics;
+	layout->numbers = palloc(nmetrics * sizeof(int));
 	layout->fields = palloc(nmetrics * sizeof(uint32));
 	layout->offsets = palloc(nmetrics * sizeof(int));
 	layout->spans = palloc(nmetrics * sizeof(MetricSpan));
@@ -190,12 +193,13 @@ group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields)
 	{
 		MetricSpan *span;
 
+		layout->numbers[i] = numbers[i];
 		layout->fields[i] = fields[i];
 		layout->offsets[i] = layout->words;
-		if (i == 0 || fields[i] != fields[i - 1])
+		if (i == 0 || fields[i] != fields[i - 1] || numbers[i] != numbers[i - 1] + 1)
 		{
 			span = &layout->spans[layout->nspans++];
-			span->first = i;
+			span->first = numbers[i];
 			span->n = 0;
 			span->fields = fields[i];
 			span->words = state_words(fields[i]);

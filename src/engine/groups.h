@@ -32,6 +32,7 @@ struct MetricSpan
 typedef struct GroupLayout
 {
 	int			nmetrics;
+	int		   *numbers;		/* of each metric among a row's values, ascending */
 	uint32	   *fields;			/* of each metric */
 	int		   *offsets;		/* of each metric's state, in words */
 	int			words;			/* of all states */
@@ -40,7 +41,8 @@ typedef struct GroupLayout
 	MetricSpan *spans;
 } GroupLayout;
 
-extern void group_layout_init(GroupLayout *layout, int nmetrics, const uint32 *fields);
+extern void group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
+							  const uint32 *fields);
 extern void group_states_init(const GroupLayout *layout, StateWord *states);
 extern void group_states_merge(const GroupLayout *layout, StateWord *into,
 							   const StateWord *from, MemoryContext values_context);

@@ -5,10 +5,9 @@
  *
  * Definitions that read the same relation in the same way, by its layout and
  * its time, share one scan, whether they are of one job or of several.  The
- * scan computes every metric that any of them asks for, and remembers of each
- * what all their aggregates need; so it has one layout of groups, and from a
- * group each rollup takes the results that its own job asks for.  Rollups
- * differ in granularity, id, filter, time zone, delay and metrics.  A filter
+ * scan reads every metric that any of them asks for; what it computes of them
+ * for each definition, a rollup, is what that one's job asks for.  Rollups
+ * differ in metrics, granularity, id, filter, time zone and delay.  A filter
  * that all rollups of a scan have in common is the scan's WHERE clause;
  * filters that differ become flags of each row.  Definitions of different time
  * zones share a scan only where nothing in it depends on TimeZone, under which
@@ -20,7 +19,8 @@
  * A rollup is fed from the rows, or, where a finer one with the same id,
  * filter, zone and horizon nests in it, from the finer one's finished groups:
  * 1-day costs next to nothing beside 1-hour, and 1-week beside 1-day.  The
- * finer one may be another job's.
+ * finer one may be another job's, if its groups have all that is needed; then
+ * they have one layout.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,8 +37,10 @@ static bool scan_serves(const SourceScan *scan, const Source *source);
 static void scan_add_rollup(SourceScan *scan, Source *source, TimestampTz run_time);
 static void scan_add_metrics(SourceScan *scan, Rollup *rollup);
 static void scan_order_metrics(SourceScan *scan);
-static void rollup_make_parts(Rollup *rollup);
+static void rollup_set_needs(Rollup *rollup);
 static void scan_link_rollups(SourceScan *scan);
+static void rollup_make_layout(Rollup *rollup);
+static void rollup_make_parts(Rollup *rollup);
 
 /*
  * Plans the scans for `sources` (a list of Source, of all definitions of all
@@ -79,8 +81,13 @@ plan_scans(List *sources, TimestampTz run_time)
 
 		scan_order_metrics(scan);
 		foreach(lc2, scan->rollups)
-			rollup_make_parts(lfirst(lc2));
+			rollup_set_needs(lfirst(lc2));
 		scan_link_rollups(scan);
+		foreach(lc2, scan->rollups)
+		{
+			rollup_make_layout(lfirst(lc2));
+			rollup_make_parts(lfirst(lc2));
+		}
 	}
 	return scans;
 }
@@ -147,9 +154,9 @@ scan_add_rollup(SourceScan *scan, Source *source, TimestampTz run_time)
 
 /* The fields that a metric's state needs for one job. */
 static uint32
-metric_fields(const JobMetric *metric)
+metric_fields(const JobMetric *metric, SourceLayout layout)
 {
-	uint32		fields = 0;
+	uint32		fields = layout == LAYOUT_ROW ? FIELD_ROWS : 0;
 	int			i;
 
 	for (i = 0; i < metric->naggregates; i++)
@@ -178,7 +185,6 @@ scan_metric(SourceScan *scan, const SourceMetric *metric)
 	result->name = metric->metric->name;
 	result->folded = folded;
 	result->column = metric->column;
-	result->fields = row_layout ? FIELD_ROWS : 0;
 	scan->metrics = lappend(scan->metrics, result);
 	return result;
 }
@@ -195,7 +201,7 @@ scan_add_metrics(SourceScan *scan, Rollup *rollup)
 		const SourceMetric *metric = lfirst(lc);
 		ScanMetric *own = scan_metric(scan, metric);
 
-		own->fields |= metric_fields(metric->metric);
+		own->fields |= metric_fields(metric->metric, rollup->source->layout);
 		rollup->metrics[foreach_current_index(lc)] = own;
 	}
 }
@@ -210,25 +216,83 @@ metric_compare(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Orders the scan's metrics so that those with equal fields are neighbours,
- * and lays out its groups.
+ * Orders and numbers the scan's metrics so that those with equal fields are
+ * neighbours.
  */
 static void
 scan_order_metrics(SourceScan *scan)
 {
-	int			n = list_length(scan->metrics);
-	uint32	   *fields = palloc(n * sizeof(uint32));
 	ListCell   *lc;
 
 	list_sort(scan->metrics, metric_compare);
 	foreach(lc, scan->metrics)
-	{
-		ScanMetric *metric = lfirst(lc);
+		((ScanMetric *) lfirst(lc))->number = foreach_current_index(lc);
+}
 
-		metric->number = foreach_current_index(lc);
-		fields[metric->number] = metric->fields;
+/*
+ * Notes what the rollup needs of each of the scan's metrics.
+ */
+static void
+rollup_set_needs(Rollup *rollup)
+{
+	int			n = list_length(rollup->scan->metrics);
+	ListCell   *lc;
+	int			i;
+
+	rollup->needs = palloc(n * sizeof(uint32));
+	for (i = 0; i < n; i++)
+		rollup->needs[i] = NOT_NEEDED;
+	foreach(lc, rollup->source->metrics)
+	{
+		const SourceMetric *metric = lfirst(lc);
+		uint32	   *need = &rollup->needs[rollup->metrics[foreach_current_index(lc)]->number];
+
+		if (*need == NOT_NEEDED)
+			*need = 0;
+		*need |= metric_fields(metric->metric, rollup->source->layout);
 	}
-	group_layout_init(&scan->layout, n, fields);
+	for (i = 0; i < n; i++)
+		if (rollup->needs[i] != NOT_NEEDED)
+			rollup->words += state_words(rollup->needs[i]);
+}
+
+/*
+ * Lays out the rollup's groups: as those that it is fed from, if it is.
+ */
+static void
+rollup_make_layout(Rollup *rollup)
+{
+	int			size = list_length(rollup->scan->metrics);
+	int		   *numbers = palloc(size * sizeof(int));
+	uint32	   *fields = palloc(size * sizeof(uint32));
+	int			n = 0;
+	int			i;
+
+	if (rollup->finer != NULL)
+	{
+		rollup->layout = rollup->finer->layout;
+		return;
+	}
+	for (i = 0; i < size; i++)
+	{
+		if (rollup->needs[i] == NOT_NEEDED)
+			continue;
+		numbers[n] = i;
+		fields[n++] = rollup->needs[i];
+	}
+	rollup->layout = palloc(sizeof(GroupLayout));
+	group_layout_init(rollup->layout, n, numbers, fields);
+}
+
+/* The number of a metric's state in the rollup's groups. */
+static int
+rollup_state(const Rollup *rollup, const ScanMetric *metric)
+{
+	int			i = 0;
+
+	while (rollup->layout->numbers[i] != metric->number)
+		i++;
+	return i;
 }
 
 /*
@@ -255,7 +319,7 @@ rollup_make_parts(Rollup *rollup)
 			part->metrics = palloc(n * sizeof(ResultMetric));
 		}
 		result = &part->metrics[part->nmetrics++];
-		result->metric = rollup->metrics[foreach_current_index(lc)];
+		result->state = rollup_state(rollup, rollup->metrics[foreach_current_index(lc)]);
 		result->job_metric = metric;
 		result->first = part->npositions;
 		part->npositions += metric->naggregates;
@@ -277,6 +341,10 @@ granularity_length(const Granularity *g)
 	}
 }
 
+/*
+ * Finer before coarser; of equal ones, those first that have more to feed
+ * others with.
+ */
 static int
 rollup_compare(const ListCell *a, const ListCell *b)
 {
@@ -287,7 +355,28 @@ rollup_compare(const ListCell *a, const ListCell *b)
 
 	if (length_a != length_b)
 		return length_a < length_b ? -1 : 1;
+	if (rollup_a->words != rollup_b->words)
+		return rollup_a->words > rollup_b->words ? -1 : 1;
 	return rollup_a->definition->id < rollup_b->definition->id ? -1 : 1;
+}
+
+/*
+ * Do the groups of `fine` have all that `coarse` needs?
+ */
+static bool
+rollup_covers(const Rollup *fine, const Rollup *coarse)
+{
+	int			n = list_length(fine->scan->metrics);
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (coarse->needs[i] == NOT_NEEDED)
+			continue;
+		if (fine->needs[i] == NOT_NEEDED || (coarse->needs[i] & ~fine->needs[i]) != 0)
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -303,7 +392,8 @@ rollup_feeds(const Rollup *fine, const Rollup *coarse)
 		fine->source->id_column == coarse->source->id_column &&
 		fine->horizon == coarse->horizon &&
 		strcmp(f->timezone, c->timezone) == 0 &&
-		strcmp(f->filter ? f->filter : "", c->filter ? c->filter : "") == 0;
+		strcmp(f->filter ? f->filter : "", c->filter ? c->filter : "") == 0 &&
+		rollup_covers(fine, coarse);
 }
 
 /*
@@ -328,6 +418,7 @@ scan_link_rollups(SourceScan *scan)
 			if (!rollup_feeds(fine, coarse))
 				continue;
 			coarse->finer = fine;
+			coarse->needs = fine->needs;	/* what it has for others again */
 			fine->coarser = lappend(fine->coarser, coarse);
 		}
 	}

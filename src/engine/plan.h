@@ -22,20 +22,23 @@ struct SourceScan;
  */
 #define MAX_PART_RESULTS 200
 
-/* A metric that a scan computes, for all its rollups that have it. */
+/* A metric that a scan reads, for all its rollups that have it. */
 typedef struct ScanMetric
 {
-	int			number;			/* among the states of a group */
+	int			number;			/* among a row's values */
 	const char *name;			/* as the first job that has it writes it */
 	const char *folded;			/* as name_fold() has it */
 	AttrNumber	column;			/* column layout only */
-	uint32		fields;			/* of its states: what all jobs need */
+	uint32		fields;			/* that any rollup needs */
 } ScanMetric;
+
+/* What a rollup needs of a metric that it does not have. */
+#define NOT_NEEDED PG_UINT32_MAX
 
 /* A metric with results in a packed row. */
 typedef struct ResultMetric
 {
-	const ScanMetric *metric;
+	int			state;			/* number of its state in a group */
 	const JobMetric *job_metric;
 	int			first;			/* position of its first aggregate, from 0 */
 } ResultMetric;
@@ -56,7 +59,11 @@ typedef struct Rollup
 	Source	   *source;
 	TimestampTz horizon;		/* rows from here on are not read yet */
 
-	ScanMetric **metrics;		/* of its own, in the job's order */
+	ScanMetric **metrics;		/* its own, in the job's order */
+	uint32	   *needs;			/* of each metric of the scan, by its number:
+								 * fields, or NOT_NEEDED */
+	int			words;			/* of states with just these fields */
+	GroupLayout *layout;		/* of its groups */
 	int			nparts;
 	ResultPart *parts;
 
@@ -67,6 +74,8 @@ typedef struct Rollup
 	int			filter_input;	/* position of the filter's flag, -1: none */
 	BucketCache *buckets;
 	LocalCache *locals;			/* where time is local */
+	MetricSpan *single_spans;	/* row layout: each metric of the scan as a span
+								 * of its own; n is 0: not needed */
 	Groups	   *groups;
 	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
 
@@ -88,7 +97,6 @@ typedef struct SourceScan
 	List	   *rollups;		/* finer before coarser */
 
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
-	GroupLayout layout;			/* of the groups of all rollups */
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */

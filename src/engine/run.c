@@ -675,7 +675,7 @@ rollup_feed(Rollup *coarse, const GroupOut *group)
 	coarse->open = key.bucket;
 	key.entity = groups_entity(coarse->groups, PointerGetDatum(id));
 	groups_find(coarse->groups, &key, 1);
-	group_states_merge(&coarse->scan->layout, key.states, group->states,
+	group_states_merge(coarse->layout, key.states, group->states,
 					   groups_values_context(coarse->groups));
 	if (++coarse->fed % GROUPS_PER_CHECK == 0)
 		groups_check_memory(coarse->groups);

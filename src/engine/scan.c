@@ -80,7 +80,6 @@ typedef struct ScanReceiver
 	int		   *name_metrics;	/* the metric of each, -1: not asked for */
 	uint32		nnames;
 	uint32		names_size;		/* room in name_metrics */
-	MetricSpan *single_spans;	/* row layout: each metric as a span of its own */
 
 	Datum		everything;		/* the id of all rows, where there is none */
 	MemoryContext row_context;	/* reset every few rows */
@@ -207,7 +206,7 @@ batch_keep_values(ScanReceiver *receiver)
 typedef enum RowFate
 {
 	ROW_TAKEN,
-	ROW_NOT_MEANT,				/* by the filter or the horizon */
+	ROW_NOT_MEANT,				/* by its metric, the filter or the horizon */
 	ROW_SKIPPED					/* its id is NULL */
 } RowFate;
 
@@ -221,6 +220,9 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 	RowBatch   *rows = rollup->rows;
 	GroupKey   *key = &rows->keys[rows->n];
 
+	if (rollup->single_spans != NULL &&
+		rollup->single_spans[receiver->metrics[receiver->nrows]].n == 0)
+		return ROW_NOT_MEANT;
 	if (rollup->filter_input >= 0 &&
 		(receiver->column_nulls[rollup->filter_input] ||
 		 !DatumGetBool(receiver->columns[rollup->filter_input])))
@@ -280,7 +282,7 @@ scan_take_row(ScanReceiver *receiver)
 static void
 rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 {
-	const GroupLayout *layout = &receiver->scan->layout;
+	const GroupLayout *layout = rollup->layout;
 	MemoryContext values_context = groups_values_context(rollup->groups);
 	RowBatch   *rows = rollup->rows;
 	int			i;
@@ -297,7 +299,7 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 
 		if (receiver->metrics != NULL)
 		{
-			span = &receiver->single_spans[receiver->metrics[row]];
+			span = &rollup->single_spans[receiver->metrics[row]];
 			nspans = 1;
 		}
 		for (j = 0; j < nspans; j++, span++)
@@ -453,32 +455,41 @@ receiver_shutdown(DestReceiver *self)
 static void
 receiver_init_names(ScanReceiver *receiver)
 {
-	const SourceScan *scan = receiver->scan;
-	const Source *source = scan->source;
+	const Source *source = receiver->scan->source;
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
-	int			i;
 
 	get_atttypetypmodcoll(source->relid, source->name_column, &type, &typmod, &collation);
 	receiver->names = entities_create(CurrentMemoryContext, type, collation);
 	receiver->metrics = palloc(receiver->batch_size * sizeof(int));
 	receiver->names_size = 64;
 	receiver->name_metrics = palloc(receiver->names_size * sizeof(int));
-	receiver->single_spans = palloc(scan->layout.nmetrics * sizeof(MetricSpan));
-	for (i = 0; i < scan->layout.nspans; i++)
+}
+
+/*
+ * In row layout, makes a span of its own of each metric of the scan.
+ */
+static void
+rollup_single_spans(Rollup *rollup)
+{
+	const GroupLayout *layout = rollup->layout;
+	int			i;
+	int			j;
+
+	rollup->single_spans = palloc0(list_length(rollup->scan->metrics) * sizeof(MetricSpan));
+	for (i = 0; i < layout->nspans; i++)
 	{
-		const MetricSpan *span = &scan->layout.spans[i];
-		int			j;
+		const MetricSpan *span = &layout->spans[i];
 
 		for (j = 0; j < span->n; j++)
 		{
-			MetricSpan *single = &receiver->single_spans[span->first + j];
+			MetricSpan *single = &rollup->single_spans[span->first + j];
 
 			*single = *span;
 			single->first = 0;
 			single->n = 1;
-			single->offset = scan->layout.offsets[span->first + j];
+			single->offset = span->offset + j * span->words;
 		}
 	}
 }
@@ -507,6 +518,8 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 		if (rollup->finer != NULL)
 			continue;
 		rollup->rows = palloc0(sizeof(RowBatch));
+		if (row_layout)
+			rollup_single_spans(rollup);
 		receiver->fed[receiver->nfed++] = rollup;
 	}
 	for (i = 0; i < query->nvalues; i++)
@@ -564,7 +577,7 @@ scan_create_groups(SourceScan *scan, MemoryContext context, Size memory)
 		if (rollup->finer == NULL && rollup->source->id_column != InvalidAttrNumber)
 			get_atttypetypmodcoll(rollup->source->relid, rollup->source->id_column,
 								  &id_type, &typmod, &id_collation);
-		rollup->groups = groups_create(context, &scan->layout, id_type, id_collation,
+		rollup->groups = groups_create(context, rollup->layout, id_type, id_collation,
 									   rollup->finer != NULL ? for_coarser / ncoarser :
 									   (memory - for_coarser) / nfed);
 	}

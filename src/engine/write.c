@@ -547,7 +547,7 @@ static int
 finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 			   double *results, bool *undefined, uint64 *counts)
 {
-	const GroupLayout *layout = &writer->rollup->scan->layout;
+	const GroupLayout *layout = writer->rollup->layout;
 	int			defined = 0;
 	int			i;
 	int			j;
@@ -557,12 +557,11 @@ finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOu
 		const ResultMetric *metric = &part->part->metrics[i];
 		const Aggregate *aggregates = metric->job_metric->aggregates;
 		int			n = metric->job_metric->naggregates;
-		int			number = metric->metric->number;
-		StateWord  *state = group->states + layout->offsets[number];
+		StateWord  *state = group->states + layout->offsets[metric->state];
 		FinishResult finishes[MAX_AGGREGATES];
 
 		counts[i] = STATE_COUNT(state);
-		state_finish_all(state, layout->fields[number], aggregates, n,
+		state_finish_all(state, layout->fields[metric->state], aggregates, n,
 						 results + metric->first, finishes);
 		for (j = 0; j < n; j++)
 		{

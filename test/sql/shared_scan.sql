@@ -174,6 +174,25 @@ INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (14
 SELECT scan, definition_id - (SELECT min(id) FROM batchjob_definitions WHERE job_id = 14) AS definition, item, value
 FROM batchagg_explain_job(14) WHERE item IN ('source', 'metrics', 'computed from', 'results');
 
+-- A job's coarser buckets from the groups of another's finer ones, where these
+-- have what it needs; and some that they do not feed.
+INSERT INTO batch_jobs (id, event_name) SELECT i, '@weekly' FROM generate_series(21, 27) i;
+INSERT INTO batchjob_definitions (id, job_id, focal_entity, entity, granularity, resource_filter) VALUES
+	(21, 21, 'user', 'wide', '1-day', NULL), (22, 22, 'user', 'wide', '1-hour', NULL), (23, 23, 'user', 'wide', '1-day', NULL),
+	(24, 24, 'user', 'wide', '1-week', NULL), (25, 25, 'user', 'wide', '1-day', 'c1 > 0'), (26, 26, '*', 'wide', '1-day', NULL),
+	(27, 27, 'user', 'wide', '1-day', NULL);
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES
+	(21, 'c2', 'sum,max'), (22, 'c1', 'sum,std,min'), (22, 'c2', 'avg,range'), (22, 'c4', 'p95,first'), (23, 'c1', 'var'), (23, 'c4', 'distinct,last'),
+	(24, 'c1', 'avg'), (24, 'c2', 'min'), (25, 'c1', 'sum'), (26, 'c1', 'sum'), (27, 'c2', 'sum'), (27, 'c3', 'sum');
+SELECT job_id, status, rows_read FROM batchagg_run_event('@weekly');
+SELECT j.id, r.status, r.changed FROM batch_jobs j, batchagg_run_job(j.id) r WHERE j.id > 20 ORDER BY j.id;
+SELECT d.id, c.*
+FROM batchjob_definitions d,
+	 plain.compare(d.id, format('SELECT * FROM plain.rollup(%L, %L, %L, %L, %L, %L)', 'wide', CASE d.focal_entity WHEN '*' THEN '''*''' ELSE 'user_id' END,
+		format('date_trunc(%L, ts, ''UTC'')', split_part(d.granularity, '-', 2)), 'ts',
+		'{"c1": "c1", "c2": "c2", "c3": "c3", "c4": "c4"}', coalesce(d.resource_filter, 'true'))) c
+WHERE d.job_id > 20 ORDER BY d.id;
+
 DROP VIEW results_of_1, stored, positions;
 DROP EXTENSION batchagg;
 DROP TABLE visits, visits2, readings, wide, together, positions_together;

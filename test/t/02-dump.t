@@ -48,7 +48,7 @@ SQL
 
 # All that is to be the same.
 my @tables = qw(batchagg_events batch_jobs batchjob_definitions batchjob_metrics metricsandtables batchagg_layouts
-  batchagg_positions batchagg_store batchagg_measurements batchagg_runs ruleexecutionresults);
+  batchagg_positions batchagg_store batchagg_measurements batchagg_runs batchagg_counters ruleexecutionresults);
 my @sequences = qw(batch_jobs_id_seq batchjob_definitions_id_seq batchagg_layouts_id_seq batchagg_runs_run_id_seq);
 my $contents = join("\n",
 	map({ "SELECT '$_', count(*), md5(string_agg(t::text, ',' ORDER BY t::text COLLATE \"C\")) FROM rollup.$_ t;" } @tables),
