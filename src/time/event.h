@@ -31,6 +31,12 @@ extern bool cron_follows_real_time(const CronSchedule *schedule);
 extern bool cron_next(const CronSchedule *schedule, const pg_tz *tz,
 					  TimestampTz after, TimestampTz *next);
 
+/* Room for an expression with 60 minutes, 24 hours, 31 days and so on. */
+#define CRON_COVER_LEN 512
+
+extern void cron_cover(const CronSchedule *schedule, const pg_tz *tz, const pg_tz *other,
+					   TimestampTz from, TimestampTz until, char *result);
+
 /*
  * What an event name means: a cron expression, and the zone it is read in
  * ("" where the setting batchagg.timezone decides).

@@ -1035,6 +1035,130 @@ test_cron_rare(void)
  * ------------------------------------------------------------------------
  */
 
+/* What covers a schedule in another zone, over the time of a sweep. */
+static const char *
+cover(const char *expression, const pg_tz *tz, const pg_tz *other, const TestZone *window)
+{
+	static char result[CRON_COVER_LEN];
+	CronSchedule schedule;
+
+	if (cron_parse(expression, &schedule) != NULL)
+		abort();
+	cron_cover(&schedule, tz, other, INSTANT(window->sweep_from), INSTANT(window->sweep_to), result);
+	return result;
+}
+
+static void
+test_cron_cover_text(void)
+{
+	static const struct
+	{
+		const char *expression;
+		const char *same;		/* what covers it on the same clock, UTC */
+		const char *moved;		/* in UTC, from the zone like New York */
+	}			cases[] =
+	{
+		{"* * * * *", "* * * * *", "* * * * *"},
+		{"@hourly", "0 * * * *", "0 * * * *"},
+		{"*/15 * * * *", "*/15 * * * *", "*/15 * * * *"},
+		{"0 8 * * *", "0 8 * * *", "0 12,13 * * *"},
+		{"0 6,14,22 * * *", "0 6,14,22 * * *", "0 2,3,10,11,18,19 * * *"},
+		{"0 6-8 * * mon-fri", "0 6-8 * * 1-5", "0 10-13 * * 1-5"},
+		{"0 20 * * fri-sun", "0 20 * * 0,5,6", "0 0,1 * * 0,1,6"},
+		{"30 18 * * sun", "30 18 * * 0", "30 22,23 * * 0"},
+		{"0 19 * * sun", "0 19 * * 0", "0 0,23 * * 0,1"},
+		{"30 2 * * *", "30 2 * * *", "0,30 6,7 * * *"},
+		{"0 8 1 */3 *", "0 8 1 */3 *", "0 12,13 1 */3 *"},
+		{"0 0 1,15 * *", "0 0 1,15 * *", "0 4,5 1,15 * *"},
+		{"0 22 1 1 *", "0 22 1 1 *", "0 2,3 * * *"},
+		{"0 8 13 * fri", "0 8 * * *", "0 12,13 * * *"},
+		{"0 8 */10 * fri", "0 8 */10 * *", "0 12,13 */10 * *"},
+		{"0 8 1-31 * fri", "0 8 * * *", "0 12,13 * * *"},
+		{"@yearly", "0 0 1 1 *", "0 4,5 1 1 *"},
+	};
+	const TestZone *utc_zone = &zones[0];
+	const TestZone *new_york = &zones[1];
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		const char *text = cover(cases[i].expression, utc_zone->tz, utc_zone->tz, new_york);
+
+		tap_ok(strcmp(text, cases[i].same) == 0, "cron \"%s\" is covered by \"%s\"",
+			   cases[i].expression, text);
+		text = cover(cases[i].expression, new_york->tz, utc_zone->tz, new_york);
+		tap_ok(strcmp(text, cases[i].moved) == 0, "... from New York to UTC by \"%s\"", text);
+	}
+}
+
+/* How often a cron fires in the time of a sweep, where its clock never leaps. */
+static int64
+firings(const CronSchedule *schedule, const TestZone *window)
+{
+	int64		n = 0;
+
+	for (pg_time_t t = window->sweep_from; t < window->sweep_to; t += 60)
+		n += reading_matches(schedule, t);
+	return n;
+}
+
+/* Counts what of a schedule is due in a window, and what another cron misses. */
+static void
+count_missed(const char *expression, const TestZone *zone, const pg_tz *other, int64 *due,
+			 int64 *missed)
+{
+	const char *covering = cover(expression, zone->tz, other, zone);
+	CronSchedule schedule;
+	CronSchedule covers;
+	TimestampTz t = INSTANT(zone->sweep_from);
+
+	if (cron_parse(expression, &schedule) != NULL || cron_parse(covering, &covers) != NULL)
+		abort();
+	while (cron_next(&schedule, zone->tz, t, &t) && t < INSTANT(zone->sweep_to))
+	{
+		int64		reading = floor_div(t + zone_stretch(other, t).offset, USECS_PER_SEC) + EPOCH;
+
+		reading += floor_mod(-reading, 60);
+		(*due)++;
+		if (!reading_matches(&covers, reading) && (*missed)++ == 0)
+			tap_note("\"%s\", covered by \"%s\", is missed at %s", expression, covering, show(t));
+	}
+}
+
+/* Every schedule of every zone is covered in every other zone. */
+static void
+test_cron_cover_sweeps(void)
+{
+	static const char *const expressions[] = {
+		"*/15 * * * *", "10 * * * *", "*/20 * * 3,10-12 *", "0 */2 * * *", "0 8 * * *",
+		"30 2 * * *", "30,45 1-2 * * *", "0 0 * * *", "30 0 * * *", "30 23 * * *",
+		"*/10 0-22 * * *", "0 0 * * 0", "30 23 * * 6", "0 12 13 * 5", "0 0 1 * *", "15 3 */2 * */3",
+		"0 0,12 30,31 12 *", "5 4 28-31 * sun", "30 2 1-7 * 0",
+	};
+
+	for (int z = 0; z < nzones; z++)
+	{
+		int64		due = 0;
+		int64		missed = 0;
+		int64		due_in_utc = 0;
+		int64		fired = 0;
+
+		for (int e = 0; e < lengthof(expressions); e++)
+		{
+			CronSchedule covers;
+
+			for (int o = 0; o < nzones; o++)
+				count_missed(expressions[e], &zones[z], zones[o].tz, &due, &missed);
+			count_missed(expressions[e], &zones[z], zones[0].tz, &due_in_utc, &missed);
+			if (cron_parse(cover(expressions[e], zones[z].tz, zones[0].tz, &zones[z]), &covers) != NULL)
+				abort();
+			fired += firings(&covers, &zones[z]);
+		}
+		tap_ok(missed == 0, "%s: of %ld times none is missed in other zones, "
+			   "and UTC fires %ld times for %ld", zones[z].name, (long) due, (long) fired,
+			   (long) due_in_utc);
+	}
+}
+
 static void
 test_event_grammar(void)
 {
@@ -1169,6 +1293,8 @@ main(void)
 	test_cron_sweeps();
 	test_cron_from_anywhere();
 	test_cron_rare();
+	test_cron_cover_text();
+	test_cron_cover_sweeps();
 	test_event_grammar();
 	test_event_nearest();
 	return tap_done();
