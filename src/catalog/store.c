@@ -38,6 +38,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catalog/store.h"
@@ -211,25 +212,15 @@ store_leave(StoreScope *scope)
 }
 
 /*
- * Runs one statement on our tables in a scope of its own.  Returns a list of
- * the rows that it selected or RETURNING gave, each a `char **` of the
- * columns' text output, NULL for a NULL, all in the caller's memory context.
- * Arguments are never NULL.  ERROR as the statement.
+ * The rows of the SPI command just run, each a `char **` of the columns' text
+ * output, NULL for a NULL, all in memory context `context`.
  */
-List *
-store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
+static List *
+copy_rows(MemoryContext context)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi = MemoryContextSwitchTo(context);
 	List	   *rows = NIL;
-	StoreScope	scope;
 
-	store_enter(&scope, as_owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, NULL, false, 0) < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
-
-	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; SPI_tuptable != NULL && i < SPI_tuptable->numvals; i++)
 	{
 		TupleDesc	desc = SPI_tuptable->tupdesc;
@@ -239,7 +230,55 @@ store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const D
 			row[column] = SPI_getvalue(SPI_tuptable->vals[i], desc, column + 1);
 		rows = lappend(rows, row);
 	}
+	MemoryContextSwitchTo(spi);
+	return rows;
+}
 
+/*
+ * Runs one statement on our tables in a scope of its own.  Returns a list of
+ * the rows that it selected or RETURNING gave, each a `char **` of the
+ * columns' text output, NULL for a NULL, all in the caller's memory context.
+ * Arguments are never NULL.  ERROR as the statement.
+ */
+List *
+store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *rows;
+	StoreScope	scope;
+
+	store_enter(&scope, as_owner);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, NULL, false, 0) < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
+	rows = copy_rows(caller);
+	SPI_finish();
+	store_leave(&scope);
+	return rows;
+}
+
+/*
+ * Likewise as the owner, for a statement without arguments that sees all that
+ * is committed at this moment, even in a repeatable read transaction.
+ */
+List *
+store_query_latest(const char *sql)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *rows;
+	StoreScope	scope;
+	SPIPlanPtr	plan;
+
+	store_enter(&scope, true);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	plan = SPI_prepare(sql, 0, NULL);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, false, false,
+							 0) < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", sql);
+	rows = copy_rows(caller);
 	SPI_finish();
 	store_leave(&scope);
 	return rows;

@@ -109,6 +109,25 @@ install_packages()
 	find_postgresql || die "no usable PostgreSQL even after installing it"
 }
 
+# Installs pg_cron for the PostgreSQL that was found, where that is a packaged
+# one and apt-get has it; tests that need it are skipped where it is missing.
+install_pg_cron()
+{
+	local major
+
+	[ ! -e "$("$PG_CONFIG" --sharedir)/extension/pg_cron.control" ] || return 0
+	major=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+	[ "$("$PG_CONFIG" --sharedir)" = "/usr/share/postgresql/$major" ] &&
+		command -v apt-get >/dev/null || return 0
+
+	if ! apt-cache show "postgresql-$major-cron" >/dev/null 2>&1; then
+		apt-get update -qq >>"$WORK/apt.log" 2>&1
+	fi
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		"postgresql-$major-cron" >>"$WORK/apt.log" 2>&1 ||
+		echo "# postgresql-$major-cron could not be installed"
+}
+
 # Makes $WORK, and sees to it that it goes away again.
 make_work_directory()
 {
