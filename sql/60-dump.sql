@@ -1,6 +1,7 @@
 --
 -- What pg_dump takes along: the rows of all tables, and where their sequences
--- stand.  The built-in events come with the extension.
+-- stand.  The built-in events come with the extension.  Who starts the jobs is
+-- left behind (13-service.sql).
 --
 
 SELECT pg_catalog.pg_extension_config_dump('batchagg_events', 'WHERE NOT built_in');

@@ -259,18 +259,18 @@ store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const D
 }
 
 /*
- * Likewise as the owner, for a statement without arguments that sees all that
- * is committed at this moment, even in a repeatable read transaction.
+ * Likewise, for a statement without arguments that sees all that is committed
+ * at this moment, even in a repeatable read transaction.
  */
 List *
-store_query_latest(const char *sql)
+store_query_latest(bool as_owner, const char *sql)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *rows;
 	StoreScope	scope;
 	SPIPlanPtr	plan;
 
-	store_enter(&scope, true);
+	store_enter(&scope, as_owner);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	plan = SPI_prepare(sql, 0, NULL);

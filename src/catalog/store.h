@@ -46,6 +46,6 @@ extern void store_set(const char *setting, const char *value);
 /* Returns the rows as texts, in the caller's memory context. */
 extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *types,
 						 const Datum *values);
-extern List *store_query_latest(const char *sql);
+extern List *store_query_latest(bool as_owner, const char *sql);
 
 #endif							/* BATCHAGG_STORE_H */

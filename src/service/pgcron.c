@@ -144,19 +144,23 @@ require_pg_cron(void)
 			 errhint("Run CREATE EXTENSION pg_cron.")));
 }
 
-/* The entries that are ours. */
+/*
+ * The entries that are ours: those of the owner of our tables, looked at as
+ * such, or those of every user, as far as the current one may see them.
+ */
 static List *
-present_entries(void)
+present_entries(bool as_owner)
 {
 	List	   *entries = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query_latest("SELECT jobid, jobname, schedule, command FROM cron.job "
-								   "WHERE database = current_database() "
-								   "AND username = current_user "
-								   "AND starts_with(jobname::text, '" NAME_PREFIX "') "
-								   "AND position('batchagg_run_due(' IN command) > 0 "
-								   "ORDER BY jobid"))
+	foreach(lc, store_query_latest(as_owner,
+								   psprintf("SELECT jobid, jobname, schedule, command FROM cron.job "
+											"WHERE database = current_database() %s "
+											"AND starts_with(jobname::text, '" NAME_PREFIX "') "
+											"AND position('batchagg_run_due(' IN command) > 0 "
+											"ORDER BY jobid",
+											as_owner ? "AND username = current_user" : "")))
 	{
 		char	  **row = lfirst(lc);
 		Entry	   *entry = palloc(sizeof(Entry));
@@ -185,12 +189,13 @@ put_entry(const Entry *entry)
 }
 
 static void
-remove_entry(const Entry *entry)
+remove_entry(const Entry *entry, bool as_owner)
 {
 	const Oid	types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(entry->id)};
 
-	(void) store_query(true, "SELECT cron.unschedule($1::bigint)", lengthof(types), types, values);
+	(void) store_query(as_owner, "SELECT cron.unschedule($1::bigint)", lengthof(types), types,
+					   values);
 }
 
 /* ------------------------------------------------------------------------
@@ -289,7 +294,8 @@ wanted_entries(void)
 	List	   *entries = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query_latest(psprintf("SELECT DISTINCT upper(event_name), event_name "
+	foreach(lc, store_query_latest(true,
+								   psprintf("SELECT DISTINCT upper(event_name), event_name "
 											"FROM %s WHERE enable_flag ORDER BY 1, 2",
 											store_table("batch_jobs"))))
 	{
@@ -328,7 +334,8 @@ wanted_entries(void)
 static bool
 driver_is_pg_cron(void)
 {
-	return store_query_latest(psprintf("SELECT 1 FROM %s WHERE driver = 'pg_cron'",
+	return store_query_latest(true,
+							  psprintf("SELECT 1 FROM %s WHERE driver = 'pg_cron'",
 									   store_table("batchagg_service"))) != NIL;
 }
 
@@ -359,7 +366,7 @@ update_entries(void)
 	List	   *wanted = wanted_entries();
 	ListCell   *lc;
 
-	foreach(lc, present_entries())
+	foreach(lc, present_entries(true))
 	{
 		const Entry *present = lfirst(lc);
 		Entry	   *entry = NULL;
@@ -371,7 +378,7 @@ update_entries(void)
 				entry = lfirst(wanted_cell);
 		}
 		if (entry == NULL)
-			remove_entry(present);
+			remove_entry(present, true);
 		else if (strcmp(entry->schedule, present->schedule) == 0 &&
 				 strcmp(entry->command, present->command) == 0)
 			entry->id = present->id;
@@ -382,6 +389,18 @@ update_entries(void)
 			put_entry(lfirst(lc));
 	}
 	return list_length(wanted);
+}
+
+/* Removes the entries that are ours, and returns how many they were. */
+static int
+remove_entries(bool as_owner)
+{
+	List	   *entries = pg_cron_is_here() ? present_entries(as_owner) : NIL;
+	ListCell   *lc;
+
+	foreach(lc, entries)
+		remove_entry(lfirst(lc), as_owner);
+	return list_length(entries);
 }
 
 /*
@@ -428,22 +447,18 @@ pgcron_leave(void)
 {
 	begin_change("batchagg_use_worker()");
 	set_driver("worker");
-	return pgcron_forget();
+	return remove_entries(true);
 }
 
 /*
- * Removes all entries of ours from pg_cron, and returns their number.  To be
- * called before the extension is dropped too, by a user who may drop it.
+ * Removes all entries of ours before the extension is dropped, as the current
+ * user, who may drop it.  Asks nothing of the extension, whose tables may be
+ * those of another version.
  */
-int
+void
 pgcron_forget(void)
 {
-	List	   *entries = pg_cron_is_here() ? present_entries() : NIL;
-	ListCell   *lc;
-
-	foreach(lc, entries)
-		remove_entry(lfirst(lc));
-	return list_length(entries);
+	(void) remove_entries(false);
 }
 
 /*

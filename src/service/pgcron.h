@@ -11,7 +11,7 @@
 extern int	pgcron_use(void);
 extern int	pgcron_leave(void);
 extern void pgcron_sync(void);
-extern int	pgcron_forget(void);
+extern void pgcron_forget(void);
 extern const char *pgcron_schedule(const char *event_name);
 
 #endif							/* BATCHAGG_PGCRON_H */

@@ -92,7 +92,8 @@ SELECT * FROM batchagg_validate_job(:id + 2);
 DELETE FROM batch_jobs;
 SELECT (SELECT count(*) FROM batchjob_definitions) AS definitions, (SELECT count(*) FROM batchjob_metrics) AS metrics;
 
--- Everything has a comment, and every table and sequence is dumped.
+-- Everything has a comment, and every table and sequence is dumped, but for who
+-- starts the jobs.
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
@@ -116,7 +117,8 @@ WHERE obj_description(g.oid, 'pg_trigger') IS NULL
 UNION ALL
 SELECT t.oid::regclass, '(not dumped)'
 FROM tables t
-WHERE t.relkind IN ('r', 'S') AND t.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'batchagg')::oid[]);
+WHERE t.relkind IN ('r', 'S') AND t.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'batchagg')::oid[])
+	AND t.oid <> 'batchagg_service'::regclass;
 
 DROP EXTENSION batchagg;
 DROP TABLE kpi, passing;
