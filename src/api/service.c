@@ -24,7 +24,7 @@
 
 #include "catalog/store.h"
 #include "service/agenda.h"
-#include "service/driver.h"
+#include "service/pgcron.h"
 #include "service/service.h"
 #include "settings.h"
 
@@ -199,7 +199,7 @@ waiting_reason(const AgendaJob *job)
 
 	if (job->state == SLOT_RUNNING)
 		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
-	if (driver_is_pg_cron())
+	if (pgcron_drives())
 		return "waiting for pg_cron";
 	if (!batchagg_enabled)
 		return "the setting batchagg.enabled is off";

@@ -31,7 +31,7 @@
 #include "utils/acl.h"
 #include "utils/timestamp.h"
 
-
+#include "service/pgcron.h"
 #include "service/service.h"
 
 /* How long the service may take to leave a database: steps of milliseconds. */
@@ -203,7 +203,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (drops_extension(statement) && OidIsValid(get_extension_oid("batchagg", true)))
 	{
-		/* pgcron_forget(); */
+		pgcron_forget();
 		wake_at_commit();
 	}
 	call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);

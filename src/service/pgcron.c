@@ -63,6 +63,7 @@
 #include "catalog/events.h"
 #include "catalog/store.h"
 #include "service/pgcron.h"
+#include "service/service.h"
 #include "settings.h"
 #include "time/zone.h"
 
@@ -331,8 +332,11 @@ wanted_entries(void)
  * ------------------------------------------------------------------------
  */
 
-static bool
-driver_is_pg_cron(void)
+/*
+ * Does pg_cron start the jobs of this database?
+ */
+bool
+pgcron_drives(void)
 {
 	return store_query_latest(true,
 							  psprintf("SELECT 1 FROM %s WHERE driver = 'pg_cron'",
@@ -434,6 +438,7 @@ pgcron_use(void)
 	begin_change("batchagg_use_pg_cron()");
 	require_pg_cron();
 	set_driver("pg_cron");
+	wake_at_commit();
 	return update_entries();
 }
 
@@ -469,10 +474,10 @@ pgcron_forget(void)
 void
 pgcron_sync(void)
 {
-	if (!driver_is_pg_cron())
+	if (!pgcron_drives())
 		return;
 	lock_entries();
-	if (!driver_is_pg_cron())
+	if (!pgcron_drives())
 		return;
 	if (!pg_cron_is_here())
 	{

@@ -8,6 +8,7 @@
 #ifndef BATCHAGG_PGCRON_H
 #define BATCHAGG_PGCRON_H
 
+extern bool pgcron_drives(void);
 extern int	pgcron_use(void);
 extern int	pgcron_leave(void);
 extern void pgcron_sync(void);

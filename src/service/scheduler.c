@@ -49,7 +49,7 @@
 #include "catalog/store.h"
 #include "engine/run.h"
 #include "service/agenda.h"
-#include "service/driver.h"
+#include "service/pgcron.h"
 #include "service/retry.h"
 #include "service/service.h"
 
@@ -192,7 +192,7 @@ static void
 check_service(void)
 {
 	AcceptInvalidationMessages();
-	if (!store_is_usable() || driver_is_pg_cron() ||
+	if (!store_is_usable() || pgcron_drives() ||
 		!settings_serve_database(scheduler.database))
 	{
 		end_transaction();

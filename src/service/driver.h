@@ -1,4 +1,0 @@
-#ifndef BATCHAGG_DRIVER_H
-#define BATCHAGG_DRIVER_H
-static inline bool driver_is_pg_cron(void) { return false; }
-#endif
