@@ -57,7 +57,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/events.h"
@@ -156,7 +155,8 @@ present_entries(bool as_owner)
 	ListCell   *lc;
 
 	foreach(lc, store_query_latest(as_owner,
-								   psprintf("SELECT jobid, jobname, schedule, command FROM cron.job "
+								   psprintf("SELECT jobid, jobname, schedule, command "
+											"FROM cron.job "
 											"WHERE database = current_database() %s "
 											"AND starts_with(jobname::text, '" NAME_PREFIX "') "
 											"AND position('batchagg_run_due(' IN command) > 0 "

@@ -24,7 +24,7 @@ INSERT INTO zones VALUES
 -- What events of the grammar mean, and expressions that are harder.
 CREATE TEMPORARY TABLE schedules (schedule text PRIMARY KEY);
 INSERT INTO schedules VALUES
-	('0 * * * *'), ('10 * * * *'), ('0 */6 * * *'), ('0 */2 * * *'), ('0 0 * * *'), ('0 8 * * *'),
+	('10 * * * *'), ('0 */6 * * *'), ('0 */2 * * *'), ('0 0 * * *'), ('0 8 * * *'),
 	('30 12 * * *'), ('0 0 * * 0'), ('0 9 * * 1'), ('30 23 * * 6'), ('0 0 1 * *'), ('30 2 * * *'), ('0 3 * * *'),
 	('30 0 * * *'), ('0 6,14,22 * * *'), ('*/20 9-17 * * mon-fri'), ('15 1-2 * * sat,sun'), ('0 12 13 * fri'),
 	('30 2 29 2 *'), ('0 4 28-31 */2 *'), ('30 2 */3 * *'), ('30 2 1-7 * 0');
