@@ -24,7 +24,7 @@ CREATE TRIGGER batchagg_jobs_truncated AFTER TRUNCATE ON batch_jobs
 	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_job_deleted();
 
 COMMENT ON FUNCTION batchagg_jobs_changed() IS
-'trigger: has the scheduler read the jobs again';
+'trigger: has the scheduler read the jobs again, and pg_cron''s entries follow, where pg_cron starts the jobs';
 COMMENT ON FUNCTION batchagg_job_deleted() IS
 'trigger: removes the slots of deleted jobs';
 COMMENT ON TRIGGER batchagg_jobs_changed ON batch_jobs IS

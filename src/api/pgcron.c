@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pgcron.c
- *	  SQL functions about pg_cron, and the trigger that keeps it in step.
+ *	  SQL functions about pg_cron.
  *
  * All that is to be known of it is in service/pgcron.c.
  *
@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
@@ -18,7 +17,6 @@
 PG_FUNCTION_INFO_V1(batchagg_use_pg_cron);
 PG_FUNCTION_INFO_V1(batchagg_use_worker);
 PG_FUNCTION_INFO_V1(batchagg_pg_cron_schedule);
-PG_FUNCTION_INFO_V1(batchagg_pg_cron_sync);
 
 /*
  * batchagg_use_pg_cron() returns integer: has pg_cron start the jobs.  See
@@ -50,19 +48,4 @@ batchagg_pg_cron_schedule(PG_FUNCTION_ARGS)
 	const char *event_name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_TEXT_P(cstring_to_text(pgcron_schedule(event_name)));
-}
-
-/*
- * Trigger on batch_jobs and batchagg_events, AFTER a statement.  ERROR where
- * pg_cron refuses what it is told.
- */
-Datum
-batchagg_pg_cron_sync(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function %u must be called as a trigger", fcinfo->flinfo->fn_oid)));
-	pgcron_sync();
-	PG_RETURN_POINTER(NULL);
 }

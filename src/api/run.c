@@ -22,6 +22,7 @@
 #include "engine/explain.h"
 #include "engine/run.h"
 #include "service/attempt.h"
+#include "service/pgcron.h"
 #include "service/service.h"
 
 PG_FUNCTION_INFO_V1(batchagg_run_job_id);
@@ -231,6 +232,7 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 		if (attempt_if_due(&agenda->jobs[i], &result))
 			put_run(rsinfo, agenda->jobs[i].id, &result);
 	}
+	pgcron_sync();
 	return (Datum) 0;
 }
 

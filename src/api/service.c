@@ -268,7 +268,7 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 
 /*
  * Trigger on the tables of jobs, AFTER any STATEMENT: has the scheduler read
- * them again.
+ * them again, and pg_cron's entries follow.  ERROR where pg_cron refuses them.
  */
 Datum
 batchagg_jobs_changed(PG_FUNCTION_ARGS)
@@ -278,6 +278,7 @@ batchagg_jobs_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function must be called as a trigger")));
 	wake_at_commit();
+	pgcron_sync();
 	PG_RETURN_POINTER(NULL);
 }
 

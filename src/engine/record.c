@@ -24,9 +24,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "catalog/store.h"
@@ -60,12 +62,12 @@ static const char record_sql[] =
 "results = c.results + excluded.results, changed = c.changed + excluded.changed, "
 "seconds = c.seconds + excluded.seconds, last_run = greatest(c.last_run, excluded.last_run), "
 "histogram[$18] = c.histogram[$18] + 1) "
-"SELECT pg_notify('batchagg', json_build_object("
+"SELECT json_build_object("
 "'run_id', run_id, 'job_id', job_id, 'job_name', left(job_name, 100), "
 "'event', left(event_name, 100), 'slot', slot, 'attempt', attempt, 'status', status, "
 "'rows_read', rows_read, 'groups', groups, 'changed', changed, "
 "'duration_s', extract(epoch FROM finished_at - started_at), "
-"'sqlstate', error_sqlstate, 'message', left(error_message, 800))::text) "
+"'sqlstate', error_sqlstate, 'message', left(error_message, 800)) "
 "FROM run JOIN job ON id = job_id";
 
 /*
@@ -91,7 +93,8 @@ histogram_class(int64 duration)
 /*
  * Records a run: `sqlstate` and `message` are those of the error that ended it,
  * or NULL.  With `counted`, adds it to the job's counters, whose lock must be
- * held.  Where the job is not there any more, nothing is recorded, and
+ * held.  Sends the run's notification, or of a scheduled one leaves it to the
+ * caller.  Where the job is not there any more, nothing is recorded, and
  * result->run_id becomes 0.
  */
 void
@@ -123,10 +126,28 @@ record_run(const RunRequest *request, RunResult *result, const char *sqlstate,
 		Int32GetDatum(lengthof(histogram_bounds) + 1),
 		BoolGetDatum(counted)
 	};
+	List	   *rows;
 
-	if (store_query(true,
-					psprintf(record_sql, store_table("batch_jobs"), store_table("batchagg_runs"),
-							 store_table("batchagg_counters")),
-					lengthof(types), types, values) == NIL)
+	rows = store_query(true,
+					   psprintf(record_sql, store_table("batch_jobs"), store_table("batchagg_runs"),
+								store_table("batchagg_counters")),
+					   lengthof(types), types, values);
+	result->notification = NULL;
+	if (rows == NIL)
 		result->run_id = 0;
+	else
+		result->notification = MemoryContextStrdup(TopTransactionContext,
+												   ((char **) linitial(rows))[0]);
+	if (!request->scheduled)
+		run_notify(result);
+}
+
+/*
+ * Sends the notification of a run, when the transaction commits.
+ */
+void
+run_notify(const RunResult *result)
+{
+	if (result->notification != NULL)
+		Async_Notify("batchagg", result->notification);
 }

@@ -16,7 +16,8 @@ typedef struct RunRequest
 {
 	int32		job_id;
 	bool		dry_run;		/* compute and compare, write nothing */
-	bool		scheduled;		/* started by its event, not by hand */
+	bool		scheduled;		/* started by its event, not by hand; then the caller
+								 * sends the notification (run_notify) */
 	int			attempt;		/* of the slot, from 1 */
 	TimestampTz slot;			/* nominal time; 0: the statement's start */
 } RunRequest;
@@ -27,6 +28,7 @@ typedef struct RunResult
 	const char *status;			/* "succeeded", "failed" or "interrupted" */
 	int			sqlerrcode;		/* of the error that it failed with */
 	const char *message;		/* likewise; NULL: it succeeded */
+	char	   *notification;	/* JSON, until the transaction ends; NULL: none */
 	int64		rows_read;
 	int64		rows_skipped;
 	int64		groups;
@@ -45,6 +47,7 @@ extern void run_job_caught(const RunRequest *request, RunResult *result);
 extern void run_jobs_caught(const RunRequest *requests, int n, RunResult *results);
 extern void run_record_failure(const RunRequest *request, TimestampTz started,
 							   const ErrorData *error, RunResult *result);
+extern void run_notify(const RunResult *result);
 
 /*
  * Becomes a job's owner, to resolve and read its sources: restricted, with

@@ -3,8 +3,8 @@
  * attempt.c
  *	  Attempts at slots: running a job for one, and what follows from that.
  *
- * Workers make attempts in transactions of their own, an SQL function makes them
- * in that of its caller.  See ledger.c for the states of a
+ * Workers make attempts in transactions of their own, with memory of the current
+ * context; an SQL function makes them in the transaction of its caller.  See ledger.c for the states of a
  * slot, and retry.c for which errors are worth another attempt.
  *
  *-------------------------------------------------------------------------
@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -69,11 +70,27 @@ end_attempt(void)
 }
 
 /*
- * Runs jobs in one transaction, and notes that their slots are done.  Sets
- * results[], as far as it comes.
+ * Sends the notifications of runs that are done.  A transaction that notifies
+ * keeps all others that do so waiting until it is on disk.  So those of the
+ * runs do not, but this one does, which does not wait for the disk.
  */
 static void
-attempt_all(const SlotAttempt *attempts, int n, RunResult *results)
+notify(const RunResult *results, int n)
+{
+	StartTransactionCommand();
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	for (int i = 0; i < n; i++)
+		run_notify(&results[i]);
+	CommitTransactionCommand();
+}
+
+/*
+ * Runs jobs in one transaction, and notes that their slots are done.  Sets
+ * results[], as far as it comes; their notifications are copied to `keep`.
+ */
+static void
+attempt_all(const SlotAttempt *attempts, int n, RunResult *results, MemoryContext keep)
 {
 	RunRequest *requests;
 
@@ -83,7 +100,11 @@ attempt_all(const SlotAttempt *attempts, int n, RunResult *results)
 		requests[i] = request_of(&attempts[i]);
 	run_jobs(requests, n, results);
 	for (int i = 0; i < n; i++)
+	{
 		ledger_finish(&attempts[i], SLOT_DONE, results[i].run_id, 0, NULL);
+		if (results[i].notification)
+			results[i].notification = MemoryContextStrdup(keep, results[i].notification);
+	}
 	end_attempt();
 }
 
@@ -132,6 +153,7 @@ record_failure(const SlotAttempt *attempt, TimestampTz started, const ErrorData 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	run_record_failure(&request, started, error, result);
+	run_notify(result);
 	finish_failed(attempt, result);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -150,7 +172,7 @@ attempt_together(const SlotAttempt *attempts, int n)
 
 	PG_TRY();
 	{
-		attempt_all(attempts, n, results);
+		attempt_all(attempts, n, results, caller);
 	}
 	PG_CATCH();
 	{
@@ -161,7 +183,8 @@ attempt_together(const SlotAttempt *attempts, int n)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
-	pfree(results);
+	if (done)
+		notify(results, n);
 	return done;
 }
 
@@ -179,7 +202,7 @@ attempt_alone(const SlotAttempt *attempt)
 
 	PG_TRY();
 	{
-		attempt_all(attempt, 1, &result);
+		attempt_all(attempt, 1, &result, caller);
 	}
 	PG_CATCH();
 	{
@@ -193,10 +216,10 @@ attempt_alone(const SlotAttempt *attempt)
 
 	MemoryContextSwitchTo(caller);
 	if (error == NULL)
-		return true;
-	record_failure(attempt, started, error, &result);
-	FreeErrorData(error);
-	return false;
+		notify(&result, 1);
+	else
+		record_failure(attempt, started, error, &result);
+	return error == NULL;
 }
 
 /* Notes that an attempt at a job's next slot begins, and what it catches up for. */
@@ -239,6 +262,7 @@ attempt_if_due(AgendaJob *job, RunResult *result)
 	request = request_of(&attempt);
 	memset(result, 0, sizeof(RunResult));
 	run_job_caught(&request, result);
+	run_notify(result);
 	if (result->message == NULL)
 		ledger_finish(&attempt, SLOT_DONE, result->run_id, 0, NULL);
 	else

@@ -353,6 +353,7 @@ note_interrupted(AgendaJob *job)
 	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
 	job->not_before = job->state == SLOT_WAITING ? now + retry_wait(job->retry_delay, job->attempt) : 0;
 	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
+	run_notify(&result);
 	ledger_finish(&attempt, job->state, result.run_id, job->not_before,
 				  "the worker ended before the run did");
 	ereport(LOG,
@@ -716,6 +717,7 @@ fail_without_owner(AgendaJob *job, TimestampTz now)
 	error.message = psprintf("owner of job %d does not exist", job->id);
 	ledger_start(&attempt, 1);
 	run_record_failure(&request, GetCurrentTimestamp(), &error, &result);
+	run_notify(&result);
 	ledger_finish(&attempt, SLOT_FAILED, result.run_id, 0, error.message);
 	ereport(LOG,
 			(errmsg("batchagg job %d failed: %s", job->id, error.message),

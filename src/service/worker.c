@@ -243,6 +243,7 @@ void
 batchagg_worker_main(Datum main_arg)
 {
 	WorkerStart start;
+	MemoryContext run_context;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -254,9 +255,13 @@ batchagg_worker_main(Datum main_arg)
 	if (!worker_attach(&start))
 		proc_exit(0);
 	worker_connect(&start);
+	run_context = AllocSetContextCreate(TopMemoryContext, "batchagg worker",
+										ALLOCSET_DEFAULT_SIZES);
 
 	while (wait_for_jobs())
 	{
+		MemoryContextSwitchTo(run_context);
+		MemoryContextReset(run_context);
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

@@ -83,13 +83,6 @@ CREATE TABLE visit (user_id text, ts timestamptz, pages integer);
 INSERT INTO visit VALUES ('alice', '2024-10-07 09:05+02', 3), ('bob', '2024-10-07 10:05+02', 4);
 GRANT SELECT ON visit TO PUBLIC;
 SET search_path = "roll'up", public;
-DO $$
-BEGIN
-	IF to_regprocedure('batchagg_run_due(text)') IS NULL THEN
-		CREATE FUNCTION batchagg_run_due(event_name text) RETURNS SETOF integer LANGUAGE sql
-		AS 'SELECT job_id FROM "roll''up".batchagg_run_event(event_name)';
-	END IF;
-END $$;
 INSERT INTO batch_jobs (event_name, owner) VALUES ('everyminute', 'analyst');
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) VALUES (1, 'user', 'visit', '1-hour');
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (1, 'pages', 'sum');
