@@ -231,7 +231,19 @@ relation_invalidated(Datum arg, Oid relid)
  *----------
  */
 
-/* The number of the worker that has a job in its hands, or -1. */
+/* Has a worker this job in its hands?  The caller holds the lock. */
+static bool
+worker_has(const SharedWorker *worker, const AgendaJob *job)
+{
+	for (int i = 0; worker->state == WORKER_BUSY && i < worker->njobs; i++)
+	{
+		if (worker->jobs[i] == job->id)
+			return true;
+	}
+	return false;
+}
+
+/* The number of the worker that has a job's slot in its hands, or -1. */
 static int
 find_worker_of(const AgendaJob *job, uint64 *token)
 {
@@ -242,15 +254,11 @@ find_worker_of(const AgendaJob *job, uint64 *token)
 	{
 		const SharedWorker *worker = &shared->workers[i];
 
-		if (worker->state != WORKER_BUSY || worker->database != MyDatabaseId)
+		if (worker->database != MyDatabaseId || worker->slot != job->slot ||
+			!worker_has(worker, job))
 			continue;
-		for (int j = 0; j < worker->njobs; j++)
-		{
-			if (worker->jobs[j] != job->id || worker->slot != job->slot)
-				continue;
-			result = i;
-			*token = worker->token;
-		}
+		result = i;
+		*token = worker->token;
 	}
 	LWLockRelease(&shared->lock);
 	return result;
@@ -326,7 +334,9 @@ free_unborn(void)
 }
 
 /*
- * Has the worker of a job ended it?  Sets *done where it says that the slot is.
+ * Has the worker of a job ended it?  It may have other jobs by now: those that it
+ * was given in the very moment when it had become idle.  Sets *done where it says
+ * that the slot is.
  */
 static bool
 worker_has_ended(const AgendaJob *job, bool *done)
@@ -335,7 +345,7 @@ worker_has_ended(const AgendaJob *job, bool *done)
 	bool		same = worker->token == job->token;
 
 	*done = same && worker->all_done;
-	return !same || worker->state != WORKER_BUSY;
+	return !same || !worker_has(worker, job);
 }
 
 /*
