@@ -316,7 +316,8 @@ load_jobs(void)
 }
 
 /*
- * Frees the entries of workers that were asked for and have not come.
+ * Frees the entries of workers that were asked for and have not come: in any
+ * database, as its scheduler may be gone.
  */
 static void
 free_unborn(void)
@@ -327,8 +328,8 @@ free_unborn(void)
 	{
 		SharedWorker *worker = &shared->workers[i];
 
-		if (worker->state == WORKER_BUSY && worker->pid == 0 &&
-			worker->database == MyDatabaseId && now - worker->reserved > START_TIMEOUT)
+		if (worker->state != WORKER_FREE && worker->pid == 0 &&
+			now - worker->reserved > START_TIMEOUT)
 			worker->state = WORKER_FREE;
 	}
 }

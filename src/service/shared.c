@@ -148,14 +148,16 @@ shared_wake_scheduler(SharedDatabase *database)
 }
 
 /*
- * Tells an idle worker to go.  The caller holds the lock.
+ * Tells an idle worker to go; it may be one that has not come yet, and sees it
+ * when it does.  The caller holds the lock.
  */
 void
 shared_dismiss(SharedWorker *worker)
 {
 	Assert(worker->state == WORKER_IDLE);
 	worker->state = WORKER_LEAVING;
-	SetLatch(worker->latch);
+	if (worker->latch != NULL)
+		SetLatch(worker->latch);
 }
 
 /*

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_node make_source wait_for exact activity);
+our @EXPORT = qw(start_node make_source make_jobs wait_for try_for exact activity accounts figures);
 
 # A server with the library preloaded; %options: name, conf, and what else
 # PostgreSQL::Test::Cluster's init() takes.
@@ -44,6 +44,49 @@ CREATE EXTENSION IF NOT EXISTS batchagg;
 CREATE TABLE visit (user_id integer, ts timestamptz, pages integer);
 INSERT INTO visit SELECT i % 17, now() - i * interval '1 minute', i % 100 FROM generate_series(1, $rows) i;
 SQL
+}
+
+# Inserts $n jobs of one event that have slots to catch up with, from $minutes
+# minutes ago on, and keep to each of them; the definitions of each are $from, by
+# hour and by day.  Returns their ids.  %columns: more columns of batch_jobs.
+sub make_jobs
+{
+	my ($node, $database, $n, $minutes, $from, %columns) = @_;
+	my %values = (
+		event_name => "'EVERYMINUTE'",
+		missed_runs => "'each'",
+		scheduled_from => "date_trunc('minute', now()) - $minutes * interval '1 minute'",
+		max_retries => 1000,
+		retry_delay => 0,
+		%columns);
+	my $names = join(', ', sort keys %values);
+	my $values = join(', ', map { $values{$_} } sort keys %values);
+
+	$from //= 'visit';
+	return split /\n/, $node->safe_psql($database, <<"SQL");
+WITH job AS (INSERT INTO batch_jobs ($names) SELECT $values FROM generate_series(1, $n) RETURNING id),
+	definition AS (INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity)
+		SELECT id, 'user', '$from', g FROM job, unnest(ARRAY['1-hour', '1-day']) g),
+	metric AS (INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types)
+		SELECT id, 'pages', 'sum,median' FROM job)
+SELECT id FROM job
+SQL
+}
+
+# Waits until a query gives 't'.  Returns the seconds that it took, or undef.
+sub try_for
+{
+	my ($node, $database, $query, $seconds) = @_;
+	my $began = time();
+
+	while (time() - $began < $seconds)
+	{
+		my ($status, $stdout) = $node->psql($database, $query);
+
+		return time() - $began if ($stdout // '') eq 't';
+		sleep(0.02);
+	}
+	return undef;
 }
 
 # Waits until a query gives 't'; fails the test where it does not in time.
@@ -101,6 +144,68 @@ sub activity
 
 	return split /\n/, $node->safe_psql('postgres',
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'batchagg $kind' $where ORDER BY pid");
+}
+
+# What does not agree, of the slots up to an instant of jobs that run each slot
+# (all of them, or those of a condition on job_id): the schedule, the ledger, and
+# the history.  Empty if all is well.
+sub accounts
+{
+	my ($node, $database, $until, $which) = @_;
+
+	$which //= 'true';
+	return $node->safe_psql($database, <<"SQL");
+WITH expected AS (
+	SELECT job_id, n.slot FROM (SELECT *, id AS job_id FROM batch_jobs) j,
+		batchagg_next_runs(j.event_name, 10000, j.scheduled_from) n(slot) WHERE n.slot <= '$until' AND $which),
+ledger AS (SELECT * FROM batchagg_ledger WHERE slot <= '$until' AND $which),
+shown AS (SELECT job_id, slot, count(*) FILTER (WHERE state IN ('done', 'late')) AS done, count(*) AS n
+	FROM batchagg_slots WHERE slot <= '$until' AND $which GROUP BY 1, 2),
+history AS (
+	SELECT job_id, slot, count(*) AS n, count(DISTINCT attempt) AS attempts, max(attempt) AS last,
+		count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
+		max(run_id) FILTER (WHERE status = 'succeeded') AS run_id,
+		max(started_at) FILTER (WHERE status = 'succeeded') AS started_at
+	FROM batchagg_runs WHERE slot <= '$until' AND $which GROUP BY 1, 2)
+SELECT format('job %s, slot %s: %s', job_id, slot, fault) FROM (
+	SELECT job_id, slot, 'expected, and not in the ledger' AS fault
+	FROM (SELECT job_id, slot FROM expected EXCEPT SELECT job_id, slot FROM ledger) e
+	UNION ALL
+	SELECT job_id, slot, 'in the ledger, and not expected'
+	FROM (SELECT job_id, slot FROM ledger EXCEPT SELECT job_id, slot FROM expected) l
+	UNION ALL
+	SELECT job_id, slot, 'in the ledger as ' || state || coalesce(', ' || reason, '')
+	FROM ledger WHERE state <> 'done' OR slots > 1
+	UNION ALL
+	SELECT job_id, slot, format('%s rows in batchagg_slots, done %s', n, done)
+	FROM shown WHERE n <> 1 OR done <> 1
+	UNION ALL
+	SELECT job_id, slot, format('%s runs succeeded', coalesce(succeeded, 0))
+	FROM expected FULL JOIN history USING (job_id, slot) WHERE coalesce(succeeded, 0) <> 1
+	UNION ALL
+	SELECT job_id, slot, format('attempt %s in the ledger, but %s runs recorded, of %s attempts up to %s',
+		l.attempt, h.n, h.attempts, h.last)
+	FROM ledger l JOIN history h USING (job_id, slot)
+	WHERE h.n <> l.attempt OR h.attempts <> l.attempt OR h.last <> l.attempt OR h.run_id <> l.run_id
+	UNION ALL
+	SELECT job_id, slot, 'ran before an earlier slot'
+	FROM (SELECT *, lag(started_at) OVER (PARTITION BY job_id ORDER BY slot) AS previous FROM history) h
+	WHERE started_at < previous) f
+ORDER BY job_id, slot LIMIT 20
+SQL
+}
+
+# The number of slots, of attempts, and of attempts by how they ended.
+sub figures
+{
+	my ($node, $database) = @_;
+
+	return $node->safe_psql($database, <<'SQL');
+SELECT format('%s slots of %s jobs, %s attempts: %s succeeded, %s failed, %s interrupted; at most %s attempts at a slot',
+	count(DISTINCT (job_id, slot)), count(DISTINCT job_id), count(*), count(*) FILTER (WHERE status = 'succeeded'),
+	count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'interrupted'), max(attempt))
+FROM batchagg_runs
+SQL
 }
 
 1;
