@@ -103,6 +103,22 @@ own_entry(void)
 	return shared_database(MyDatabaseId, false);
 }
 
+/* Lets workers go that were promised jobs which they will not get now. */
+static void
+break_promises(Oid id)
+{
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		SharedWorker *worker = &shared->workers[i];
+
+		if (worker->state == WORKER_BUSY && worker->database == id && worker->njobs == 0)
+		{
+			worker->state = WORKER_IDLE;
+			shared_dismiss(worker);
+		}
+	}
+}
+
 /*
  * Leaves the entry in shared memory.  With an exit code, the next scheduler
  * has to wait.
@@ -129,6 +145,7 @@ scheduler_detach(int code, Datum id)
 			database->failures++;
 			database->not_before = now + Min(pause, LONGEST_PAUSE) * INT64CONST(1000);
 		}
+		break_promises(database->id);
 	}
 	shared_wake_launcher();
 	LWLockRelease(&shared->lock);
