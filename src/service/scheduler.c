@@ -904,6 +904,9 @@ dispatch(TimestampTz now)
 				 errhidestmt(true)));
 	end_transaction();
 
+	/* The ledger may say something else than we know. */
+	scheduler.reload |= error != NULL;
+
 	foreach(lc, assignments)
 		publish(lfirst(lc), error == NULL, now);
 	list_free_deep(assignments);
