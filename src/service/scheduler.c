@@ -166,7 +166,7 @@ scheduler_attach(Oid id)
 		database->scheduler = MyProcPid;
 		database->latch = MyLatch;
 		database->starting = 0;
-		database->changed = true;
+		database->changed = false;	/* everything is read after this */
 	}
 	LWLockRelease(&shared->lock);
 	if (first)
@@ -174,7 +174,10 @@ scheduler_attach(Oid id)
 	return first;
 }
 
-/* Ends the scheduler, as there is nothing to do here until somebody asks again. */
+/*
+ * Ends the scheduler, as there is nothing to do here until somebody asks again;
+ * which may be since it looked, and then another one looks.
+ */
 static void
 leave_database(void)
 {
@@ -182,7 +185,7 @@ leave_database(void)
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	database = own_entry();
-	if (database != NULL && database->held == 0)
+	if (database != NULL && database->held == 0 && !database->changed)
 		database->id = InvalidOid;
 	LWLockRelease(&shared->lock);
 	proc_exit(0);
