@@ -50,6 +50,18 @@ require_superuser(const char *what)
 				 errdetail("Only superusers may do that.")));
 }
 
+/* Refuses to start a service where there must be, or can be, none. */
+static void
+require_normal_server(void)
+{
+	PreventCommandDuringRecovery("batchagg_start()");
+	if (!IsUnderPostmaster || IsBinaryUpgrade)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the service of batchagg cannot run in %s",
+						IsBinaryUpgrade ? "binary upgrade mode" : "single-user mode")));
+}
+
 /* Is the launcher, and (where it is not to be) every scheduler, there or gone? */
 static bool
 service_is(bool running)
@@ -80,7 +92,8 @@ wait_for_service(bool running)
 
 /*
  * batchagg_start() returns boolean: starts the service.  False if it was
- * running.  ERROR: not a superuser, on a standby, no process to be had.
+ * running.  ERROR: not a superuser, on a standby, in a server that is being upgraded
+ * or that is one process, no process to be had.
  */
 Datum
 batchagg_start(PG_FUNCTION_ARGS)
@@ -89,7 +102,7 @@ batchagg_start(PG_FUNCTION_ARGS)
 	bool		running;
 
 	require_superuser("start the service of batchagg");
-	PreventCommandDuringRecovery("batchagg_start()");
+	require_normal_server();
 	(void) shared_attach(false);
 	launcher_check_processes(WARNING);
 
