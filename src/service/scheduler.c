@@ -29,6 +29,7 @@
 #include "postgres.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -83,6 +84,7 @@ typedef struct Assignment
 static struct
 {
 	TimestampTz started;
+	volatile sig_atomic_t terminated;	/* somebody ends us, which is no failure */
 	char	   *database;		/* its name */
 	Oid			jobs_relid;		/* batch_jobs */
 	bool		reload;			/* read the jobs again */
@@ -142,7 +144,8 @@ scheduler_detach(int code, Datum id)
 		{
 			int			pause = FIRST_PAUSE << Min(database->failures, 10);
 
-			database->failures++;
+			if (!scheduler.terminated)
+				database->failures++;
 			database->not_before = now + Min(pause, LONGEST_PAUSE) * INT64CONST(1000);
 		}
 		break_promises(database->id);
@@ -1029,6 +1032,14 @@ work(void)
 	trim_history(now);
 }
 
+/* SIGTERM: pg_terminate_backend(), or a shutdown. */
+static void
+terminate(SIGNAL_ARGS)
+{
+	scheduler.terminated = true;
+	die(postgres_signal_arg);
+}
+
 /* Connects, and finds out whether there is something to do here. */
 static void
 scheduler_start(Oid database)
@@ -1062,7 +1073,7 @@ batchagg_scheduler_main(Datum main_arg)
 	Oid			database = DatumGetObjectId(main_arg);
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, terminate);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 
