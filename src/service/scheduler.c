@@ -57,6 +57,9 @@
 /* The longest sleep, milliseconds: steps of the clock are seen then. */
 #define MAX_SLEEP 10000
 
+/* A clock that is off by more than this after a sleep has been set. */
+#define CLOCK_LEAP USECS_PER_MINUTE
+
 /* Pauses after failures, milliseconds: the first, doubled up to the longest. */
 #define FIRST_PAUSE 1000
 #define LONGEST_PAUSE 30000
@@ -89,6 +92,7 @@ static struct
 	Oid			jobs_relid;		/* batch_jobs */
 	bool		reload;			/* read the jobs again */
 	Agenda	   *agenda;
+	TimestampTz looked;			/* at the clock, what it said; 0: not yet */
 	TimestampTz next_trim;
 	TimestampTz no_process_until;	/* no worker process could be started: wait */
 	int			no_process_pause;	/* milliseconds */
@@ -310,10 +314,9 @@ take_over(AgendaJob *job, const AgendaJob *before)
 
 /* Reads all jobs. */
 static void
-load_jobs(void)
+load_jobs(TimestampTz now)
 {
 	Agenda	   *before = scheduler.agenda;
-	TimestampTz now = service_now();
 
 	scheduler.reload = false;
 	begin_transaction();
@@ -355,6 +358,31 @@ free_unborn(void)
 			now - worker->reserved > START_TIMEOUT)
 			worker->state = WORKER_FREE;
 	}
+}
+
+/*
+ * Has the clock been set since the scheduler last looked at it, or was the
+ * machine asleep?  Then slots up to now could not be started in time, and what
+ * was put off by the old time is put off no more.  The jobs are read again, as
+ * the time matters to how.
+ */
+static void
+notice_clock(TimestampTz now)
+{
+	TimestampTz before = scheduler.looked;
+
+	scheduler.looked = now;
+	if (before == 0 || scheduler.agenda == NULL ||
+		(now > before - CLOCK_LEAP && now < before + MAX_SLEEP * INT64CONST(1000) + CLOCK_LEAP))
+		return;
+	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	{
+		scheduler.agenda->jobs[i].watched_since = now;
+		scheduler.agenda->jobs[i].hold_off = 0;
+	}
+	scheduler.no_process_until = 0;
+	scheduler.next_trim = now + TRIM_PAUSE;
+	scheduler.reload = true;
 }
 
 /*
@@ -412,12 +440,11 @@ ask_ledger(AgendaJob **jobs, int n)
 
 /* Looks what became of jobs that are not in a worker's hands any more. */
 static void
-collect_ended(void)
+collect_ended(TimestampTz now)
 {
 	Agenda	   *agenda = scheduler.agenda;
 	AgendaJob **ended = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
 	AgendaJob **unknown = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
-	TimestampTz now = service_now();
 	int			nended = 0;
 	int			nunknown = 0;
 
@@ -969,7 +996,8 @@ is_running(void)
 
 /*
  * A test's clock does not run: when nothing is left to do, it is moved on to
- * what comes next.  Returns whether it was.
+ * what comes next.  Where jobs, or the clock, have changed meanwhile, what
+ * comes next is not known yet.  Returns whether it was.
  */
 static bool
 move_clock(TimestampTz wake)
@@ -981,9 +1009,11 @@ move_clock(TimestampTz wake)
 		return false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	database = own_entry();
-	if (database != NULL && database->clock_end != 0 && database->clock < database->clock_end)
+	if (database != NULL && !database->changed && database->clock_end != 0 &&
+		database->clock < database->clock_end)
 	{
 		database->clock = Max(database->clock, Min(wake, database->clock_end));
+		scheduler.looked = database->clock;
 		moved = true;
 	}
 	LWLockRelease(&shared->lock);
@@ -1020,13 +1050,13 @@ sleep_until(TimestampTz wake)
 static void
 work(void)
 {
-	TimestampTz now;
+	TimestampTz now = service_now();
 
 	AcceptInvalidationMessages();
+	notice_clock(now);
 	if (scheduler.reload)
-		load_jobs();
-	collect_ended();
-	now = service_now();
+		load_jobs(now);
+	collect_ended(now);
 	settle_slots(now);
 	dispatch(now);
 	trim_history(now);
