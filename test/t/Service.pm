@@ -11,7 +11,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_node make_source make_jobs wait_for try_for exact activity accounts figures);
+our @EXPORT = qw(start_node make_source make_jobs wait_for try_for exact activity accounts figures
+  set_clock live_through);
 
 # A server with the library preloaded; %options: name, conf, and what else
 # PostgreSQL::Test::Cluster's init() takes.
@@ -133,6 +134,46 @@ stored AS (
 SELECT (SELECT count(*) > 0 FROM stored), count(*)
 FROM ((TABLE plain EXCEPT ALL TABLE stored) UNION ALL (TABLE stored EXCEPT ALL TABLE plain)) d
 SQL
+}
+
+# Gives a database's service a clock that goes from slot to slot, from $from
+# until $until; does not wait.
+sub set_clock
+{
+	my ($node, $database, $from, $until) = @_;
+
+	$node->safe_psql($database, "SELECT batchagg_set_clock('$from', '$until')");
+}
+
+# The same, and waits until the last slot is dealt with; fails the test where
+# that takes more than $seconds.  Returns the seconds that it took.  It looks
+# from one session, as starting psql again and again would slow the service down.
+sub live_through
+{
+	my ($node, $database, $from, $until, $what, $seconds) = @_;
+	my $began = time();
+
+	$seconds //= 120;
+	my ($status, $stdout, $stderr) = $node->psql($database, <<"SQL", timeout => $seconds + 60);
+DO \$\$
+DECLARE
+	began timestamptz := clock_timestamp();
+BEGIN
+	PERFORM batchagg_set_clock('$from', '$until');
+	LOOP
+		COMMIT;
+		EXIT WHEN NOT EXISTS (SELECT FROM batchagg_expected_slots() WHERE slot IS NOT NULL OR next_slot <= '$until')
+			AND NOT EXISTS (SELECT FROM batchagg_ledger WHERE state IN ('running', 'waiting'));
+		IF clock_timestamp() > began + $seconds * interval '1 second' THEN
+			RAISE EXCEPTION 'not in time: %', (SELECT string_agg(e::text, ' ') FROM batchagg_expected_slots() e);
+		END IF;
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END \$\$
+SQL
+	my $took = time() - $began;
+	is($status, 0, sprintf('%s (%.2f s)', $what // "the service lives from $from until $until", $took)) or diag($stderr);
+	return $took;
 }
 
 # The pids of the service's processes of one kind: launcher, scheduler or
