@@ -12,7 +12,8 @@
 --
 
 ALTER TABLE batch_jobs
-	ADD COLUMN scheduled_from timestamptz NOT NULL DEFAULT pg_catalog.now();
+	ADD COLUMN scheduled_from timestamptz NOT NULL DEFAULT pg_catalog.now()
+		CHECK (pg_catalog.isfinite(scheduled_from));
 
 COMMENT ON COLUMN batch_jobs.scheduled_from IS
 'slots after this are expected: when the job was inserted, or given another event';

@@ -37,7 +37,7 @@
 
 /* An SQL expression for a timestamptz as PostgreSQL counts, in microseconds. */
 #define MICROSECONDS(column) \
-	"(extract(epoch FROM " column ") * 1000000)::bigint - 946684800000000"
+	"((extract(epoch FROM " column ") - 946684800) * 1000000)::bigint"
 
 /* Columns of the query for jobs. */
 enum
