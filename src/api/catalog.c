@@ -331,7 +331,8 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 /*
  * Trigger on batch_jobs, BEFORE INSERT OR UPDATE.  ERROR: an unknown event; an
  * owner that the current user is no member of.  On UPDATE, sets updated_at, and
- * with another event scheduled_from: its slots of the past are not expected.
+ * with another event scheduled_from, unless that is set too: its slots of the
+ * past are not expected.
  */
 Datum
 batchagg_check_job(PG_FUNCTION_ARGS)
@@ -347,7 +348,7 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	{
 		row_set(&row, "updated_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
 				false);
-		if (row_changed(&row, "event_name"))
+		if (row_changed(&row, "event_name") && !row_changed(&row, "scheduled_from"))
 			row_set(&row, "scheduled_from", TimestampTzGetDatum(service_now()), false);
 	}
 	PG_RETURN_POINTER(row.now);
