@@ -392,7 +392,7 @@ COMMENT ON COLUMN batchagg_runs.error_sqlstate IS
 COMMENT ON COLUMN batchagg_runs.error_message IS
 'message of that error';
 COMMENT ON COLUMN batchagg_runs.worker_pid IS
-'process that ran it';
+'process that ran it; NULL: not known';
 
 COMMENT ON TABLE batchagg_counters IS
 'what the runs of each job came to, since the job was made; read it through batchagg_stats';

@@ -26,7 +26,6 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "commands/sequence.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -50,7 +49,7 @@ static const char record_sql[] =
 "rows_read, rows_skipped, groups, results, changed, range_from, range_to, "
 "error_sqlstate, error_message, worker_pid) OVERRIDING SYSTEM VALUE "
 "SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-"nullif($13, '-infinity'), nullif($14, '-infinity'), nullif($15, ''), nullif($16, ''), $17 "
+"nullif($13, '-infinity'), nullif($14, '-infinity'), nullif($15, ''), nullif($16, ''), nullif($17, 0) "
 "FROM job RETURNING *), "
 "counted AS (INSERT INTO %s AS c (job_id, runs, failures, rows_read, results, changed, "
 "seconds, last_run, histogram) "
@@ -121,7 +120,7 @@ record_run(const RunRequest *request, RunResult *result, const char *sqlstate,
 		TimestampTzGetDatum(result->to),
 		CStringGetTextDatum(sqlstate ? sqlstate : ""),
 		CStringGetTextDatum(message ? message : ""),
-		Int32GetDatum(MyProcPid),
+		Int32GetDatum(result->pid),
 		Int32GetDatum(histogram_class(result->finished - result->started)),
 		Int32GetDatum(lengthof(histogram_bounds) + 1),
 		BoolGetDatum(counted)

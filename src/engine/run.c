@@ -313,6 +313,7 @@ run_init(Run *run, const RunRequest *requests, int n, RunResult *results)
 		run->jobs[i].request = &requests[i];
 		run->jobs[i].result = &results[i];
 		run->jobs[i].counts.first_bucket = DT_NOEND;
+		results[i].pid = MyProcPid;
 		results[i].started = started;
 		results[i].slot = run->slot;
 	}
@@ -723,8 +724,8 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 
 /*
  * Records the run of a job that failed with `error`, or that ended without one
- * because its process did (NULL).  result->run_id is the number that the run had
- * been given, or 0; the rest of *result is set.  To be called after the run's
+ * because its process did (NULL).  result->run_id and pid are those that the run
+ * had, or 0; the rest of *result is set.  To be called after the run's
  * transaction, or subtransaction, was aborted.  A job that is not there any more
  * has no record: run_id is 0 then.
  */
@@ -733,10 +734,12 @@ run_record_failure(const RunRequest *request, TimestampTz started, const ErrorDa
 				   RunResult *result)
 {
 	int64		run_id = result->run_id;
+	int			pid = result->pid;
 	bool		counted = !IsolationUsesXactSnapshot() && job_try_lock(request->job_id);
 
 	memset(result, 0, sizeof(RunResult));
 	result->run_id = run_id != 0 ? run_id : record_next_id();
+	result->pid = pid;
 	result->status = error != NULL ? "failed" : "interrupted";
 	result->slot = request->slot != 0 ? request->slot : GetCurrentStatementStartTimestamp();
 	result->started = started;
@@ -772,8 +775,11 @@ run_caught(const RunRequest *requests, int n, RunResult *results)
 {
 	CaughtRun	run = {.requests = requests,.n = n,.results = results};
 	ErrorData  *error;
+	int			i;
 
 	memset(results, 0, n * sizeof(RunResult));
+	for (i = 0; i < n; i++)
+		results[i].pid = MyProcPid;
 	error = error_of(run_caught_work, &run);
 	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED && !current.timed_out)
 		ReThrowError(error);

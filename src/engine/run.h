@@ -25,6 +25,7 @@ typedef struct RunRequest
 typedef struct RunResult
 {
 	int64		run_id;			/* 0: a dry run, which leaves no record */
+	int			pid;			/* that ran it; 0: not known */
 	const char *status;			/* "succeeded", "failed" or "interrupted" */
 	int			sqlerrcode;		/* of the error that it failed with */
 	const char *message;		/* likewise; NULL: it succeeded */
