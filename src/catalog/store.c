@@ -31,12 +31,15 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -234,6 +237,70 @@ copy_rows(MemoryContext context)
 	return rows;
 }
 
+/* A statement's plan, kept for the session. */
+typedef struct KeptPlan
+{
+	struct
+	{
+		uint64		text_hash;
+		uint64		as_owner;	/* else the caller's, with row-level security */
+	}			key;
+	char	   *text;
+	SPIPlanPtr	plan;			/* NULL: being made, or that failed */
+} KeptPlan;
+
+/* So many are kept.  We have fewer statements, but schemas can be many. */
+#define MAX_KEPT_PLANS 100
+
+static HTAB *kept_plans = NULL;
+
+/* The entry for a statement; NULL where there is none, and no place for one. */
+static KeptPlan *
+kept_plan(bool as_owner, const char *sql)
+{
+	HASHCTL		control = {.keysize = sizeof(((KeptPlan *) NULL)->key),.entrysize = sizeof(KeptPlan)};
+	KeptPlan	key = {0};
+	KeptPlan   *entry;
+	bool		found;
+
+	if (kept_plans == NULL)
+		kept_plans = hash_create("batchagg plans", MAX_KEPT_PLANS, &control, HASH_ELEM | HASH_BLOBS);
+	key.key.text_hash = hash_bytes_extended((const unsigned char *) sql, strlen(sql), 0);
+	key.key.as_owner = as_owner;
+	entry = hash_search(kept_plans, &key.key,
+						hash_get_num_entries(kept_plans) < MAX_KEPT_PLANS ? HASH_ENTER : HASH_FIND,
+						&found);
+	if (entry != NULL && !found)
+	{
+		entry->plan = NULL;
+		entry->text = NULL;
+	}
+	if (entry != NULL && entry->text == NULL)
+		entry->text = MemoryContextStrdup(TopMemoryContext, sql);
+	return entry != NULL && strcmp(entry->text, sql) == 0 ? entry : NULL;
+}
+
+/*
+ * The plan of a statement: kept from an earlier time, or made and kept.  The
+ * processes of the service run the same few statements all the time, and
+ * planning one takes longer than running it.
+ */
+static SPIPlanPtr
+plan_statement(bool as_owner, const char *sql, int nargs, const Oid *types)
+{
+	KeptPlan   *kept = kept_plan(as_owner, sql);
+	SPIPlanPtr	plan = kept ? kept->plan : NULL;
+
+	if (plan != NULL)
+		return plan;
+	plan = SPI_prepare(sql, nargs, (Oid *) types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", sql);
+	if (kept != NULL && SPI_keepplan(plan) == 0)
+		kept->plan = plan;
+	return plan;
+}
+
 /*
  * Runs one statement on our tables in a scope of its own.  Returns a list of
  * the rows that it selected or RETURNING gave, each a `char **` of the
@@ -250,8 +317,9 @@ store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const D
 	store_enter(&scope, as_owner);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, NULL, false, 0) < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
+	if (SPI_execute_plan(plan_statement(as_owner, sql, nargs, types), (Datum *) values, NULL,
+						 false, 0) < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s", sql);
 	rows = copy_rows(caller);
 	SPI_finish();
 	store_leave(&scope);

@@ -414,6 +414,8 @@ note_interrupted(AgendaJob *job)
 
 	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
 	job->not_before = job->state == SLOT_WAITING ? now + retry_wait(job->retry_delay, job->attempt) : 0;
+	if (job->worker >= 0 && shared->workers[job->worker].token == job->token)
+		result.pid = shared->workers[job->worker].pid;
 	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
 	run_notify(&result);
 	ledger_finish(&attempt, job->state, result.run_id, job->not_before,
