@@ -36,6 +36,7 @@ typedef struct AgendaJob
 	/* The scheduler's own. */
 	TimestampTz watched_since;	/* slots up to this could not be started in time */
 	TimestampTz hold_off;		/* not to be started before */
+	bool		changed;		/* since its last attempt began */
 	int			worker;			/* number of the worker that has it; -1: none */
 	uint64		token;			/* of that worker */
 } AgendaJob;

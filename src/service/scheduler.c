@@ -291,25 +291,33 @@ find_worker_of(const AgendaJob *job, uint64 *token)
 	return result;
 }
 
+/*
+ * A slot that failed for good is tried again once the job has changed, which it
+ * may have done while the attempt was under way.
+ */
+static void
+reconsider(AgendaJob *job)
+{
+	if (job->state != SLOT_FAILED || !job->changed)
+		return;
+	job->state = SLOT_WAITING;
+	job->not_before = 0;
+}
+
 /* What the scheduler knew of a job before it was read again. */
 static void
 take_over(AgendaJob *job, const AgendaJob *before)
 {
 	job->watched_since = before->watched_since;
 	job->hold_off = before->hold_off;
+	job->changed = before->changed || job->meaning != before->meaning;
 	if (before->worker >= 0)
 	{
 		job->worker = before->worker;
 		job->token = before->token;
 	}
-
-	/* A slot that failed for good is tried again once the job has changed. */
-	if (job->state == SLOT_FAILED && job->slot == before->slot &&
-		(job->meaning != before->meaning || before->state == SLOT_WAITING))
-	{
-		job->state = SLOT_WAITING;
-		job->not_before = 0;
-	}
+	if (job->slot == before->slot)
+		reconsider(job);
 }
 
 /* Reads all jobs. */
@@ -473,6 +481,7 @@ collect_ended(TimestampTz now)
 	{
 		ended[i]->worker = -1;
 		ended[i]->watched_since = now;
+		reconsider(ended[i]);
 		agenda_plan(ended[i], now);
 	}
 	if (nended > 0)
@@ -889,6 +898,7 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 			job->slot = attempt.slot;
 			job->attempt = attempt.attempt;
 			job->hold_off = 0;
+			job->changed = false;
 		}
 		else
 			job->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
