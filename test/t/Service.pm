@@ -85,7 +85,7 @@ sub try_for
 		my ($status, $stdout) = $node->psql($database, $query);
 
 		return time() - $began if ($stdout // '') eq 't';
-		sleep(0.02);
+		sleep(0.1);
 	}
 	return undef;
 }
