@@ -29,6 +29,7 @@
 #include "catalog/group.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
+#include "service/shared.h"
 #include "settings.h"
 #include "time/zone.h"
 
@@ -49,6 +50,7 @@ enum
 	JOB_MAX_RETRIES,
 	JOB_RETRY_DELAY,
 	JOB_SCHEDULED_FROM,
+	JOB_AHEAD,
 	JOB_MEANING
 };
 
@@ -101,7 +103,7 @@ read_policy(const char *name)
 
 /* One job from its row.  False where its event has no meaning. */
 static bool
-read_job(char **row, List **events, AgendaJob *job)
+read_job(char **row, List **events, TimestampTz now, AgendaJob *job)
 {
 	const EventSchedule *event = event_schedule(events, row[JOB_EVENT]);
 
@@ -118,6 +120,8 @@ read_job(char **row, List **events, AgendaJob *job)
 	job->retry_delay = row[JOB_RETRY_DELAY] ? pg_strtoint32(row[JOB_RETRY_DELAY]) :
 		batchagg_retry_delay;
 	job->scheduled_from = pg_strtoint64(row[JOB_SCHEDULED_FROM]);
+	if (row[JOB_AHEAD][0] == 't' && cron_follows_real_time(&job->schedule))
+		job->scheduled_from = now - CLOCK_TOLERANCE;
 	job->meaning = text_hash(row[JOB_MEANING]);
 	job->slot = DT_NOBEGIN;
 	job->worker = -1;
@@ -154,6 +158,9 @@ read_source_keys(Agenda *agenda)
 /*
  * Reads the enabled jobs, of one event or (NULL) of all, in the order of their
  * ids, and their last slots.  Jobs whose event means nothing are left out.
+ *
+ * A scheduled_from to come is somebody's wish, unless the row says that it was
+ * written in times to come as well: then the clock has gone back behind both.
  */
 Agenda *
 agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
@@ -164,8 +171,9 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	MemoryContext context = AllocSetContextCreate(parent, "batchagg agenda",
 												  ALLOCSET_DEFAULT_SIZES);
 	Agenda	   *agenda = MemoryContextAllocZero(context, sizeof(Agenda));
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
+	TimestampTz now = service_now();
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		values[2];
 	List	   *events = NIL;
 	List	   *rows;
 	ListCell   *lc;
@@ -173,9 +181,11 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	agenda->context = context;
 	MemoryContextSwitchTo(work);
 	values[0] = CStringGetTextDatum(event_name ? event_name : "");
+	values[1] = TimestampTzGetDatum(now + CLOCK_TOLERANCE);
 	rows = store_query(as_owner,
 					   psprintf("SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, "
 								"j.retry_delay, " MICROSECONDS("j.scheduled_from") ", "
+								"j.scheduled_from > $2 AND j.updated_at > $2, "
 								"concat(j.owner, ' ', j.job_timeout, ' ', "
 								"(SELECT string_agg(d::text, ' ' ORDER BY d.id) "
 								"FROM %2$s d WHERE d.job_id = j.id), ' ', "
@@ -192,7 +202,7 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	agenda->jobs = MemoryContextAllocHuge(context, (list_length(rows) + 1) * sizeof(AgendaJob));
 	foreach(lc, rows)
 	{
-		if (read_job(lfirst(lc), &events, &agenda->jobs[agenda->njobs]))
+		if (read_job(lfirst(lc), &events, now, &agenda->jobs[agenda->njobs]))
 			agenda->njobs++;
 	}
 	read_source_keys(agenda);
