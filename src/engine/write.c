@@ -94,7 +94,8 @@ struct StoreWriter
 	ResultRelInfo *indexes;		/* all but that of series */
 	ResultRelInfo *series_index;	/* that one */
 	BulkInsertState bulk;
-	TupleTableSlot **pending;	/* rows to insert, batch_size of them */
+	TupleTableSlot **pending;	/* rows to insert, up to batch_size; made as needed */
+	int			nslots;			/* of these, how many are made */
 	int			npending;
 	int			batch_size;
 	TupleTableSlot *update;
@@ -152,7 +153,6 @@ StoreWriter *
 store_writer_open(bool dry_run)
 {
 	StoreWriter *store = palloc0(sizeof(StoreWriter));
-	int			i;
 
 	store->dry_run = dry_run;
 	store->context = CurrentMemoryContext;
@@ -175,8 +175,6 @@ store_writer_open(bool dry_run)
 	store_split_indexes(store);
 	store->bulk = GetBulkInsertState();
 	store->pending = palloc(store->batch_size * sizeof(TupleTableSlot *));
-	for (i = 0; i < store->batch_size; i++)
-		store->pending[i] = table_slot_create(store->rel, NULL);
 	store->update = table_slot_create(store->rel, NULL);
 	return store;
 }
@@ -194,7 +192,7 @@ store_writer_close(StoreWriter *store)
 	{
 		store_flush(store);
 		series_flush(store);
-		for (i = 0; i < store->batch_size; i++)
+		for (i = 0; i < store->nslots; i++)
 			ExecDropSingleTupleTableSlot(store->pending[i]);
 		ExecDropSingleTupleTableSlot(store->update);
 		ExecDropSingleTupleTableSlot(store->series_slot);
@@ -724,11 +722,25 @@ series_keep(StoreWriter *store, TupleTableSlot *slot)
 		series_flush(store);
 }
 
+/* The slot for the next row to insert. */
+static TupleTableSlot *
+store_next_slot(StoreWriter *store)
+{
+	if (store->npending == store->nslots)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(store->context);
+
+		store->pending[store->nslots++] = table_slot_create(store->rel, NULL);
+		MemoryContextSwitchTo(caller);
+	}
+	return store->pending[store->npending++];
+}
+
 /* Takes a row to insert, and inserts a full batch of them. */
 static void
 store_insert(StoreWriter *store, const Datum *values, const bool *nulls)
 {
-	TupleTableSlot *slot = store->pending[store->npending++];
+	TupleTableSlot *slot = store_next_slot(store);
 
 	slot_set_row(slot, values, nulls);
 	ExecMaterializeSlot(slot);
