@@ -29,6 +29,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION batchagg;
 CREATE TABLE visit (user_id integer, ts timestamptz, pages integer);
 INSERT INTO visit SELECT i % 7, '2023-12-01 00:00+00'::timestamptz + i * interval '5 hours', i % 100 FROM generate_series(1, 800) i;
+CREATE VIEW same AS SELECT * FROM visit;
 INSERT INTO batchagg_events (event_name, schedule, timezone) VALUES
 	('SOMEDAYS', '30 9 13,27 * fri', 'Asia/Kolkata'),
 	('OFFICE', '15 2,14 * 3-11 1-5', 'Europe/Berlin'),
@@ -38,8 +39,8 @@ INSERT INTO batchagg_events (event_name, schedule, timezone) VALUES
 SQL
 
 # Takes all jobs away, sets the clock to $start and makes others, which are
-# expected from then on; each is (event_name, missed_runs, job_delay).  Their ids
-# count from 1.
+# expected from then on; each is (event_name, missed_runs, job_delay, source).
+# Their ids count from 1.
 sub make_jobs
 {
 	my ($start, $granularity, @jobs) = @_;
@@ -48,14 +49,15 @@ sub make_jobs
 
 	for my $job (@jobs)
 	{
-		my ($event, $policy, $delay) = @$job;
+		my ($event, $policy, $delay, $source) = @$job;
 
 		$id++;
 		$policy //= 'coalesce';
 		$delay //= 0;
+		$source //= 'visit';
 		$sql .= <<"SQL";
 INSERT INTO batch_jobs (id, job_name, event_name, missed_runs, scheduled_from) VALUES ($id, '$id $policy', '$event', '$policy', '$start');
-INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay) VALUES ($id, 'user', 'visit', '$granularity', $delay);
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay) VALUES ($id, 'user', '$source', '$granularity', $delay);
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES ($id, 'pages', 'sum');
 SQL
 	}
@@ -217,15 +219,26 @@ like(ledger(3, '2024-06-03 03:30'), qr/^03:31 (done|skipped), 03:32 done$/, '...
 # The clock is set back.
 #
 
-make_jobs('2024-06-03 00:30', '1-day', ['EVERYMINUTE'], [ 'EVERYHOUR', 'each' ], [ 'EVERY15MINUTES', 'skip' ],
+make_jobs('2024-06-03 00:30', '1-day', ['EVERYMINUTE'], [ 'EVERYHOUR', 'each' ], [ 'EVERY15MINUTES', 'skip', 0, 'same' ],
 	[ '0 5 * * *', 'coalesce' ], [ '0 5 * * *', 'each' ], [ '0 5 * * *', 'skip' ], [ 'EVERY2HOURS', 'each' ]);
-live_through($node, 'postgres', '2024-06-03 00:30', '2024-06-03 05:37', 'until 5:37', 120);
+live_through($node, 'postgres', '2024-06-03 00:30', '2024-06-03 05:30', 'until 5:30');
+# A job that is made now, and one that is wished from 6:05 on.
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO batch_jobs (id, event_name, scheduled_from, updated_at)
+VALUES (8, 'EVERYMINUTE', '2024-06-03 05:30', '2024-06-03 05:30'), (9, 'EVERYMINUTE', '2024-06-03 06:05', '2024-06-03 05:30');
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) SELECT id, 'user', 'visit', '1-day' FROM batch_jobs WHERE id >= 8;
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT id, 'pages', 'sum' FROM batch_jobs WHERE id >= 8;
+SQL
+live_through($node, 'postgres', '2024-06-03 05:30', '2024-06-03 05:37', 'until 5:37');
+is(runs(8, 0), '05:31 05:32 05:33 05:34 05:35 05:36 05:37', '... a job that was made at 5:30 begins then');
 my $before = last_run();
 live_through($node, 'postgres', '2024-06-03 03:37', '2024-06-03 03:41', 'the clock is set back to 3:37');
 is(runs(1, $before), '03:38 03:39 03:40 03:41', '... EVERYMINUTE goes on at once');
+is(runs(8, $before), '03:38 03:39 03:40 03:41', '... and so it does where the job was made after that');
 is(runs(2, $before), '', '... EVERYHOUR has no slot yet');
-live_through($node, 'postgres', '2024-06-03 03:41', '2024-06-03 06:10', 'and goes on to 6:10', 120);
+live_through($node, 'postgres', '2024-06-03 03:41', '2024-06-03 06:10', 'and goes on to 6:10');
 is(runs(2, $before), '04:00 05:00 06:00', '... EVERYHOUR follows real time');
+is(runs(9, 0), '06:06 06:07 06:08 06:09 06:10', '... and a job that is wished from 6:05 on begins then');
 is(runs(3, $before), '03:45 04:00 04:15 04:30 04:45 05:00 05:15 05:30 05:45 06:00', '... EVERY15MINUTES with skip is run, and not skipped');
 is(join(';', map { runs($_, $before) } 4 .. 6), ';;', '... what is at 5:00 each day has been run today');
 is(runs(7, $before), '06:00', '... and EVERY2HOURS at 4:00');
@@ -322,10 +335,12 @@ is(exact($node, 'postgres'), 't|0', 'the results are exact');
 
 $node->safe_psql('postgres', 'DELETE FROM batch_jobs; SELECT batchagg_set_clock(NULL, NULL)');
 $node->safe_psql('postgres', <<'SQL');
+BEGIN;
 INSERT INTO batch_jobs (id, event_name, missed_runs, scheduled_from)
 SELECT n, to_char(now() - interval '6 hours', '"0 "HH24" * * *"'), (ARRAY['coalesce', 'each', 'skip'])[n], now() - interval '3 days' FROM generate_series(1, 3) n;
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) SELECT id, 'user', 'visit', '1-day' FROM batch_jobs;
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT id, 'pages', 'sum' FROM batch_jobs;
+COMMIT;
 SQL
 wait_for($node, 'postgres', "SELECT NOT EXISTS (SELECT FROM batchagg_expected_slots() WHERE slot IS NOT NULL) AND NOT EXISTS (SELECT FROM batchagg_ledger WHERE state = 'running')",
 	'by the true clock: three slots were missed');
