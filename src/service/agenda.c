@@ -159,8 +159,8 @@ read_source_keys(Agenda *agenda)
  * Reads the enabled jobs, of one event or (NULL) of all, in the order of their
  * ids, and their last slots.  Jobs whose event means nothing are left out.
  *
- * A scheduled_from to come is somebody's wish, unless the row says that it was
- * written in times to come as well: then the clock has gone back behind both.
+ * A scheduled_from to come is somebody's wish, unless it was the time when the
+ * row was written: then the clock has gone back behind both.
  */
 Agenda *
 agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
@@ -185,7 +185,7 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	rows = store_query(as_owner,
 					   psprintf("SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, "
 								"j.retry_delay, " MICROSECONDS("j.scheduled_from") ", "
-								"j.scheduled_from > $2 AND j.updated_at > $2, "
+								"j.scheduled_from > $2 AND j.scheduled_from < j.updated_at + interval '1 minute', "
 								"concat(j.owner, ' ', j.job_timeout, ' ', "
 								"(SELECT string_agg(d::text, ' ' ORDER BY d.id) "
 								"FROM %2$s d WHERE d.job_id = j.id), ' ', "
