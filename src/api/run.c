@@ -228,8 +228,7 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 	{
 		RunResult	result;
 
-		CHECK_FOR_INTERRUPTS();
-		if (attempt_if_due(&agenda->jobs[i], &result))
+		while (attempt_if_due(&agenda->jobs[i], &result))
 			put_run(rsinfo, agenda->jobs[i].id, &result);
 	}
 	pgcron_sync();

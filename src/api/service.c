@@ -253,27 +253,23 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 	for (int i = 0; i < agenda->njobs; i++)
 	{
 		AgendaJob  *job = &agenda->jobs[i];
-		bool		waits;
-		int			count;
+		SlotRange	waiting;
 		TimestampTz next;
 		Datum		values[6];
 		bool		nulls[6] = {0};
 
 		CHECK_FOR_INTERRUPTS();
-		job->watched_since = DT_NOBEGIN;
-		agenda_plan(job, now);
-		waits = job->due.oldest != DT_NOEND;
-		count = agenda_count_waiting(job, now);
+		waiting = agenda_waiting(job, now);
 		if (!cron_next(&job->schedule, job->tz, Max(now, job->slot), &next))
 			next = DT_NOEND;
 		values[0] = Int32GetDatum(job->id);
-		values[1] = TimestampTzGetDatum(job->due.oldest);
-		values[2] = TimestampTzGetDatum(job->due.slot);
-		values[3] = Int32GetDatum(count);
-		values[4] = waits ? CStringGetTextDatum(waiting_reason(job)) : (Datum) 0;
+		values[1] = TimestampTzGetDatum(waiting.first);
+		values[2] = TimestampTzGetDatum(waiting.last);
+		values[3] = Int32GetDatum(waiting.count);
+		values[4] = waiting.count != 0 ? CStringGetTextDatum(waiting_reason(job)) : (Datum) 0;
 		values[5] = TimestampTzGetDatum(next);
-		nulls[1] = nulls[2] = nulls[4] = !waits;
-		nulls[3] = count < 0;
+		nulls[1] = nulls[2] = nulls[4] = waiting.count == 0;
+		nulls[3] = waiting.count < 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

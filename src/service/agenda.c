@@ -391,10 +391,10 @@ agenda_catch_up(const AgendaJob *job)
 }
 
 /*
- * How many slots wait; -1: more than are counted.
+ * The slots that are due and not in the ledger.
  */
-int
-agenda_count_waiting(const AgendaJob *job, TimestampTz now)
+SlotRange
+agenda_waiting(const AgendaJob *job, TimestampTz now)
 {
-	return slots_between(&job->schedule, job->tz, Max(job->slot, job->scheduled_from), now).count;
+	return slots_between(&job->schedule, job->tz, Max(job->slot, job->scheduled_from), now);
 }

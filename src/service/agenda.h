@@ -59,6 +59,6 @@ extern TimestampTz agenda_oldest(const AgendaJob *job);
 extern bool agenda_has_skipped(const AgendaJob *job);
 extern void agenda_skip(AgendaJob *job, TimestampTz now);
 extern void agenda_catch_up(const AgendaJob *job);
-extern int	agenda_count_waiting(const AgendaJob *job, TimestampTz now);
+extern SlotRange agenda_waiting(const AgendaJob *job, TimestampTz now);
 
 #endif							/* BATCHAGG_AGENDA_H */

@@ -222,6 +222,39 @@ attempt_alone(const SlotAttempt *attempt)
 	return error == NULL;
 }
 
+/*
+ * The last attempt at a job's slot has ended without a word: counts it as failed
+ * with a transient error, in the caller's transaction.  `pid` is that of the
+ * process, or 0.
+ */
+void
+attempt_was_interrupted(AgendaJob *job, int pid)
+{
+	SlotAttempt attempt = {.job_id = job->id,.slot = job->slot,.attempt = job->attempt};
+	RunRequest	request = request_of(&attempt);
+	RunResult	result = {.pid = pid};
+
+	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
+	job->not_before = job->state == SLOT_WAITING ?
+		service_now() + retry_wait(job->retry_delay, job->attempt) : 0;
+	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
+	run_notify(&result);
+	ledger_finish(&attempt, job->state, result.run_id, job->not_before, result.message);
+	ereport(LOG,
+			(errmsg("batchagg job %d: the worker ended before attempt %d at slot %s did",
+					job->id, job->attempt, timestamptz_to_str(job->slot)),
+			 errhidestmt(true)));
+}
+
+/* Is a worker at the job's slot? */
+static bool
+has_worker(const AgendaJob *job)
+{
+	uint64		token;
+
+	return shared_attach(true) && shared_find_worker(job->id, job->slot, &token) >= 0;
+}
+
 /* Notes that an attempt at a job's next slot begins, and what it catches up for. */
 static void
 start_next(void *arg)
@@ -234,8 +267,9 @@ start_next(void *arg)
 }
 
 /*
- * Makes an attempt at a job's slot, if one is due, in the caller's transaction.
- * Returns whether there was one.  A run that fails is a WARNING, recorded.
+ * Makes an attempt at a job's next slot, if one is due, in the caller's
+ * transaction.  Returns whether there was one.  A run that fails is a WARNING,
+ * recorded.
  */
 bool
 attempt_if_due(AgendaJob *job, RunResult *result)
@@ -245,7 +279,10 @@ attempt_if_due(AgendaJob *job, RunResult *result)
 	RunRequest	request;
 	ErrorData  *error;
 
+	CHECK_FOR_INTERRUPTS();
 	job->watched_since = now - GRACE;
+	if (job->state == SLOT_RUNNING && !has_worker(job))
+		attempt_was_interrupted(job, 0);
 	agenda_plan(job, now);
 	if (job->ready <= now && agenda_has_skipped(job))
 		agenda_skip(job, now);
@@ -267,5 +304,6 @@ attempt_if_due(AgendaJob *job, RunResult *result)
 		ledger_finish(&attempt, SLOT_DONE, result->run_id, 0, NULL);
 	else
 		finish_failed(&attempt, result);
+	agenda_read_ledger(&job, 1, true);
 	return true;
 }

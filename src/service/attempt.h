@@ -13,6 +13,7 @@
 
 extern bool attempt_together(const SlotAttempt *attempts, int n);
 extern bool attempt_alone(const SlotAttempt *attempt);
+extern void attempt_was_interrupted(AgendaJob *job, int pid);
 extern bool attempt_if_due(AgendaJob *job, RunResult *result);
 
 #endif							/* BATCHAGG_ATTEMPT_H */

@@ -49,9 +49,8 @@
 
 #include "catalog/store.h"
 #include "engine/run.h"
-#include "service/agenda.h"
+#include "service/attempt.h"
 #include "service/pgcron.h"
-#include "service/retry.h"
 #include "service/service.h"
 
 /* The longest sleep, milliseconds: steps of the clock are seen then. */
@@ -258,39 +257,6 @@ relation_invalidated(Datum arg, Oid relid)
  *----------
  */
 
-/* Has a worker this job in its hands?  The caller holds the lock. */
-static bool
-worker_has(const SharedWorker *worker, const AgendaJob *job)
-{
-	for (int i = 0; worker->state == WORKER_BUSY && i < worker->njobs; i++)
-	{
-		if (worker->jobs[i] == job->id)
-			return true;
-	}
-	return false;
-}
-
-/* The number of the worker that has a job's slot in its hands, or -1. */
-static int
-find_worker_of(const AgendaJob *job, uint64 *token)
-{
-	int			result = -1;
-
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	for (int i = 0; i < MAX_CONCURRENT_JOBS && result < 0; i++)
-	{
-		const SharedWorker *worker = &shared->workers[i];
-
-		if (worker->database != MyDatabaseId || worker->slot != job->slot ||
-			!worker_has(worker, job))
-			continue;
-		result = i;
-		*token = worker->token;
-	}
-	LWLockRelease(&shared->lock);
-	return result;
-}
-
 /*
  * A slot that failed for good is tried again once the job has changed, which it
  * may have done while the attempt was under way.
@@ -342,7 +308,7 @@ load_jobs(TimestampTz now)
 		if (known)
 			take_over(job, known);
 		if (job->worker < 0 && job->state == SLOT_RUNNING)
-			job->worker = find_worker_of(job, &job->token);
+			job->worker = shared_find_worker(job->id, job->slot, &job->token);
 		agenda_plan(job, now);
 	}
 	if (before)
@@ -405,33 +371,16 @@ worker_has_ended(const AgendaJob *job, bool *done)
 	bool		same = worker->token == job->token;
 
 	*done = same && worker->all_done;
-	return !same || !worker_has(worker, job);
+	return !same || !shared_worker_has(worker, job->id);
 }
 
-/*
- * A job's worker has gone without a word: counts the attempt as failed.
- */
-static void
-note_interrupted(AgendaJob *job)
+/* The pid that a job's worker had; 0: not known any more. */
+static int
+pid_of_worker(const AgendaJob *job)
 {
-	SlotAttempt attempt = {.job_id = job->id,.slot = job->slot,.attempt = job->attempt};
-	RunRequest	request = {.job_id = job->id,.scheduled = true,.attempt = job->attempt,
-	.slot = job->slot};
-	RunResult	result = {0};
-	TimestampTz now = service_now();
+	const SharedWorker *worker = job->worker >= 0 ? &shared->workers[job->worker] : NULL;
 
-	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
-	job->not_before = job->state == SLOT_WAITING ? now + retry_wait(job->retry_delay, job->attempt) : 0;
-	if (job->worker >= 0 && shared->workers[job->worker].token == job->token)
-		result.pid = shared->workers[job->worker].pid;
-	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
-	run_notify(&result);
-	ledger_finish(&attempt, job->state, result.run_id, job->not_before,
-				  "the worker ended before the run did");
-	ereport(LOG,
-			(errmsg("batchagg job %d: the worker ended before attempt %d at slot %s did",
-					job->id, job->attempt, timestamptz_to_str(job->slot)),
-			 errhidestmt(true)));
+	return worker != NULL && worker->token == job->token ? worker->pid : 0;
 }
 
 /* Reads in the ledger what became of jobs whose workers have not told. */
@@ -443,7 +392,7 @@ ask_ledger(AgendaJob **jobs, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (jobs[i]->state == SLOT_RUNNING)
-			note_interrupted(jobs[i]);
+			attempt_was_interrupted(jobs[i], pid_of_worker(jobs[i]));
 	}
 	end_transaction();
 }
@@ -816,6 +765,8 @@ make_assignments(TimestampTz now, Obstacle *obstacle)
 		int			number;
 
 		agenda_plan(job, now);
+		if (agenda_has_skipped(job))
+			agenda_skip(job, now);
 		if (job->ready > now)
 			continue;
 		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->owner)))

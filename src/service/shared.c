@@ -161,6 +161,44 @@ shared_dismiss(SharedWorker *worker)
 }
 
 /*
+ * Has a worker this job in its hands?  The caller holds the lock.
+ */
+bool
+shared_worker_has(const SharedWorker *worker, int32 job_id)
+{
+	for (int i = 0; worker->state == WORKER_BUSY && i < worker->njobs; i++)
+	{
+		if (worker->jobs[i] == job_id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The number of the worker that has a slot of a job of this database in its
+ * hands, and its token; -1: none.  The caller does not hold the lock.
+ */
+int
+shared_find_worker(int32 job_id, TimestampTz slot, uint64 *token)
+{
+	int			result = -1;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		const SharedWorker *worker = &shared->workers[i];
+
+		if (worker->database != MyDatabaseId || worker->slot != slot ||
+			!shared_worker_has(worker, job_id))
+			continue;
+		result = i;
+		*token = worker->token;
+	}
+	LWLockRelease(&shared->lock);
+	return result;
+}
+
+/*
  * The time by the clock of this database's service: the server's, except where
  * a test has given it another.  The caller does not hold the lock.
  */

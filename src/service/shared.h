@@ -94,6 +94,8 @@ extern SharedDatabase *shared_database(Oid id, bool create);
 extern void shared_wake_launcher(void);
 extern void shared_wake_scheduler(SharedDatabase *database);
 extern void shared_dismiss(SharedWorker *worker);
+extern bool shared_worker_has(const SharedWorker *worker, int32 job_id);
+extern int	shared_find_worker(int32 job_id, TimestampTz slot, uint64 *token);
 
 extern TimestampTz service_now(void);
 
