@@ -14,3 +14,4 @@ CREATE EXTENSION batchagg;
 \ir user_activity.sql
 \ir cell_kpi_data.sql
 \ir cell_kpi.sql
+\ir service.sql
