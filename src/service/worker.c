@@ -190,6 +190,8 @@ wait_for_jobs(void)
 						 Max((promised ? PROMISE_TIME : IDLE_TIME) - waited, 1),
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
+		/* Who cancels a run that has just ended cancels nothing. */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		given_up = GetCurrentTimestamp() - began >=
 			(promised ? PROMISE_TIME : IDLE_TIME) * INT64CONST(1000);
