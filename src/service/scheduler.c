@@ -1086,6 +1086,7 @@ batchagg_scheduler_main(Datum main_arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			scheduler.reload = true;
+			scheduler.next_trim = 0;
 		}
 	}
 	proc_exit(0);
