@@ -127,6 +127,8 @@ retry_limits(int32 job_id, int *max_retries, int *retry_delay)
 
 /*
  * Notes in the ledger that an attempt has failed, and whether there is another.
+ * A job that has been deleted meanwhile shall have no slots; this one may have
+ * been started too late for its deletion to see.
  */
 static void
 finish_failed(const SlotAttempt *attempt, const RunResult *result)
@@ -135,6 +137,11 @@ finish_failed(const SlotAttempt *attempt, const RunResult *result)
 	int			retry_delay;
 	bool		again;
 
+	if (result->run_id == 0)
+	{
+		ledger_take_back(attempt->job_id, DT_NOBEGIN);
+		return;
+	}
 	retry_limits(attempt->job_id, &max_retries, &retry_delay);
 	again = error_is_transient(result->sqlerrcode) && attempt->attempt <= max_retries;
 	ledger_finish(attempt, again ? SLOT_WAITING : SLOT_FAILED, result->run_id,
@@ -238,6 +245,12 @@ attempt_was_interrupted(AgendaJob *job, int pid)
 	job->not_before = job->state == SLOT_WAITING ?
 		service_now() + retry_wait(job->retry_delay, job->attempt) : 0;
 	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
+	if (result.run_id == 0)
+	{
+		/* The job has been deleted; see finish_failed(). */
+		ledger_take_back(job->id, DT_NOBEGIN);
+		return;
+	}
 	run_notify(&result);
 	ledger_finish(&attempt, job->state, result.run_id, job->not_before, result.message);
 	ereport(LOG,

@@ -174,8 +174,8 @@ ledger_give_up(int32 job_id, TimestampTz slot, const char *reason)
 }
 
 /*
- * Forgets the slots of a job after an instant, which the clock has gone back
- * behind.
+ * Forgets the slots of a job after an instant: the clock has gone back behind
+ * it, or the job is gone (DT_NOBEGIN).
  */
 void
 ledger_take_back(int32 job_id, TimestampTz after)
