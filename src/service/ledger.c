@@ -95,6 +95,23 @@ ledger_start(const SlotAttempt *attempts, int n)
 }
 
 /*
+ * Locks a slot that is in the ledger.  False where it is not there any more, or
+ * somebody else has locked it: whoever is deleting its job, and may take an hour
+ * to commit.  Nobody waits.
+ */
+bool
+ledger_try_lock(int32 job_id, TimestampTz slot)
+{
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int32GetDatum(job_id), TimestampTzGetDatum(slot)};
+
+	return store_query(true,
+					   psprintf("SELECT 1 FROM %s WHERE job_id = $1 AND slot = $2 "
+								"FOR UPDATE SKIP LOCKED", store_table("batchagg_ledger")),
+					   lengthof(types), types, values) != NIL;
+}
+
+/*
  * Notes that a number of slots get no run of their own, and why.
  */
 void

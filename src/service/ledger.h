@@ -33,6 +33,7 @@ typedef struct SlotAttempt
 extern SlotState slot_state(const char *name);
 
 extern void ledger_start(const SlotAttempt *attempts, int n);
+extern bool ledger_try_lock(int32 job_id, TimestampTz slot);
 extern void ledger_pass_over(int32 job_id, const SlotRange *range, SlotState state,
 							 const char *reason);
 extern void ledger_finish(const SlotAttempt *attempt, SlotState state, int64 run_id,

@@ -391,7 +391,8 @@ ask_ledger(AgendaJob **jobs, int n)
 	agenda_read_ledger(jobs, n, true);
 	for (int i = 0; i < n; i++)
 	{
-		if (jobs[i]->state == SLOT_RUNNING)
+		/* Else we look again at our next wake. */
+		if (jobs[i]->state == SLOT_RUNNING && ledger_try_lock(jobs[i]->id, jobs[i]->slot))
 			attempt_was_interrupted(jobs[i], pid_of_worker(jobs[i]));
 	}
 	end_transaction();
@@ -700,6 +701,20 @@ next_ready(TimestampTz now)
 	return result;
 }
 
+/*
+ * May a job that is ready be started?  Not while its slot in the ledger is
+ * locked, which must not hold up the others.
+ */
+static bool
+may_start(AgendaJob *job, TimestampTz now)
+{
+	if (job->state != SLOT_WAITING || ledger_try_lock(job->id, job->slot))
+		return true;
+	job->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
+	agenda_plan(job, now);
+	return false;
+}
+
 /* Adds those jobs to an assignment that can share the first one's scan. */
 static void
 add_companions(Assignment *assignment, TimestampTz now)
@@ -718,7 +733,8 @@ add_companions(Assignment *assignment, TimestampTz now)
 			job->sources != first->sources)
 			continue;
 		attempt = agenda_attempt(job);
-		if (attempt.slot != assignment->attempt.slot || attempt.attempt != 1)
+		if (attempt.slot != assignment->attempt.slot || attempt.attempt != 1 ||
+			!may_start(job, now))
 			continue;
 		job->worker = assignment->worker;
 		assignment->jobs[assignment->njobs++] = job;
@@ -767,7 +783,7 @@ make_assignments(TimestampTz now, Obstacle *obstacle)
 		agenda_plan(job, now);
 		if (agenda_has_skipped(job))
 			agenda_skip(job, now);
-		if (job->ready > now)
+		if (job->ready > now || !may_start(job, now))
 			continue;
 		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->owner)))
 		{
