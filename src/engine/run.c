@@ -372,6 +372,15 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 }
 
 /*
+ * Was it the timeout that ended this backend's last run?
+ */
+bool
+run_timed_out(void)
+{
+	return current.timed_out;
+}
+
+/*
  * Runs one job now, see run_jobs().
  */
 void

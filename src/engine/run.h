@@ -44,6 +44,7 @@ typedef struct RunResult
 
 extern void run_job(const RunRequest *request, RunResult *result);
 extern void run_jobs(const RunRequest *requests, int n, RunResult *results);
+extern bool run_timed_out(void);
 extern void run_job_caught(const RunRequest *request, RunResult *result);
 extern void run_jobs_caught(const RunRequest *requests, int n, RunResult *results);
 extern void run_record_failure(const RunRequest *request, TimestampTz started,

@@ -149,33 +149,56 @@ finish_failed(const SlotAttempt *attempt, const RunResult *result)
 				  result->message);
 }
 
-/* Records an attempt that has failed, as run result->run_id if it is not 0. */
+/*
+ * Records an attempt that has failed, as run result->run_id if it is not 0.
+ * Where that fails too, the scheduler finds the slot without a worker.
+ */
 static void
 record_failure(const SlotAttempt *attempt, TimestampTz started, const ErrorData *error,
 			   RunResult *result)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	RunRequest	request = request_of(attempt);
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	run_record_failure(&request, started, error, result);
-	run_notify(result);
-	finish_failed(attempt, result);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		run_record_failure(&request, started, error, result);
+		run_notify(result);
+		finish_failed(attempt, result);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}
+
+/* Is an error somebody's wish that the jobs shall not run, all of them? */
+static bool
+is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !run_timed_out();
 }
 
 /*
- * Makes attempts at slots of the same time of jobs of the same owner, in one
- * transaction.  False where that fails; then nothing remains of it.
+ * Makes attempts in one transaction.  Returns NULL, or the error with which they
+ * failed; then nothing remains of them.  The error is logged, unless each of
+ * several is to be made once more, alone.
  */
-bool
-attempt_together(const SlotAttempt *attempts, int n)
+static ErrorData *
+attempt_caught(const SlotAttempt *attempts, int n, RunResult *results)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	RunResult  *results = palloc0(n * sizeof(RunResult));
-	volatile bool done = true;
+	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
 	{
@@ -184,15 +207,38 @@ attempt_together(const SlotAttempt *attempts, int n)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (n == 1 || is_cancel(error))
+			EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
-		done = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
-	if (done)
+	return error;
+}
+
+/*
+ * Makes attempts at slots of the same time of jobs of the same owner, in one
+ * transaction.  ATTEMPT_AGAIN where that fails; then nothing remains of it, and
+ * each is to be made alone.  But where somebody cancels it, that is meant for
+ * them all, and is recorded.
+ */
+AttemptEnd
+attempt_together(const SlotAttempt *attempts, int n)
+{
+	TimestampTz started = GetCurrentTimestamp();
+	RunResult  *results = palloc0(n * sizeof(RunResult));
+	ErrorData  *error = attempt_caught(attempts, n, results);
+	AttemptEnd	end = ATTEMPT_DONE;
+
+	if (error != NULL)
+		end = is_cancel(error) ? ATTEMPT_FAILED : ATTEMPT_AGAIN;
+	for (int i = 0; i < n && end == ATTEMPT_FAILED; i++)
+		record_failure(&attempts[i], started, error, &results[i]);
+	if (error == NULL)
 		notify(results, n);
-	return done;
+	return end;
 }
 
 /*
@@ -202,26 +248,10 @@ attempt_together(const SlotAttempt *attempts, int n)
 bool
 attempt_alone(const SlotAttempt *attempt)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz started = GetCurrentTimestamp();
-	ErrorData  *volatile error = NULL;
 	RunResult	result = {0};
+	ErrorData  *error = attempt_caught(attempt, 1, &result);
 
-	PG_TRY();
-	{
-		attempt_all(attempt, 1, &result, caller);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		EmitErrorReport();
-		AbortCurrentTransaction();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(caller);
 	if (error == NULL)
 		notify(&result, 1);
 	else

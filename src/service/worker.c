@@ -226,6 +226,7 @@ run_jobs_given(void)
 	SlotAttempt attempts[MAX_GROUP_JOBS];
 	int			n = own.jobs.njobs;
 	bool		all_done = true;
+	AttemptEnd	end = ATTEMPT_AGAIN;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -233,8 +234,10 @@ run_jobs_given(void)
 		attempts[i].slot = own.jobs.slot;
 		attempts[i].attempt = own.jobs.attempt;
 	}
-	if (n > 1 && attempt_together(attempts, n))
-		return true;
+	if (n > 1)
+		end = attempt_together(attempts, n);
+	if (end != ATTEMPT_AGAIN)
+		return end == ATTEMPT_DONE;
 	for (int i = 0; i < n; i++)
 		all_done &= attempt_alone(&attempts[i]);
 	return all_done;
