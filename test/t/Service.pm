@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(start_node make_source make_jobs wait_for try_for exact activity accounts figures
-  set_clock live_through);
+  set_clock live_through make_job make_due make_gate set_conf log_since ran slot_is last_run);
 
 # A server with the library preloaded; %options: name, conf, and what else
 # PostgreSQL::Test::Cluster's init() takes.
@@ -21,6 +21,8 @@ sub start_node
 	my (%options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($options{name} // 'main');
 
+	# Sessions in the background live longer than that module thinks.
+	$PostgreSQL::Test::Utils::timeout_default = 900;
 	$node->init(%options);
 	$node->append_conf('postgresql.conf', <<'CONF');
 shared_preload_libraries = 'batchagg'
@@ -247,6 +249,126 @@ SELECT format('%s slots of %s jobs, %s attempts: %s succeeded, %s failed, %s int
 	count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'interrupted'), max(attempt))
 FROM batchagg_runs
 SQL
+}
+
+
+# An event that fires once an hour, half an hour from now: it does not come in
+# the way of a test, and had a slot half an hour ago.
+sub quiet_event
+{
+	return sprintf('%d * * * *', (gmtime(time() + 1800))[1]);
+}
+
+# SQL that makes a job's slot of half an hour ago due, as if nobody had ever
+# run it.
+sub due_sql
+{
+	my ($where) = @_;
+
+	return "DELETE FROM batchagg_ledger WHERE job_id IN (SELECT id FROM batch_jobs WHERE $where);
+		UPDATE batch_jobs SET scheduled_from = now() - interval '1 hour' WHERE $where;";
+}
+
+# Makes jobs due at once.
+sub make_due
+{
+	my ($node, $database, @jobs) = @_;
+
+	$node->safe_psql($database, 'BEGIN;' . due_sql('id IN (' . join(',', @jobs) . ')') . 'COMMIT');
+}
+
+# A job that sums the pages of a table or view by user and hour, and is not due;
+# with `due`, it is at once.  Returns its id.  %job: source, owner, event, due,
+# and as `set` further columns of batch_jobs: "max_retries = 3".
+sub make_job
+{
+	my ($node, $database, %job) = @_;
+	my $source = $job{source} // 'visit';
+	my $event = $job{event} // quiet_event();
+	my $set = $job{set} ? "UPDATE batch_jobs SET $job{set} WHERE id = (SELECT id FROM made);" : '';
+	my $due = $job{due} ? due_sql('id = (SELECT id FROM made)') : '';
+	my $owner = $job{owner} ? "'$job{owner}'" : 'DEFAULT';
+
+	return $node->safe_psql($database, <<"SQL");
+BEGIN;
+INSERT INTO batch_jobs (event_name, owner) VALUES ('$event', $owner);
+CREATE TEMP TABLE made ON COMMIT DROP AS SELECT max(id) AS id FROM batch_jobs;
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) SELECT id, 'user', '$source', '1-hour' FROM made;
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT id, 'pages', 'sum' FROM made;
+$set
+$due
+SELECT id FROM made;
+COMMIT
+SQL
+}
+
+# A view with the rows of visit that lets nobody through while lock $number is
+# held: see pg_advisory_lock().
+sub make_gate
+{
+	my ($node, $database, $view, $number) = @_;
+
+	$node->safe_psql($database, <<"SQL");
+CREATE OR REPLACE FUNCTION gate(number bigint, i integer) RETURNS boolean LANGUAGE plpgsql AS \$\$
+BEGIN
+	IF i = 50 THEN
+		PERFORM pg_advisory_lock_shared(number);
+		PERFORM pg_advisory_unlock_shared(number);
+	END IF;
+	RETURN true;
+END \$\$;
+CREATE VIEW $view AS SELECT * FROM visit WHERE gate($number, pages);
+GRANT SELECT ON $view, visit TO PUBLIC;
+SQL
+}
+
+# Sets the server's settings, without a restart.
+sub set_conf
+{
+	my ($node, %settings) = @_;
+
+	$node->safe_psql('postgres', join '', map { "ALTER SYSTEM SET $_ = '$settings{$_}';\n" } keys %settings);
+	$node->reload;
+	for my $name (keys %settings)
+	{
+		$node->poll_query_until('postgres', "SELECT current_setting('$name') = '$settings{$name}'")
+		  or die "$name did not change";
+	}
+	# The service's processes are told a little later than new sessions.
+	sleep(0.3);
+}
+
+# The server's log, from a place in it.
+sub log_since
+{
+	my ($node, $place) = @_;
+
+	return substr(slurp_file($node->logfile), $place);
+}
+
+# A condition: a job's slots are all done, and there are some.
+sub ran
+{
+	my ($job) = @_;
+
+	return slot_is($job, 'done');
+}
+
+# A condition: the last slot of a job is in a state.
+sub slot_is
+{
+	my ($job, $state) = @_;
+
+	return "SELECT state = '$state' FROM batchagg_ledger WHERE job_id = $job ORDER BY slot DESC LIMIT 1";
+}
+
+# What the history says of the last run of a job.
+sub last_run
+{
+	my ($node, $database, $job) = @_;
+
+	return $node->safe_psql($database,
+		"SELECT status, error_sqlstate FROM batchagg_runs WHERE job_id = $job ORDER BY run_id DESC LIMIT 1");
 }
 
 1;
