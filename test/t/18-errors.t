@@ -250,8 +250,8 @@ subtest 'a run by hand in the way' => sub {
 	$session->query_safe("BEGIN; SELECT batchagg_run_job($job)");
 	make_due($node, 'postgres', $job);
 	wait_until(slot_is($job, 'waiting'), 'the slot waits');
-	is(sql("SELECT error_sqlstate, attempt FROM batchagg_runs WHERE job_id = $job AND status = 'failed'"), '55P03|1', '... recorded');
-	is(sql("SELECT state FROM batchagg_jobs WHERE job_id = $job"), 'retrying', '... and batchagg_jobs says so');
+	is(sql("SELECT error_sqlstate, attempt FROM batchagg_runs WHERE job_id = $job AND status = 'failed' ORDER BY run_id LIMIT 1"), '55P03|1', '... recorded');
+	wait_until("SELECT state = 'retrying' FROM batchagg_jobs WHERE job_id = $job", '... and batchagg_jobs says so');
 	$session->query_safe('COMMIT');
 	wait_until(slot_is($job, 'done'), 'it is done after the other run');
 	cmp_ok(sql("SELECT attempt FROM batchagg_ledger WHERE job_id = $job"), '>', 1, '... with a later attempt');
