@@ -8,8 +8,13 @@
  * scheduler always is.  So before such a command the database is held: its
  * scheduler and its idle workers go, and no new ones come.  A run that is under
  * way is left to finish, for which PostgreSQL gives it some seconds, except
- * before the database is dropped: then it is ended.  After the command the
- * launcher is told to look again.
+ * before the database is dropped: then it is ended.
+ *
+ * A database is held until the transaction ends: before that, whoever comes back
+ * waits for its locks, and then finds it dropped, or under another name.  After
+ * it the launcher is told to look again.  That is also how the service learns of
+ * new databases, and of those that it may not enter any more; so the other forms
+ * of ALTER DATABASE are no exception.
  *
  * The hook works in sessions that have loaded the library: all of them where it
  * is preloaded, else those that have used the extension.
@@ -20,15 +25,16 @@
 
 #include <signal.h>
 
+#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "service/pgcron.h"
@@ -38,7 +44,17 @@
 #define LEAVE_STEP 10
 #define LEAVE_STEPS 500
 
+/* What CREATE DATABASE copies where it does not say. */
+#define DEFAULT_TEMPLATE "template1"
+
 static ProcessUtility_hook_type previous_hook = NULL;
+
+/* What this transaction has to do with databases. */
+static struct
+{
+	List	   *held;			/* oids, in TopMemoryContext; as often as held */
+	bool		changed;		/* it may have changed pg_database */
+} transaction;
 
 /* The option of this name; NULL where it is not given. */
 static char *
@@ -56,20 +72,21 @@ option_text(List *options, const char *name)
 	return NULL;
 }
 
-/* The database that a command needs for itself; NULL: none. */
+/* The database that a command is about, and may need for itself; NULL: none. */
 static const char *
 database_needed(Node *statement)
 {
+	const char *template;
+
 	switch (nodeTag(statement))
 	{
 		case T_DropdbStmt:
 			return ((DropdbStmt *) statement)->dbname;
 		case T_CreatedbStmt:
-			return option_text(((CreatedbStmt *) statement)->options, "template");
+			template = option_text(((CreatedbStmt *) statement)->options, "template");
+			return template ? template : DEFAULT_TEMPLATE;
 		case T_AlterDatabaseStmt:
-			if (option_text(((AlterDatabaseStmt *) statement)->options, "tablespace"))
-				return ((AlterDatabaseStmt *) statement)->dbname;
-			return NULL;
+			return ((AlterDatabaseStmt *) statement)->dbname;
 		case T_RenameStmt:
 			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
 				return ((RenameStmt *) statement)->subname;
@@ -91,17 +108,29 @@ owns_database(Oid id)
 
 /* Lets the service come back, and has it look at what there is now. */
 static void
-release(int code, Datum id)
+at_transaction_end(XactEvent event, void *arg)
 {
-	SharedDatabase *database;
+	ListCell   *lc;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	if (transaction.held == NIL && !transaction.changed)
+		return;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = shared_database(DatumGetObjectId(id), false);
-	if (database != NULL && database->held > 0)
-		database->held--;
+	foreach(lc, transaction.held)
+	{
+		SharedDatabase *database = shared_database(lfirst_oid(lc), false);
+
+		if (database != NULL && database->held > 0)
+			database->held--;
+	}
 	shared->databases_changed = true;
 	shared_wake_launcher();
 	LWLockRelease(&shared->lock);
+	list_free(transaction.held);
+	transaction.held = NIL;
+	transaction.changed = false;
 }
 
 /* Sends the service's processes out of a database; how many are left. */
@@ -128,20 +157,40 @@ send_away(SharedDatabase *database, bool end_runs)
 	return left;
 }
 
-/* Holds a database, and waits until its scheduler and idle workers are gone. */
-static void
-hold(Oid id, bool end_runs)
+/* Keeps the service from coming (back) to a database.  NULL: there is no room. */
+static SharedDatabase *
+bar(Oid id)
 {
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 	SharedDatabase *database;
-	int			left = 0;
+
+	transaction.held = lappend_oid(transaction.held, id);
+	MemoryContextSwitchTo(caller);
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	database = shared_database(id, true);
 	if (database != NULL)
-	{
 		database->held++;
-		left = send_away(database, end_runs);
-	}
+	else
+		transaction.held = list_delete_last(transaction.held);
+	LWLockRelease(&shared->lock);
+	return database;
+}
+
+/*
+ * Holds a database, and waits until its scheduler and idle workers are gone; with
+ * end_runs, the others too.
+ */
+static void
+hold(Oid id, bool end_runs)
+{
+	SharedDatabase *database = bar(id);
+	int			left;
+
+	if (database == NULL)
+		return;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	left = send_away(database, end_runs);
 	LWLockRelease(&shared->lock);
 
 	for (int i = 0; i < LEAVE_STEPS && left > 0; i++)
@@ -149,7 +198,7 @@ hold(Oid id, bool end_runs)
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LEAVE_STEP * 1000);
 		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-		left = send_away(database, false);
+		left = send_away(database, end_runs);
 		LWLockRelease(&shared->lock);
 	}
 }
@@ -189,18 +238,12 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	const char *name = database_needed(statement);
 	Oid			id = name ? get_database_oid(name, true) : InvalidOid;
 
-	if (OidIsValid(id) && owns_database(id) && shared_attach(true))
+	if (OidIsValid(id) && shared_attach(true))
 	{
-		PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(id));
-		{
-			hold(id, IsA(statement, DropdbStmt));
-			call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
-		}
-		PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(id));
-		release(0, ObjectIdGetDatum(id));
-		return;
+		transaction.changed = true;
+		if (owns_database(id))
+			hold(id, IsA(statement, DropdbStmt) && id != MyDatabaseId);
 	}
-
 	if (drops_extension(statement) && OidIsValid(get_extension_oid("batchagg", true)))
 	{
 		pgcron_forget();
@@ -217,4 +260,5 @@ hook_install(void)
 {
 	previous_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	RegisterXactCallback(at_transaction_end, NULL);
 }
