@@ -219,6 +219,14 @@ drops_extension(Node *statement)
 	return false;
 }
 
+/* Is this ALTER EXTENSION batchagg UPDATE, after which the service may work again? */
+static bool
+updates_extension(Node *statement)
+{
+	return IsA(statement, AlterExtensionStmt) &&
+		strcmp(((AlterExtensionStmt *) statement)->extname, "batchagg") == 0;
+}
+
 /* Does what comes next: another extension's hook, or PostgreSQL. */
 static void
 call_next(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
@@ -247,8 +255,10 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	if (drops_extension(statement) && OidIsValid(get_extension_oid("batchagg", true)))
 	{
 		pgcron_forget();
-		wake_at_commit();
+		wake_whatever_version();
 	}
+	if (updates_extension(statement))
+		wake_whatever_version();
 	call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 }
 

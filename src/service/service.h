@@ -38,6 +38,7 @@ extern void hook_install(void);
 
 /* wake.c */
 extern void wake_at_commit(void);
+extern void wake_whatever_version(void);
 
 extern PGDLLEXPORT void batchagg_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void batchagg_scheduler_main(Datum main_arg);

@@ -26,7 +26,7 @@
 static struct
 {
 	bool		pending;		/* this transaction has changed jobs */
-	Oid			jobs_relid;		/* batch_jobs */
+	Oid			jobs_relid;		/* batch_jobs; may be InvalidOid */
 	bool		registered;
 } wake;
 
@@ -54,7 +54,7 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			if (wake.pending)
+			if (wake.pending && OidIsValid(wake.jobs_relid))
 				CacheInvalidateRelcacheByRelid(wake.jobs_relid);
 			break;
 		case XACT_EVENT_COMMIT:
@@ -64,10 +64,22 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			wake.pending = false;
+			wake.jobs_relid = InvalidOid;
 			break;
 		default:
 			break;
 	}
+}
+
+static void
+wake_later(void)
+{
+	if (!shared_attach(true))
+		return;
+	if (!wake.registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	wake.registered = true;
+	wake.pending = true;
 }
 
 /*
@@ -78,10 +90,17 @@ void
 wake_at_commit(void)
 {
 	wake.jobs_relid = store_relid("batch_jobs");
-	if (!shared_attach(true))
-		return;
-	if (!wake.registered)
-		RegisterXactCallback(at_transaction_end, NULL);
-	wake.registered = true;
-	wake.pending = true;
+	wake_later();
+}
+
+/*
+ * The same where the extension's tables may be missing, or of another version,
+ * since it is about to be dropped or updated.  (If that is prepared, messages about
+ * its tables go with it anyway.)
+ */
+void
+wake_whatever_version(void)
+{
+	wake.jobs_relid = InvalidOid;
+	wake_later();
 }
