@@ -31,8 +31,10 @@
 #include <limits.h>
 #include <signal.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -88,6 +90,7 @@ static struct
 	TimestampTz started;
 	volatile sig_atomic_t terminated;	/* somebody ends us, which is no failure */
 	char	   *database;		/* its name */
+	uint32		database_hash;	/* of its row, as messages about that have it */
 	Oid			jobs_relid;		/* batch_jobs */
 	bool		reload;			/* read the jobs again */
 	Agenda	   *agenda;
@@ -213,13 +216,33 @@ end_transaction(void)
 	pgstat_report_stat(false);
 }
 
+/*
+ * May the service be here?  The launcher has asked, but not for a database where
+ * the extension was created just now; and templates do not remain so.
+ */
+static bool
+may_stay(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	bool		result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+
+		result = database->datallowconn && !database->datistemplate &&
+			settings_serve_database(NameStr(database->datname));
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
 /* Ends the scheduler where another service, or none, is wanted here. */
 static void
 check_service(void)
 {
 	AcceptInvalidationMessages();
-	if (!store_is_usable() || pgcron_drives() ||
-		!settings_serve_database(scheduler.database))
+	if (!may_stay() || !store_is_usable() || pgcron_drives())
 	{
 		end_transaction();
 		leave_database();
@@ -249,6 +272,14 @@ static void
 relation_invalidated(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == scheduler.jobs_relid)
+		scheduler.reload = true;
+}
+
+/* Some row of pg_database has changed: ours? */
+static void
+database_invalidated(Datum arg, int cacheid, uint32 hash)
+{
+	if (hash == 0 || hash == scheduler.database_hash)
 		scheduler.reload = true;
 }
 
@@ -1061,8 +1092,10 @@ scheduler_start(Oid database)
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
 	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, database_invalidated, (Datum) 0);
 
 	begin_transaction();
+	scheduler.database_hash = GetSysCacheHashValue1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
 	scheduler.database = MemoryContextStrdup(TopMemoryContext, get_database_name(MyDatabaseId));
 	check_service();
 	end_transaction();
