@@ -33,6 +33,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "replication/logicallauncher.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -54,7 +55,7 @@
 /* The longest sleep, milliseconds: what else wakes nobody is seen then. */
 #define MAX_SLEEP 10000
 
-/* Processes that a server needs for the service, beside those that run jobs. */
+/* Processes that the service needs, beside those that run jobs. */
 #define PROCESSES_OF_SERVICE 2
 
 static struct
@@ -302,7 +303,9 @@ reload_settings(void)
 void
 launcher_check_processes(int elevel)
 {
-	int			needed = batchagg_max_concurrent_jobs + PROCESSES_OF_SERVICE;
+	/* PostgreSQL's launcher of logical replication is a background worker too. */
+	int			others = PROCESSES_OF_SERVICE + (max_logical_replication_workers > 0);
+	int			needed = batchagg_max_concurrent_jobs + others;
 
 	if (needed > max_worker_processes)
 		ereport(elevel,
@@ -310,9 +313,10 @@ launcher_check_processes(int elevel)
 				 errmsg("batchagg.max_concurrent_jobs is %d, but max_worker_processes is %d",
 						batchagg_max_concurrent_jobs, max_worker_processes),
 				 errdetail("The service needs a process for each job that runs, one for the launcher "
-						   "and one for each database with jobs."),
+						   "and one for each database with jobs%s.",
+						   max_logical_replication_workers > 0 ? "; PostgreSQL needs one for logical replication" : ""),
 				 errhint("Set max_worker_processes to %d or more, or batchagg.max_concurrent_jobs to %d or less.",
-						 needed, Max(max_worker_processes - PROCESSES_OF_SERVICE, 1))));
+						 needed, Max(max_worker_processes - others, 1))));
 }
 
 /*
