@@ -72,7 +72,10 @@ launcher_detach(int code, Datum arg)
 {
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	if (shared->launcher == MyProcPid)
+	{
 		shared->launcher = 0;
+		shared->scheduler_wanted = false;
+	}
 	LWLockRelease(&shared->lock);
 }
 
@@ -246,6 +249,7 @@ no_process(Oid id)
 		database->starting = 0;
 		database->not_before = GetCurrentTimestamp() + 2 * USECS_PER_SEC;
 	}
+	shared->scheduler_wanted = true;
 	LWLockRelease(&shared->lock);
 	if (!launcher.no_process)
 		ereport(LOG,
@@ -253,6 +257,18 @@ no_process(Oid id)
 				 errmsg("batchagg could not start a scheduler: no background worker slot is free"),
 				 errhint("You might need to increase max_worker_processes.")));
 	launcher.no_process = true;
+}
+
+/* All schedulers that were wanted have been started. */
+static void
+enough_processes(void)
+{
+	if (!launcher.no_process)
+		return;
+	launcher.no_process = false;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	shared->scheduler_wanted = false;
+	LWLockRelease(&shared->lock);
 }
 
 /* Starts the schedulers that are wanted.  Returns how long to sleep. */
@@ -266,9 +282,9 @@ start_schedulers(void)
 	{
 		if (!scheduler_launch(id))
 			no_process(id);
-		else
-			launcher.no_process = false;
 	}
+	if (wait == MAX_SLEEP)
+		enough_processes();
 	return wait;
 }
 

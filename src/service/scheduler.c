@@ -20,9 +20,11 @@
  * tables, and finds the workers in shared memory.  So an error that is not
  * foreseen simply ends it, and the launcher starts another.
  *
- * Workers are shared by all databases.  Each database that has something to
- * do may have its share of batchagg.max_concurrent_jobs, and more while nobody
- * else has less than that and waits.
+ * Workers are shared by all databases, batchagg.max_concurrent_jobs of them.  As
+ * long as there are enough, each database has as many as it can use.  When they
+ * are scarce, one that waits takes precedence over those that have more, until
+ * their numbers are even; where there are more databases than workers, they take
+ * turns.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,6 +67,13 @@
 #define FIRST_PAUSE 1000
 #define LONGEST_PAUSE 30000
 
+/* The same where no process was to be had: to try costs little. */
+#define FIRST_PROCESS_PAUSE 100
+#define LONGEST_PROCESS_PAUSE 4000
+
+/* What goes on is logged again after this. */
+#define SAY_AGAIN USECS_PER_HOUR
+
 /* A worker that has not come after this will not come. */
 #define START_TIMEOUT (20 * USECS_PER_SEC)
 
@@ -98,6 +107,8 @@ static struct
 	TimestampTz next_trim;
 	TimestampTz no_process_until;	/* no worker process could be started: wait */
 	int			no_process_pause;	/* milliseconds */
+	uint64		no_process_departures;	/* workers that had ended by then */
+	TimestampTz no_process_said;	/* in the log; 0: never */
 } scheduler;
 
 /*----------
@@ -540,57 +551,145 @@ count_workers(Oid database)
 }
 
 /*
- * May this database have another worker?  Within its share always, if there
- * is one to be had; beyond it while no other database is below its share and
- * waits.
+ * How many databases have a better claim to a new worker than this one: they wait,
+ * and have fewer, or as few and have waited longer.
+ */
+static int
+count_claims(void)
+{
+	const SharedDatabase *own = own_entry();
+	int			have = count_workers(MyDatabaseId);
+	int			n = 0;
+
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		const SharedDatabase *other = &shared->databases[i];
+		int			others;
+
+		if (!OidIsValid(other->id) || other->id == MyDatabaseId || other->waiting == 0)
+			continue;
+		others = count_workers(other->id);
+		n += others < have || (others == have && (own == NULL || own->waiting == 0 ||
+												  other->waiting_since < own->waiting_since));
+	}
+	return n;
+}
+
+/* How many workers may be started, of all databases; negative: there are too many. */
+static int
+count_places(void)
+{
+	return batchagg_max_concurrent_jobs - count_workers(InvalidOid);
+}
+
+/* Does any database wait for a process? */
+static bool
+are_processes_wanting(void)
+{
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		const SharedDatabase *database = &shared->databases[i];
+
+		if (OidIsValid(database->id) && database->waiting > 0 &&
+			database->obstacle == OBSTACLE_PROCESSES)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is it too early to try again?  Not where a worker has ended since: the postmaster
+ * has its process free now, or in a moment.
  */
 static bool
-may_have_worker(void)
+has_no_process(void)
 {
-	int			wanting = 0;
-	int			share;
+	return shared->departures == scheduler.no_process_departures &&
+		GetCurrentTimestamp() < scheduler.no_process_until;
+}
 
-	if (count_workers(InvalidOid) >= batchagg_max_concurrent_jobs)
-		return false;
+/*
+ * What keeps this database from a new worker?  Where processes are wanting, nobody
+ * knows how many are to be had, and who has the best claim comes first; before
+ * all of them, a database without a scheduler, if one worker remains.
+ */
+static Obstacle
+obstacle_to_worker(void)
+{
+	int			places = count_places();
+	bool		wanting = are_processes_wanting();
 
-	for (int i = 0; i < SHARED_DATABASES; i++)
-	{
-		const SharedDatabase *database = &shared->databases[i];
+	if (places <= 0)
+		return OBSTACLE_POOL;
+	if (has_no_process() || (shared->scheduler_wanted && count_workers(InvalidOid) > 0))
+		return OBSTACLE_PROCESSES;
+	if (count_claims() < (wanting ? 1 : places))
+		return OBSTACLE_NONE;
+	return wanting ? OBSTACLE_PROCESSES : OBSTACLE_POOL;
+}
 
-		wanting += OidIsValid(database->id) &&
-			(database->id == MyDatabaseId || database->waiting > 0 ||
-			 count_workers(database->id) > 0);
-	}
-	share = Max(batchagg_max_concurrent_jobs / Max(wanting, 1), 1);
-	if (count_workers(MyDatabaseId) < share)
+/*
+ * Must an idle worker of ours go, instead of being given a job?  There may be more
+ * than the setting, lowered since, allows.  Or another database waits in vain, for
+ * a scheduler, or for a worker and would have no more of them than we after that, or
+ * has none at all; one such worker of ours at a time.
+ */
+static bool
+must_make_way(void)
+{
+	int			have = count_workers(MyDatabaseId);
+	int			places = count_places();
+	bool		result = false;
+
+	if (places < 0)
 		return true;
-
-	for (int i = 0; i < SHARED_DATABASES; i++)
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
 	{
-		const SharedDatabase *database = &shared->databases[i];
-
-		if (OidIsValid(database->id) && database->id != MyDatabaseId && database->waiting > 0 &&
-			count_workers(database->id) < share)
+		if (shared->workers[i].state == WORKER_LEAVING)
 			return false;
 	}
-	return true;
+	if (shared->scheduler_wanted && count_workers(InvalidOid) > 1)
+		return true;
+	for (int i = 0; i < SHARED_DATABASES && !result; i++)
+	{
+		const SharedDatabase *other = &shared->databases[i];
+		int			others;
+
+		if (!OidIsValid(other->id) || other->id == MyDatabaseId || other->waiting == 0 ||
+			(places > 0 && other->obstacle != OBSTACLE_PROCESSES))
+			continue;
+		others = count_workers(other->id);
+		result = others + 1 < have || (others == 0 && have > 0);
+	}
+	return result;
+}
+
+/* Will the database of a worker need it itself, as far as is known? */
+static bool
+is_needed_at_home(const SharedWorker *worker)
+{
+	const SharedDatabase *database = shared_database(worker->database, false);
+
+	return worker->database != MyDatabaseId && database != NULL && database->waiting > 0;
 }
 
 /* Sends an idle worker of anybody's away, so that another can come. */
 static void
 make_room(void)
 {
+	SharedWorker *idle = NULL;
+
 	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
 	{
 		SharedWorker *worker = &shared->workers[i];
 
 		if (worker->state == WORKER_LEAVING)
 			return;
-		if (worker->state != WORKER_IDLE)
-			continue;
-		shared_dismiss(worker);
-		return;
+		if (worker->state == WORKER_IDLE && !is_needed_at_home(worker))
+			idle = worker;
 	}
+	if (idle != NULL)
+		shared_dismiss(idle);
 }
 
 /* Takes an idle worker that is connected as `owner`; its number, or -1. */
@@ -631,11 +730,17 @@ reserve_worker(Oid owner)
 	return -1;
 }
 
-/* Says once that there are no processes, and waits longer each time. */
+/*
+ * Says that there are no processes, but not again and again, and waits longer each
+ * time.
+ */
 static void
-note_no_process(void)
+note_no_process(uint64 departures)
 {
-	if (scheduler.no_process_pause == 0)
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (scheduler.no_process_said == 0 || now - scheduler.no_process_said > SAY_AGAIN)
+	{
 		ereport(LOG,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("batchagg could not start a worker in database \"%s\": no background worker slot is free",
@@ -643,10 +748,13 @@ note_no_process(void)
 				 errdetail("Due jobs wait until one is."),
 				 errhint("You might need to increase max_worker_processes."),
 				 errhidestmt(true)));
-	scheduler.no_process_pause = scheduler.no_process_pause == 0 ? FIRST_PAUSE :
-		Min(2 * scheduler.no_process_pause, LONGEST_PAUSE);
-	scheduler.no_process_until = GetCurrentTimestamp() +
-		scheduler.no_process_pause * INT64CONST(1000);
+		scheduler.no_process_said = now;
+	}
+	scheduler.no_process_pause = scheduler.no_process_pause == 0 ||
+		scheduler.no_process_departures != departures ? FIRST_PROCESS_PAUSE :
+		Min(2 * scheduler.no_process_pause, LONGEST_PROCESS_PAUSE);
+	scheduler.no_process_until = now + scheduler.no_process_pause * INT64CONST(1000);
+	scheduler.no_process_departures = departures;
 }
 
 static void
@@ -658,6 +766,8 @@ set_obstacle(Obstacle obstacle, int waiting)
 	database = own_entry();
 	if (database != NULL)
 	{
+		if (database->waiting == 0)
+			database->waiting_since = GetCurrentTimestamp();
 		database->obstacle = obstacle;
 		database->waiting = waiting;
 	}
@@ -673,18 +783,16 @@ find_worker(Oid owner, Obstacle *obstacle)
 {
 	int			number;
 	bool		fresh = false;
+	uint64		departures;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	number = take_idle_worker(owner);
+	departures = shared->departures;
+	number = must_make_way() ? -1 : take_idle_worker(owner);
 	if (number < 0)
 	{
-		if (GetCurrentTimestamp() < scheduler.no_process_until)
-			*obstacle = OBSTACLE_PROCESSES;
-		else if (!may_have_worker())
-		{
-			*obstacle = OBSTACLE_POOL;
+		*obstacle = obstacle_to_worker();
+		if (*obstacle != OBSTACLE_NONE)
 			make_room();
-		}
 		else
 		{
 			number = reserve_worker(owner);
@@ -704,7 +812,7 @@ find_worker(Oid owner, Obstacle *obstacle)
 	shared->workers[number].state = WORKER_FREE;
 	make_room();
 	LWLockRelease(&shared->lock);
-	note_no_process();
+	note_no_process(departures);
 	*obstacle = OBSTACLE_PROCESSES;
 	return -1;
 }
@@ -876,6 +984,7 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 			worker->jobs[i] = assignment->jobs[i]->id;
 		worker->njobs = assignment->njobs;
 		worker->all_done = false;
+		own_entry()->waiting_since = GetCurrentTimestamp();
 	}
 	else if (worker->state == WORKER_BUSY)
 		worker->state = WORKER_IDLE;
@@ -1037,11 +1146,15 @@ sleep_until(TimestampTz wake)
 	TimestampTz now = service_now();
 	long		milliseconds = MAX_SLEEP;
 
-	/* A job that is ready and was not started waits for a worker to end. */
+	/*
+	 * A job that is ready and was not started waits for a worker to end, which
+	 * wakes us; or for another database, that may not take its turn.
+	 */
 	if (wake <= now)
 	{
 		TimestampTz real = GetCurrentTimestamp();
 
+		milliseconds = FIRST_PAUSE;
 		if (scheduler.no_process_until > real)
 			milliseconds = Min(milliseconds, (scheduler.no_process_until - real) / 1000 + 1);
 	}

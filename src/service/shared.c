@@ -148,6 +148,20 @@ shared_wake_scheduler(SharedDatabase *database)
 }
 
 /*
+ * Wakes the schedulers that have not found enough workers: one may be had now.
+ * The caller holds the lock.
+ */
+void
+shared_wake_waiting(void)
+{
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		if (OidIsValid(shared->databases[i].id) && shared->databases[i].waiting > 0)
+			shared_wake_scheduler(&shared->databases[i]);
+	}
+}
+
+/*
  * Tells an idle worker to go; it may be one that has not come yet, and sees it
  * when it does.  The caller holds the lock.
  */

@@ -39,6 +39,7 @@ typedef struct SharedDatabase
 	int			held;			/* commands that need the database for themselves */
 	bool		changed;		/* jobs have changed since they were read */
 	int			waiting;		/* due jobs that no worker has been found for */
+	TimestampTz waiting_since;	/* while some do: since then, or the last new worker */
 	Obstacle	obstacle;
 
 	/* For tests: a clock of its own, where clock_end is not 0. */
@@ -79,8 +80,10 @@ typedef struct Shared
 	int			launcher;		/* its pid; 0: none */
 	Latch	   *launcher_latch;
 	bool		stopping;		/* batchagg_stop() was called */
+	bool		scheduler_wanted;	/* but there was no process for it */
 	bool		databases_changed;	/* the launcher shall look at pg_database */
 	uint64		last_token;
+	uint64		departures;		/* workers that have ended */
 	SharedDatabase databases[SHARED_DATABASES];
 	SharedWorker workers[MAX_CONCURRENT_JOBS];
 } Shared;
@@ -93,6 +96,7 @@ extern bool shared_attach(bool missing_ok);
 extern SharedDatabase *shared_database(Oid id, bool create);
 extern void shared_wake_launcher(void);
 extern void shared_wake_scheduler(SharedDatabase *database);
+extern void shared_wake_waiting(void);
 extern void shared_dismiss(SharedWorker *worker);
 extern bool shared_worker_has(const SharedWorker *worker, int32 job_id);
 extern int	shared_find_worker(int32 job_id, TimestampTz slot, uint64 *token);

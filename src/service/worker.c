@@ -76,15 +76,10 @@ worker_detach(int code, Datum arg)
 		database = shared_database(worker->database, false);
 		worker->state = WORKER_FREE;
 		worker->latch = NULL;
+		shared->departures++;
 		if (database != NULL)
 			shared_wake_scheduler(database);
-
-		/* Another database may be waiting for the place. */
-		for (int i = 0; i < SHARED_DATABASES; i++)
-		{
-			if (OidIsValid(shared->databases[i].id) && shared->databases[i].waiting > 0)
-				shared_wake_scheduler(&shared->databases[i]);
-		}
+		shared_wake_waiting();
 	}
 	LWLockRelease(&shared->lock);
 }
@@ -213,7 +208,10 @@ report_ended(bool all_done)
 	if (database != NULL)
 		shared_wake_scheduler(database);
 
-	/* Without a scheduler, or where we are too many, there is no more to come. */
+	/* Another database may want our place, if our own does not need it. */
+	shared_wake_waiting();
+
+	/* Without a scheduler there is no more to come. */
 	if (database == NULL || database->scheduler == 0 || database->held > 0 || shared->stopping)
 		worker->state = WORKER_LEAVING;
 	LWLockRelease(&shared->lock);
