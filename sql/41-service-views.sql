@@ -80,7 +80,7 @@ SELECT
 	END AS state,
 	coalesce(e.reason, l.reason) AS reason,
 	CASE WHEN j.enable_flag AND l.state = 'waiting' THEN l.not_before
-		ELSE coalesce(e.first_slot, e.next_slot) END AS next_run,
+		ELSE coalesce(CASE WHEN j.missed_runs = 'coalesce' THEN e.slot ELSE e.first_slot END, e.next_slot) END AS next_run,
 	r.run_id AS last_run_id,
 	r.status AS last_status,
 	r.slot AS last_slot,

@@ -207,8 +207,8 @@ require_no_scheduler(void)
 /*
  * batchagg_run_due(event_name text) returns setof record: runs the slots that
  * are due, of the enabled jobs of an event (NULL: of all) that the caller sees,
- * by id.  A job that fails does not keep the others from running.  ERROR where
- * the event is not known, or the service does it.
+ * by id; of a job, up to the first that fails, which does not keep other jobs
+ * from running.  ERROR where the event is not known, or the service does it.
  */
 Datum
 batchagg_run_due(PG_FUNCTION_ARGS)
@@ -228,8 +228,12 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 	{
 		RunResult	result;
 
-		while (attempt_if_due(&agenda->jobs[i], &result))
+		do
+		{
+			if (!attempt_if_due(&agenda->jobs[i], &result))
+				break;
 			put_run(rsinfo, agenda->jobs[i].id, &result);
+		} while (result.message == NULL);
 	}
 	pgcron_sync();
 	return (Datum) 0;
