@@ -233,7 +233,7 @@ agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 	values[0] = PointerGetDatum(construct_array(ids, n, INT4OID, 4, true, TYPALIGN_INT));
 	rows = store_query(as_owner,
 					   psprintf("SELECT l.state, " MICROSECONDS("l.slot") ", l.attempt, "
-								MICROSECONDS("l.not_before")
+								MICROSECONDS("l.not_before") ", " MICROSECONDS("l.started_at")
 								" FROM unnest($1) WITH ORDINALITY j(id, number) "
 								"LEFT JOIN LATERAL (SELECT * FROM %1$s l WHERE l.job_id = j.id "
 								"ORDER BY l.slot DESC LIMIT 1) l ON true ORDER BY j.number",
@@ -248,6 +248,7 @@ agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 		job->slot = row[1] ? pg_strtoint64(row[1]) : DT_NOBEGIN;
 		job->attempt = row[2] ? pg_strtoint32(row[2]) : 0;
 		job->not_before = row[3] ? pg_strtoint64(row[3]) : 0;
+		job->started = row[4] ? pg_strtoint64(row[4]) : 0;
 	}
 	list_free_deep(rows);
 }

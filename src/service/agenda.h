@@ -27,6 +27,7 @@ typedef struct AgendaJob
 	SlotState	state;
 	TimestampTz slot;			/* DT_NOBEGIN: none */
 	int			attempt;
+	TimestampTz started;		/* when the attempt was */
 	TimestampTz not_before;		/* SLOT_WAITING: when the retry is due */
 
 	/* What follows from that (agenda_plan). */

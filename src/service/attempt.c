@@ -274,7 +274,7 @@ attempt_was_interrupted(AgendaJob *job, int pid)
 	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
 	job->not_before = job->state == SLOT_WAITING ?
 		service_now() + retry_wait(job->retry_delay, job->attempt) : 0;
-	run_record_failure(&request, GetCurrentTimestamp(), NULL, &result);
+	run_record_failure(&request, job->started, NULL, &result);
 	if (result.run_id == 0)
 	{
 		/* The job has been deleted; see finish_failed(). */

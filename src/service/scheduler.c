@@ -20,17 +20,10 @@
  * tables, and finds the workers in shared memory.  So an error that is not
  * foreseen simply ends it, and the launcher starts another.
  *
- * Workers are shared by all databases, batchagg.max_concurrent_jobs of them.  As
- * long as there are enough, each database has as many as it can use.  When they
- * are scarce, one that waits takes precedence over those that have more, until
- * their numbers are even; where there are more databases than workers, they take
- * turns.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <limits.h>
 #include <signal.h>
 
 #include "access/htup_details.h"
@@ -55,6 +48,7 @@
 #include "engine/run.h"
 #include "service/attempt.h"
 #include "service/pgcron.h"
+#include "service/pool.h"
 #include "service/service.h"
 
 /* The longest sleep, milliseconds: steps of the clock are seen then. */
@@ -66,16 +60,6 @@
 /* Pauses after failures, milliseconds: the first, doubled up to the longest. */
 #define FIRST_PAUSE 1000
 #define LONGEST_PAUSE 30000
-
-/* The same where no process was to be had: to try costs little. */
-#define FIRST_PROCESS_PAUSE 100
-#define LONGEST_PROCESS_PAUSE 4000
-
-/* What goes on is logged again after this. */
-#define SAY_AGAIN USECS_PER_HOUR
-
-/* A worker that has not come after this will not come. */
-#define START_TIMEOUT (20 * USECS_PER_SEC)
 
 /* A scheduler that has lived as long has not failed at its start. */
 #define PROVED (60 * USECS_PER_SEC)
@@ -105,10 +89,6 @@ static struct
 	Agenda	   *agenda;
 	TimestampTz looked;			/* at the clock, what it said; 0: not yet */
 	TimestampTz next_trim;
-	TimestampTz no_process_until;	/* no worker process could be started: wait */
-	int			no_process_pause;	/* milliseconds */
-	uint64		no_process_departures;	/* workers that had ended by then */
-	TimestampTz no_process_said;	/* in the log; 0: never */
 } scheduler;
 
 /*----------
@@ -120,22 +100,6 @@ static SharedDatabase *
 own_entry(void)
 {
 	return shared_database(MyDatabaseId, false);
-}
-
-/* Lets workers go that were promised jobs which they will not get now. */
-static void
-break_promises(Oid id)
-{
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		SharedWorker *worker = &shared->workers[i];
-
-		if (worker->state == WORKER_BUSY && worker->database == id && worker->njobs == 0)
-		{
-			worker->state = WORKER_IDLE;
-			shared_dismiss(worker);
-		}
-	}
 }
 
 /*
@@ -165,7 +129,7 @@ scheduler_detach(int code, Datum id)
 				database->failures++;
 			database->not_before = now + Min(pause, LONGEST_PAUSE) * INT64CONST(1000);
 		}
-		break_promises(database->id);
+		pool_break_promises(database->id);
 	}
 	shared_wake_launcher();
 	LWLockRelease(&shared->lock);
@@ -358,25 +322,6 @@ load_jobs(TimestampTz now)
 }
 
 /*
- * Frees the entries of workers that were asked for and have not come: in any
- * database, as its scheduler may be gone.
- */
-static void
-free_unborn(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		SharedWorker *worker = &shared->workers[i];
-
-		if (worker->state != WORKER_FREE && worker->pid == 0 &&
-			now - worker->reserved > START_TIMEOUT)
-			worker->state = WORKER_FREE;
-	}
-}
-
-/*
  * Has the clock been set since the scheduler last looked at it, or was the
  * machine asleep?  Then slots up to now could not be started in time, and what
  * was put off by the old time is put off no more.  The jobs are read again, as
@@ -396,7 +341,7 @@ notice_clock(TimestampTz now)
 		scheduler.agenda->jobs[i].watched_since = now;
 		scheduler.agenda->jobs[i].hold_off = 0;
 	}
-	scheduler.no_process_until = 0;
+	pool_try_again();
 	scheduler.next_trim = now + TRIM_PAUSE;
 	scheduler.reload = true;
 }
@@ -451,7 +396,7 @@ collect_ended(TimestampTz now)
 	int			nunknown = 0;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	free_unborn();
+	pool_free_unborn();
 	for (int i = 0; i < agenda->njobs; i++)
 	{
 		AgendaJob  *job = &agenda->jobs[i];
@@ -477,7 +422,7 @@ collect_ended(TimestampTz now)
 		agenda_plan(ended[i], now);
 	}
 	if (nended > 0)
-		scheduler.no_process_until = 0;
+		pool_try_again();
 	pfree(ended);
 	pfree(unknown);
 }
@@ -530,233 +475,11 @@ settle_slots(TimestampTz now)
 }
 
 /*----------
- * Workers
+ * Dispatching
  *----------
  */
 
-/* How many workers a database has; InvalidOid: all databases. */
-static int
-count_workers(Oid database)
-{
-	int			n = 0;
-
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		const SharedWorker *worker = &shared->workers[i];
-
-		n += worker->state != WORKER_FREE &&
-			(!OidIsValid(database) || worker->database == database);
-	}
-	return n;
-}
-
-/*
- * How many databases have a better claim to a new worker than this one: they wait,
- * and have fewer, or as few and have waited longer.
- */
-static int
-count_claims(void)
-{
-	const SharedDatabase *own = own_entry();
-	int			have = count_workers(MyDatabaseId);
-	int			n = 0;
-
-	for (int i = 0; i < SHARED_DATABASES; i++)
-	{
-		const SharedDatabase *other = &shared->databases[i];
-		int			others;
-
-		if (!OidIsValid(other->id) || other->id == MyDatabaseId || other->waiting == 0)
-			continue;
-		others = count_workers(other->id);
-		n += others < have || (others == have && (own == NULL || own->waiting == 0 ||
-												  other->waiting_since < own->waiting_since));
-	}
-	return n;
-}
-
-/* How many workers may be started, of all databases; negative: there are too many. */
-static int
-count_places(void)
-{
-	return batchagg_max_concurrent_jobs - count_workers(InvalidOid);
-}
-
-/* Does any database wait for a process? */
-static bool
-are_processes_wanting(void)
-{
-	for (int i = 0; i < SHARED_DATABASES; i++)
-	{
-		const SharedDatabase *database = &shared->databases[i];
-
-		if (OidIsValid(database->id) && database->waiting > 0 &&
-			database->obstacle == OBSTACLE_PROCESSES)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Is it too early to try again?  Not where a worker has ended since: the postmaster
- * has its process free now, or in a moment.
- */
-static bool
-has_no_process(void)
-{
-	return shared->departures == scheduler.no_process_departures &&
-		GetCurrentTimestamp() < scheduler.no_process_until;
-}
-
-/*
- * What keeps this database from a new worker?  Where processes are wanting, nobody
- * knows how many are to be had, and who has the best claim comes first; before
- * all of them, a database without a scheduler, if one worker remains.
- */
-static Obstacle
-obstacle_to_worker(void)
-{
-	int			places = count_places();
-	bool		wanting = are_processes_wanting();
-
-	if (places <= 0)
-		return OBSTACLE_POOL;
-	if (has_no_process() || (shared->scheduler_wanted && count_workers(InvalidOid) > 0))
-		return OBSTACLE_PROCESSES;
-	if (count_claims() < (wanting ? 1 : places))
-		return OBSTACLE_NONE;
-	return wanting ? OBSTACLE_PROCESSES : OBSTACLE_POOL;
-}
-
-/*
- * Must an idle worker of ours go, instead of being given a job?  There may be more
- * than the setting, lowered since, allows.  Or another database waits in vain, for
- * a scheduler, or for a worker and would have no more of them than we after that, or
- * has none at all; one such worker of ours at a time.
- */
-static bool
-must_make_way(void)
-{
-	int			have = count_workers(MyDatabaseId);
-	int			places = count_places();
-	bool		result = false;
-
-	if (places < 0)
-		return true;
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		if (shared->workers[i].state == WORKER_LEAVING)
-			return false;
-	}
-	if (shared->scheduler_wanted && count_workers(InvalidOid) > 1)
-		return true;
-	for (int i = 0; i < SHARED_DATABASES && !result; i++)
-	{
-		const SharedDatabase *other = &shared->databases[i];
-		int			others;
-
-		if (!OidIsValid(other->id) || other->id == MyDatabaseId || other->waiting == 0 ||
-			(places > 0 && other->obstacle != OBSTACLE_PROCESSES))
-			continue;
-		others = count_workers(other->id);
-		result = others + 1 < have || (others == 0 && have > 0);
-	}
-	return result;
-}
-
-/* Will the database of a worker need it itself, as far as is known? */
-static bool
-is_needed_at_home(const SharedWorker *worker)
-{
-	const SharedDatabase *database = shared_database(worker->database, false);
-
-	return worker->database != MyDatabaseId && database != NULL && database->waiting > 0;
-}
-
-/* Sends an idle worker of anybody's away, so that another can come. */
-static void
-make_room(void)
-{
-	SharedWorker *idle = NULL;
-
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		SharedWorker *worker = &shared->workers[i];
-
-		if (worker->state == WORKER_LEAVING)
-			return;
-		if (worker->state == WORKER_IDLE && !is_needed_at_home(worker))
-			idle = worker;
-	}
-	if (idle != NULL)
-		shared_dismiss(idle);
-}
-
-/* Takes an idle worker that is connected as `owner`; its number, or -1. */
-static int
-take_idle_worker(Oid owner)
-{
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		SharedWorker *worker = &shared->workers[i];
-
-		if (worker->state != WORKER_IDLE || worker->database != MyDatabaseId ||
-			worker->owner != owner)
-			continue;
-		worker->state = WORKER_BUSY;
-		return i;
-	}
-	return -1;
-}
-
-/* Reserves an entry for a new worker; its number, or -1. */
-static int
-reserve_worker(Oid owner)
-{
-	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
-	{
-		SharedWorker *worker = &shared->workers[i];
-
-		if (worker->state != WORKER_FREE)
-			continue;
-		memset(worker, 0, sizeof(SharedWorker));
-		worker->state = WORKER_BUSY;
-		worker->token = ++shared->last_token;
-		worker->database = MyDatabaseId;
-		worker->owner = owner;
-		worker->reserved = GetCurrentTimestamp();
-		return i;
-	}
-	return -1;
-}
-
-/*
- * Says that there are no processes, but not again and again, and waits longer each
- * time.
- */
-static void
-note_no_process(uint64 departures)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (scheduler.no_process_said == 0 || now - scheduler.no_process_said > SAY_AGAIN)
-	{
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("batchagg could not start a worker in database \"%s\": no background worker slot is free",
-						scheduler.database),
-				 errdetail("Due jobs wait until one is."),
-				 errhint("You might need to increase max_worker_processes."),
-				 errhidestmt(true)));
-		scheduler.no_process_said = now;
-	}
-	scheduler.no_process_pause = scheduler.no_process_pause == 0 ||
-		scheduler.no_process_departures != departures ? FIRST_PROCESS_PAUSE :
-		Min(2 * scheduler.no_process_pause, LONGEST_PROCESS_PAUSE);
-	scheduler.no_process_until = now + scheduler.no_process_pause * INT64CONST(1000);
-	scheduler.no_process_departures = departures;
-}
-
+/* Says for all to see how many jobs wait, and why. */
 static void
 set_obstacle(Obstacle obstacle, int waiting)
 {
@@ -773,54 +496,6 @@ set_obstacle(Obstacle obstacle, int waiting)
 	}
 	LWLockRelease(&shared->lock);
 }
-
-/*
- * A worker for a role: an idle one, or a new one.  Returns its number, or -1 and
- * sets *obstacle.
- */
-static int
-find_worker(Oid owner, Obstacle *obstacle)
-{
-	int			number;
-	bool		fresh = false;
-	uint64		departures;
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	departures = shared->departures;
-	number = must_make_way() ? -1 : take_idle_worker(owner);
-	if (number < 0)
-	{
-		*obstacle = obstacle_to_worker();
-		if (*obstacle != OBSTACLE_NONE)
-			make_room();
-		else
-		{
-			number = reserve_worker(owner);
-			fresh = true;
-		}
-	}
-	LWLockRelease(&shared->lock);
-
-	if (number < 0 || !fresh)
-		return number;
-	if (worker_launch(number))
-	{
-		scheduler.no_process_pause = 0;
-		return number;
-	}
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	shared->workers[number].state = WORKER_FREE;
-	make_room();
-	LWLockRelease(&shared->lock);
-	note_no_process(departures);
-	*obstacle = OBSTACLE_PROCESSES;
-	return -1;
-}
-
-/*----------
- * Dispatching
- *----------
- */
 
 /* The job whose turn it is: that with the oldest slot of those that are ready. */
 static AgendaJob *
@@ -929,7 +604,7 @@ make_assignments(TimestampTz now, Obstacle *obstacle)
 			fail_without_owner(job, now);
 			continue;
 		}
-		number = find_worker(job->owner, obstacle);
+		number = pool_find_worker(job->owner, obstacle);
 		if (number < 0)
 			break;
 		assignment = MemoryContextAllocZero(scheduler.agenda->context, sizeof(Assignment));
@@ -984,7 +659,8 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 			worker->jobs[i] = assignment->jobs[i]->id;
 		worker->njobs = assignment->njobs;
 		worker->all_done = false;
-		own_entry()->waiting_since = GetCurrentTimestamp();
+		if (own_entry() != NULL)
+			own_entry()->waiting_since = GetCurrentTimestamp();
 	}
 	else if (worker->state == WORKER_BUSY)
 		worker->state = WORKER_IDLE;
@@ -1151,13 +827,7 @@ sleep_until(TimestampTz wake)
 	 * wakes us; or for another database, that may not take its turn.
 	 */
 	if (wake <= now)
-	{
-		TimestampTz real = GetCurrentTimestamp();
-
-		milliseconds = FIRST_PAUSE;
-		if (scheduler.no_process_until > real)
-			milliseconds = Min(milliseconds, (scheduler.no_process_until - real) / 1000 + 1);
-	}
+		milliseconds = Min(FIRST_PAUSE, pool_pause());
 	else if (move_clock(wake))
 		return;
 	else if (wake - now < MAX_SLEEP * INT64CONST(1000))

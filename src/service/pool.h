@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * pool.h
+ *	  The pool of workers, from the view of one database's scheduler.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_POOL_H
+#define BATCHAGG_POOL_H
+
+#include "service/shared.h"
+
+extern int	pool_find_worker(Oid owner, Obstacle *obstacle);
+extern void pool_try_again(void);
+extern long pool_pause(void);
+extern void pool_break_promises(Oid database);
+extern void pool_free_unborn(void);
+
+#endif							/* BATCHAGG_POOL_H */
