@@ -42,7 +42,8 @@ CREATE TABLE batch_jobs (
 	retry_delay integer CHECK (retry_delay >= 0),
 	missed_runs text NOT NULL DEFAULT 'coalesce' CHECK (missed_runs IN ('coalesce', 'each', 'skip')),
 	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	updated_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+	updated_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	scheduled_from timestamptz NOT NULL DEFAULT pg_catalog.now() CHECK (pg_catalog.isfinite(scheduled_from))
 );
 
 CREATE TABLE batchjob_definitions (
@@ -225,6 +226,8 @@ COMMENT ON COLUMN batch_jobs.created_at IS
 'when the job was inserted';
 COMMENT ON COLUMN batch_jobs.updated_at IS
 'when the row was last changed';
+COMMENT ON COLUMN batch_jobs.scheduled_from IS
+'slots after this are expected: when the job was inserted, or given another event';
 
 COMMENT ON TABLE batchjob_definitions IS
 'what a job computes: from which source, per which entity, at which granularity';

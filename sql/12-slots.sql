@@ -11,13 +11,6 @@
 -- changing a job.  A trigger removes the rows of a job that is deleted.
 --
 
-ALTER TABLE batch_jobs
-	ADD COLUMN scheduled_from timestamptz NOT NULL DEFAULT pg_catalog.now()
-		CHECK (pg_catalog.isfinite(scheduled_from));
-
-COMMENT ON COLUMN batch_jobs.scheduled_from IS
-'slots after this are expected: when the job was inserted, or given another event';
-
 CREATE TABLE batchagg_ledger (
 	job_id      integer NOT NULL,
 	slot        timestamptz NOT NULL,

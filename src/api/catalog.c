@@ -322,7 +322,8 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (text)
 		(void) job_read_timezone(text, &tz, 0, &raise_at_once);
 	text = row_text(&row, "event_name");
-	if (text && (row_changed(&row, "schedule") || row_changed(&row, "timezone")))
+	if (text && !restoring() &&
+		(row_changed(&row, "schedule") || row_changed(&row, "timezone")))
 		restart_schedules(text);
 
 	PG_RETURN_POINTER(row.now);

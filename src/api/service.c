@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -18,8 +19,11 @@
 #include "pgstat.h"
 #include "storage/proc.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/timestamp.h"
 
 #include "catalog/store.h"
@@ -214,6 +218,8 @@ waiting_reason(const AgendaJob *job)
 		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
 	if (pgcron_drives())
 		return "waiting for pg_cron";
+	if (!worker_drives())
+		return "the jobs were restored from a dump: call batchagg_use_worker()";
 	if (!batchagg_enabled)
 		return "the setting batchagg.enabled is off";
 	if (!shared_attach(true))
@@ -276,6 +282,17 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Is this a script of pg_dump's that restores the whole database?  Such scripts
+ * make these three settings, and hardly anything else makes all of them.
+ */
+static bool
+restoring_all(void)
+{
+	return namespace_search_path[0] == '\0' && !row_security && !check_function_bodies &&
+		has_privs_of_role(GetUserId(), store_info()->owner);
+}
+
+/*
  * Trigger on the tables of jobs, AFTER any STATEMENT: has the scheduler read
  * them again, and pg_cron's entries follow.  ERROR where pg_cron refuses them.
  */
@@ -286,6 +303,8 @@ batchagg_jobs_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function must be called as a trigger")));
+	if (restoring_all())
+		nobody_drives();
 	wake_at_commit();
 	pgcron_sync();
 	PG_RETURN_POINTER(NULL);

@@ -332,17 +332,34 @@ wanted_entries(void)
  * ------------------------------------------------------------------------
  */
 
+/* Is it `driver` that starts the jobs of this database? */
+static bool
+driver_is(const char *driver)
+{
+	return store_query_latest(true, psprintf("SELECT 1 FROM %s WHERE driver = %s",
+											 store_table("batchagg_service"),
+											 quote_literal_cstr(driver))) != NIL;
+}
+
 /*
  * Does pg_cron start the jobs of this database?
  */
 bool
 pgcron_drives(void)
 {
-	return store_query_latest(true,
-							  psprintf("SELECT 1 FROM %s WHERE driver = 'pg_cron'",
-									   store_table("batchagg_service"))) != NIL;
+	return driver_is("pg_cron");
 }
 
+/*
+ * Does the background worker?
+ */
+bool
+worker_drives(void)
+{
+	return driver_is("worker");
+}
+
+/* The service comes, or goes, when the transaction commits. */
 static void
 set_driver(const char *driver)
 {
@@ -354,6 +371,19 @@ set_driver(const char *driver)
 								"ON CONFLICT (only_row) DO UPDATE SET driver = excluded.driver",
 								store_table("batchagg_service")),
 					   lengthof(types), types, values);
+	wake_at_commit();
+}
+
+/*
+ * Has nobody start the jobs of this database, if it has any, for now: they are
+ * being restored.
+ */
+void
+nobody_drives(void)
+{
+	if (store_query(true, psprintf("SELECT 1 FROM %s LIMIT 1", store_table("batch_jobs")),
+					0, NULL, NULL) != NIL)
+		set_driver("nobody");
 }
 
 /* Waits for others that compare the entries, and keeps them waiting. */
@@ -438,7 +468,6 @@ pgcron_use(void)
 	begin_change("batchagg_use_pg_cron()");
 	require_pg_cron();
 	set_driver("pg_cron");
-	wake_at_commit();
 	return update_entries();
 }
 

@@ -9,6 +9,8 @@
 #define BATCHAGG_PGCRON_H
 
 extern bool pgcron_drives(void);
+extern bool worker_drives(void);
+extern void nobody_drives(void);
 extern int	pgcron_use(void);
 extern int	pgcron_leave(void);
 extern void pgcron_sync(void);

@@ -217,7 +217,7 @@ static void
 check_service(void)
 {
 	AcceptInvalidationMessages();
-	if (!may_stay() || !store_is_usable() || pgcron_drives())
+	if (!may_stay() || !store_is_usable() || !worker_drives())
 	{
 		end_transaction();
 		leave_database();

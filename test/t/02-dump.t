@@ -10,6 +10,11 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
+$node->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'batchagg'
+max_worker_processes = 16
+batchagg.enabled = off
+CONF
 $node->start;
 
 # Jobs of every kind, in a schema of their own, some with results of several
@@ -44,11 +49,13 @@ VALUES ('u1', '2024-03-30 10:00+00', 'rain', 1.5, 'user'), ('u2', '2024-03-30 11
 SELECT * FROM batchagg_run_all();
 SELECT * FROM batchagg_run_job(3);
 DELETE FROM batch_jobs WHERE id = 4;
+UPDATE batch_jobs SET scheduled_from = now() - interval '3 days';
+SELECT * FROM batchagg_run_due();
 SQL
 
 # All that is to be the same.
 my @tables = qw(batchagg_events batch_jobs batchjob_definitions batchjob_metrics metricsandtables batchagg_layouts
-  batchagg_positions batchagg_store batchagg_measurements batchagg_runs batchagg_counters ruleexecutionresults);
+  batchagg_positions batchagg_store batchagg_measurements batchagg_runs batchagg_counters batchagg_ledger ruleexecutionresults);
 my @sequences = qw(batch_jobs_id_seq batchjob_definitions_id_seq batchagg_layouts_id_seq batchagg_runs_run_id_seq);
 my $contents = join("\n",
 	map({ "SELECT '$_', count(*), md5(string_agg(t::text, ',' ORDER BY t::text COLLATE \"C\")) FROM rollup.$_ t;" } @tables),
@@ -97,6 +104,31 @@ SQL
 	$node->command_fails([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($name),
 			'-c', "UPDATE rollup.batchagg_events SET schedule = '* * * * *' WHERE event_name = 'EVERYHOUR'" ],
 		'built-in events are built-in still');
+}
+
+# The service, which was off so far, does not start jobs that were restored
+# until it is told to.
+$node->append_conf('postgresql.conf', "batchagg.enabled = on\nbatchagg.databases = 'copy_plain, copy_custom'");
+$node->reload;
+for my $name ('copy_plain', 'copy_custom')
+{
+	my $slots = 'SELECT job_id, slot, state FROM rollup.batchagg_ledger ORDER BY 1, 2';
+	my $before = $node->safe_psql($name, $slots);
+
+	$node->safe_psql($name, <<'SQL');
+SET search_path = rollup, public;
+INSERT INTO batch_jobs (job_name, event_name, scheduled_from) VALUES ('due', 'EVERYHOUR', now() - interval '1 day') RETURNING id AS job \gset
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) VALUES (:job, 'user', 'Visit', '1-day');
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (:job, 'pages', 'sum');
+SQL
+	sleep(2);
+	is($node->safe_psql($name, $slots), $before, "$name: the service lets restored jobs be");
+	is( $node->safe_psql($name, "SELECT DISTINCT reason FROM rollup.batchagg_slots WHERE state = 'waiting'"),
+		'the jobs were restored from a dump: call batchagg_use_worker()', '... and says why');
+	$node->safe_psql($name, 'SELECT rollup.batchagg_use_worker()');
+	ok($node->poll_query_until($name, "SELECT count(*) = 1 FROM rollup.batchagg_slots WHERE job_name = 'due' AND state IN ('done', 'late')"),
+		'... then it runs them');
+	is($node->safe_psql($name, $slots =~ s/ORDER/WHERE job_id < 4 ORDER/r), $before, '... and no slot again that was run before');
 }
 
 $node->stop;

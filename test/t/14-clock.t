@@ -277,8 +277,8 @@ set_clock($node, 'postgres', '2024-06-03 06:30', '2024-06-03 06:30');
 is($node->safe_psql('postgres', 'SELECT job_id, first_slot, slot, slots, reason, next_slot FROM batchagg_expected_slots() ORDER BY 1'),
 	join("\n",
 		'1|2024-06-03 04:00:00+00|2024-06-03 06:00:00+00|3|the setting batchagg.enabled is off|2024-06-03 07:00:00+00',
-		'2|2024-06-03 04:00:00+00|2024-06-03 04:00:00+00|3|the setting batchagg.enabled is off|2024-06-03 07:00:00+00',
-		'3|2024-06-03 04:00:00+00|2024-06-03 04:00:00+00|3|the setting batchagg.enabled is off|2024-06-03 07:00:00+00'),
+		'2|2024-06-03 04:00:00+00|2024-06-03 06:00:00+00|3|the setting batchagg.enabled is off|2024-06-03 07:00:00+00',
+		'3|2024-06-03 04:00:00+00|2024-06-03 06:00:00+00|3|the setting batchagg.enabled is off|2024-06-03 07:00:00+00'),
 	'... and slots wait');
 $node->append_conf('postgresql.conf', 'batchagg.enabled = on');
 $node->reload;
