@@ -190,6 +190,20 @@ check_timezone(char **newval, void **extra, GucSource source)
 }
 
 /*
+ * Fixes those of PostgreSQL's settings that a process of the service relies on,
+ * whatever databases and roles say.
+ */
+void
+settings_pin(void)
+{
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+}
+
+/*
  * Is the database of this name one that the service looks after?
  */
 bool

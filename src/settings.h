@@ -26,6 +26,7 @@ extern int	batchagg_history_retention; /* days; 0: for ever */
 
 extern void settings_define(void);
 extern Size settings_run_memory(void);
+extern void settings_pin(void);
 extern bool settings_serve_database(const char *name);
 
 #endif							/* BATCHAGG_SETTINGS_H */

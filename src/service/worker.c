@@ -144,11 +144,7 @@ worker_connect(const WorkerStart *start)
 	pgstat_report_appname("batchagg worker");
 	/* The owner's own settings must not make somebody else of us. */
 	SetConfigOption("role", "none", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	settings_pin();
 }
 
 /*

@@ -298,3 +298,27 @@ tap_done(void)
 	printf("1..%d\n", tests_run);
 	return tests_failed == 0 ? 0 : 1;
 }
+
+static uint64 random_state = 1;
+
+void
+random_seed(uint64 seed)
+{
+	random_state = seed;
+}
+
+/* xorshift64* */
+uint64
+random_bits(void)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return random_state * UINT64CONST(2685821657736338717);
+}
+
+int64
+random_between(int64 low, int64 high)
+{
+	return (int64) ((uint64) low + random_bits() % ((uint64) high - (uint64) low));
+}

@@ -27,6 +27,13 @@ extern Size shim_memory_used(void);
  */
 extern void shim_interrupt_after(long checks);
 
+/* Random numbers, the same each time: begins with `seed`, which is not 0. */
+extern void random_seed(uint64 seed);
+
+/* A random number of 64 bits, and one from low to high - 1. */
+extern uint64 random_bits(void);
+extern int64 random_between(int64 low, int64 high);
+
 /* One TAP line: whether `passed`, and what was tested. */
 extern void tap_ok(bool passed, const char *fmt,...) pg_attribute_printf(2, 3);
 

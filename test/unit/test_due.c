@@ -42,25 +42,6 @@
 
 static const char *const policy_names[] = {"coalesce", "each", "skip"};
 
-static uint64 random_state = UINT64CONST(20261124);
-
-/* A random number of 64 bits (xorshift64*). */
-static uint64
-random_bits(void)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * UINT64CONST(2685821657736338717);
-}
-
-/* A random number from low to high - 1. */
-static int64
-random_between(int64 low, int64 high)
-{
-	return low + (int64) (random_bits() % (uint64) (high - low));
-}
-
 static pg_time_t
 utc(int year, int month, int day, int hour, int minute)
 {
@@ -464,6 +445,7 @@ test_ends_of_time(void)
 int
 main(void)
 {
+	random_seed(UINT64CONST(20261124));
 	make_zones();
 	test_against_model();
 	test_lives();

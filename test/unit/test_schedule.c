@@ -86,18 +86,6 @@
 /* The instant of a minute, which are counted from the Unix epoch. */
 #define INSTANT(minute) (((int64) (minute) * 60 - EPOCH) * USECS_PER_SEC)
 
-static uint64 random_state = UINT64CONST(20111230);
-
-/* A random number of 64 bits (xorshift64*). */
-static uint64
-random_bits(void)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * UINT64CONST(2685821657736338717);
-}
-
 /* The first minute of a year, UTC. */
 static int64
 year_start(int year)
@@ -789,6 +777,8 @@ main(void)
 	const char *wanted = getenv("BATCHAGG_SWEEP_YEARS");
 	int			years = wanted != NULL ? Max(1, Min(YEARS, atoi(wanted))) : YEARS;
 	int16	   *offsets = palloc(sizeof(int16) * (LEAD + (years * 366) * DAY));
+
+	random_seed(UINT64CONST(20111230));
 
 	add_intervals();
 	add_daily();

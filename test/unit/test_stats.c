@@ -27,17 +27,6 @@
 /* Longest state. */
 #define MAX_WORDS 16
 
-static uint64 seed = 20240229;
-
-static uint64
-random_bits(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed * UINT64CONST(0x2545F4914F6CDD1D);
-}
-
 /* In [0, n). */
 static uint64
 random_below(uint64 n)
@@ -982,8 +971,9 @@ test_compare(void)
 int
 main(int argc, char **argv)
 {
-	if (argc > 1)
-		seed = strtoul(argv[1], NULL, 10) * 2 + 1;
+	uint64		seed = argc > 1 ? strtoul(argv[1], NULL, 10) * 2 + 1 : 20240229;
+
+	random_seed(seed);
 	tap_note("seed %llu", (unsigned long long) seed);
 
 	test_names();

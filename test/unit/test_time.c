@@ -34,25 +34,6 @@
  * ------------------------------------------------------------------------
  */
 
-static uint64 random_state = UINT64CONST(20240310);
-
-/* A random number of 64 bits (xorshift64*). */
-static uint64
-random_bits(void)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * UINT64CONST(2685821657736338717);
-}
-
-/* A random number from low to high - 1. */
-static int64
-random_between(int64 low, int64 high)
-{
-	return (int64) ((uint64) low + random_bits() % ((uint64) high - (uint64) low));
-}
-
 static pg_time_t
 utc(int year, int month, int day, int hour, int minute)
 {
@@ -1279,6 +1260,7 @@ test_event_nearest(void)
 int
 main(void)
 {
+	random_seed(UINT64CONST(20240310));
 	make_zones();
 	test_granularity_text();
 	test_calendar();
