@@ -2,19 +2,42 @@
 -- Functions that run jobs
 --
 
+CREATE TYPE batchagg_run_result AS (
+	run_id bigint,
+	status text,
+	rows_read bigint,
+	rows_skipped bigint,
+	groups bigint,
+	results bigint,
+	changed bigint,
+	"from" timestamptz,
+	"to" timestamptz,
+	duration interval
+);
+
+CREATE TYPE batchagg_job_run_result AS (
+	job_id integer,
+	run_id bigint,
+	status text,
+	rows_read bigint,
+	rows_skipped bigint,
+	groups bigint,
+	results bigint,
+	changed bigint,
+	"from" timestamptz,
+	"to" timestamptz,
+	duration interval
+);
+
+COMMENT ON TYPE batchagg_run_result IS
+'what a run came to';
+COMMENT ON TYPE batchagg_job_run_result IS
+'what a run of a job came to, where several are run';
+
 CREATE FUNCTION batchagg_run_job(
 	job_id integer,
-	dry_run boolean DEFAULT false,
-	OUT run_id bigint,
-	OUT status text,
-	OUT rows_read bigint,
-	OUT rows_skipped bigint,
-	OUT groups bigint,
-	OUT results bigint,
-	OUT changed bigint,
-	OUT "from" timestamptz,
-	OUT "to" timestamptz,
-	OUT duration interval)
+	dry_run boolean DEFAULT false)
+RETURNS batchagg_run_result
 AS 'MODULE_PATHNAME', 'batchagg_run_job_id'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
@@ -23,36 +46,16 @@ COMMENT ON FUNCTION batchagg_run_job(integer, boolean) IS
 
 CREATE FUNCTION batchagg_run_job(
 	job_name text,
-	dry_run boolean DEFAULT false,
-	OUT run_id bigint,
-	OUT status text,
-	OUT rows_read bigint,
-	OUT rows_skipped bigint,
-	OUT groups bigint,
-	OUT results bigint,
-	OUT changed bigint,
-	OUT "from" timestamptz,
-	OUT "to" timestamptz,
-	OUT duration interval)
+	dry_run boolean DEFAULT false)
+RETURNS batchagg_run_result
 AS 'MODULE_PATHNAME', 'batchagg_run_job_name'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION batchagg_run_job(text, boolean) IS
 'runs the job of this name now, with the rights of its owner; with dry_run, computes and compares everything and writes nothing';
 
-CREATE FUNCTION batchagg_run_all(
-	OUT job_id integer,
-	OUT run_id bigint,
-	OUT status text,
-	OUT rows_read bigint,
-	OUT rows_skipped bigint,
-	OUT groups bigint,
-	OUT results bigint,
-	OUT changed bigint,
-	OUT "from" timestamptz,
-	OUT "to" timestamptz,
-	OUT duration interval)
-RETURNS SETOF record
+CREATE FUNCTION batchagg_run_all()
+RETURNS SETOF batchagg_job_run_result
 AS 'MODULE_PATHNAME', 'batchagg_run_all'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
@@ -60,19 +63,8 @@ COMMENT ON FUNCTION batchagg_run_all() IS
 'runs every enabled job that the caller sees, in the order of their ids; one that fails is recorded and does not keep the others from running';
 
 CREATE FUNCTION batchagg_run_event(
-	event_name text,
-	OUT job_id integer,
-	OUT run_id bigint,
-	OUT status text,
-	OUT rows_read bigint,
-	OUT rows_skipped bigint,
-	OUT groups bigint,
-	OUT results bigint,
-	OUT changed bigint,
-	OUT "from" timestamptz,
-	OUT "to" timestamptz,
-	OUT duration interval)
-RETURNS SETOF record
+	event_name text)
+RETURNS SETOF batchagg_job_run_result
 AS 'MODULE_PATHNAME', 'batchagg_run_event'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 

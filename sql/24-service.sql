@@ -30,19 +30,8 @@ REVOKE EXECUTE ON FUNCTION
 FROM PUBLIC;
 
 CREATE FUNCTION batchagg_run_due(
-	event_name text DEFAULT NULL,
-	OUT job_id integer,
-	OUT run_id bigint,
-	OUT status text,
-	OUT rows_read bigint,
-	OUT rows_skipped bigint,
-	OUT groups bigint,
-	OUT results bigint,
-	OUT changed bigint,
-	OUT "from" timestamptz,
-	OUT "to" timestamptz,
-	OUT duration interval)
-RETURNS SETOF record
+	event_name text DEFAULT NULL)
+RETURNS SETOF batchagg_job_run_result
 AS 'MODULE_PATHNAME', 'batchagg_run_due'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
