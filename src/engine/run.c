@@ -186,11 +186,22 @@ timeout_handler(void)
 	SetLatch(MyLatch);
 }
 
-/*
- * Starts the timeout of a run: the least of its jobs' limits.
- */
+/* Lets the run take so many seconds from now on; 0: without limit. */
 static void
-timeout_start(const Run *run)
+timeout_set(int seconds)
+{
+	if (!current.registered)
+		current.timeout = RegisterTimeout(USER_TIMEOUT, timeout_handler);
+	current.registered = true;
+	if (seconds > 0)
+		enable_timeout_after(current.timeout, Min(seconds, INT_MAX / 1000) * 1000);
+	else
+		disable_timeout(current.timeout, false);
+}
+
+/* The limit of a run: the least of its jobs'. */
+static int
+timeout_of(const Run *run)
 {
 	int			least = 0;		/* no limit */
 	int			i;
@@ -203,11 +214,7 @@ timeout_start(const Run *run)
 		if (seconds > 0 && (least == 0 || seconds < least))
 			least = seconds;
 	}
-	if (!current.registered)
-		current.timeout = RegisterTimeout(USER_TIMEOUT, timeout_handler);
-	current.registered = true;
-	if (least > 0)
-		enable_timeout_after(current.timeout, Min(least, INT_MAX / 1000) * 1000);
+	return least;
 }
 
 /*
@@ -604,6 +611,8 @@ run_locked(Run *run)
 	MemoryContextSwitchTo(run_memory);
 	error_context_stack = &callback;
 
+	/* Until the jobs' own limits are known; their rows may be locked. */
+	timeout_set(batchagg_job_timeout);
 	if (!run->dry_run)
 	{
 		jobs_lock(run);
@@ -615,7 +624,7 @@ run_locked(Run *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 
 	run_load(run, &raise);
-	timeout_start(run);
+	timeout_set(timeout_of(run));
 	progress_plan(run->jobs[0].job->owner);
 	run_scans(run, run_plan(run, &raise));
 	for (i = 0; i < run->n; i++)
