@@ -50,8 +50,7 @@ enum
 	JOB_MAX_RETRIES,
 	JOB_RETRY_DELAY,
 	JOB_SCHEDULED_FROM,
-	JOB_AHEAD,
-	JOB_MEANING
+	JOB_AHEAD
 };
 
 /* An event's schedule, read once for all of its jobs. */
@@ -122,7 +121,6 @@ read_job(char **row, List **events, TimestampTz now, AgendaJob *job)
 	job->scheduled_from = pg_strtoint64(row[JOB_SCHEDULED_FROM]);
 	if (row[JOB_AHEAD][0] == 't' && cron_follows_real_time(&job->schedule))
 		job->scheduled_from = now - CLOCK_TOLERANCE;
-	job->meaning = text_hash(row[JOB_MEANING]);
 	job->slot = DT_NOBEGIN;
 	job->worker = -1;
 	return true;
@@ -141,7 +139,7 @@ read_ledger(Agenda *agenda, bool as_owner)
 	pfree(jobs);
 }
 
-/* Finds out which jobs can share their scans. */
+/* Finds out which jobs can share their scans, which only the scheduler asks. */
 static void
 read_source_keys(Agenda *agenda)
 {
@@ -153,6 +151,36 @@ read_source_keys(Agenda *agenda)
 	keys = job_source_keys(ids, agenda->njobs);
 	for (int i = 0; i < agenda->njobs; i++)
 		agenda->jobs[i].sources = text_hash(keys[i]);
+}
+
+/*
+ * Reads what the jobs' rows say, to see later whether it has changed; only the
+ * scheduler asks.
+ */
+static void
+read_meanings(Agenda *agenda)
+{
+	ListCell   *lc;
+
+	foreach(lc, store_query(true,
+							psprintf("SELECT j.id, concat(j.owner, ' ', j.job_timeout, ' ', "
+									 "(SELECT string_agg(d::text, ' ' ORDER BY d.id) "
+									 "FROM %2$s d WHERE d.job_id = j.id), ' ', "
+									 "(SELECT string_agg(concat(m.metric_name, ' ', m.aggregation_types, ' ', "
+									 "(SELECT string_agg(t::text, ' ' ORDER BY t.tablename, t.owner) FROM %4$s t "
+									 "WHERE replace(lower(t.metricname), '.', '_') = replace(lower(m.metric_name), '.', '_'))), ' ' "
+									 "ORDER BY m.metric_name) FROM %3$s m WHERE m.job_id = j.id)) "
+									 "FROM %1$s j WHERE j.enable_flag",
+									 store_table("batch_jobs"), store_table("batchjob_definitions"),
+									 store_table("batchjob_metrics"), store_table("metricsandtables")),
+							0, NULL, NULL))
+	{
+		char	  **row = lfirst(lc);
+		AgendaJob  *job = agenda_find(agenda, pg_strtoint32(row[0]));
+
+		if (job != NULL)
+			job->meaning = text_hash(row[1]);
+	}
 }
 
 /*
@@ -185,18 +213,9 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	rows = store_query(as_owner,
 					   psprintf("SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, "
 								"j.retry_delay, " MICROSECONDS("j.scheduled_from") ", "
-								"j.scheduled_from > $2 AND j.scheduled_from < j.updated_at + interval '1 minute', "
-								"concat(j.owner, ' ', j.job_timeout, ' ', "
-								"(SELECT string_agg(d::text, ' ' ORDER BY d.id) "
-								"FROM %2$s d WHERE d.job_id = j.id), ' ', "
-								"(SELECT string_agg(concat(m.metric_name, ' ', m.aggregation_types, ' ', "
-								"(SELECT string_agg(t::text, ' ' ORDER BY t.tablename, t.owner) FROM %4$s t "
-								"WHERE replace(lower(t.metricname), '.', '_') = replace(lower(m.metric_name), '.', '_'))), ' ' "
-								"ORDER BY m.metric_name) FROM %3$s m WHERE m.job_id = j.id)) "
-								"FROM %1$s j WHERE j.enable_flag AND ($1 = '' OR upper(j.event_name) = upper($1)) "
-								"ORDER BY j.id",
-								store_table("batch_jobs"), store_table("batchjob_definitions"),
-								store_table("batchjob_metrics"), store_table("metricsandtables")),
+								"j.scheduled_from > $2 AND j.scheduled_from < j.updated_at + interval '1 minute' "
+								"FROM %s j WHERE j.enable_flag AND ($1 = '' OR upper(j.event_name) = upper($1)) "
+								"ORDER BY j.id", store_table("batch_jobs")),
 					   lengthof(types), types, values);
 
 	agenda->jobs = MemoryContextAllocHuge(context, (list_length(rows) + 1) * sizeof(AgendaJob));
@@ -205,7 +224,11 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 		if (read_job(lfirst(lc), &events, now, &agenda->jobs[agenda->njobs]))
 			agenda->njobs++;
 	}
-	read_source_keys(agenda);
+	if (as_owner)
+	{
+		read_source_keys(agenda);
+		read_meanings(agenda);
+	}
 	read_ledger(agenda, as_owner);
 
 	MemoryContextSwitchTo(caller);
