@@ -5,7 +5,8 @@
  *
  * A slot enters the ledger, as running, before its run begins, in a committed
  * transaction: should the run take the server down with it, the attempt is
- * counted all the same.  It becomes done in the very transaction that stores
+ * counted all the same.  (When that reaches the disk: see dispatch() in
+ * scheduler.c.)  It becomes done in the very transaction that stores
  * the results, so that each slot's results are stored exactly once.  That
  * transaction names the attempt that it is.  Where another has begun meanwhile,
  * because this one was taken for dead, it finds that the slot is no longer its
