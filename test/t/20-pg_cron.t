@@ -286,11 +286,12 @@ subtest 'pg_cron refuses, or goes' => sub {
 };
 
 subtest 'batchagg\'s own scheduler makes way, and comes back' => sub {
-	my $schedulers = sub { "SELECT count(*) = $_[0] FROM pg_stat_activity WHERE backend_type = 'batchagg scheduler'" };
+	my $schedulers = sub { "SELECT count(*) = $_[0] FROM pg_stat_activity WHERE backend_type = 'batchagg scheduler' AND datname = 'postgres'" };
 
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron, batchagg'\nmax_worker_processes = 20");
 	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_worker()});
 	$node->restart;
+	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS pg_cron');
 	ok($node->poll_query_until('postgres', $schedulers->(1)), 'the scheduler is there');
 	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_pg_cron()});
 	ok($node->poll_query_until('postgres', $schedulers->(0)), '... leaves when pg_cron drives');
