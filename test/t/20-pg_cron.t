@@ -263,12 +263,17 @@ subtest 'going back' => sub {
 };
 
 subtest 'pg_cron refuses, or goes' => sub {
-	$node->append_conf('postgresql.conf', 'cron.enable_superuser_jobs = off');
-	$node->restart;
-	fails_with('postgres', q{SELECT "roll'up".batchagg_use_pg_cron()}, qr/ERROR:  42501: cannot schedule jobs as superuser/,
-		'what pg_cron does not allow');
-	$node->append_conf('postgresql.conf', 'cron.enable_superuser_jobs = on');
-	$node->restart;
+	# With this setting and a superuser's entry in its table, the launcher of
+	# pg_cron 1.6 itself crashes.
+	if ($node->safe_psql('postgres', q{SELECT extversion < '1.5' FROM pg_extension WHERE extname = 'pg_cron'}) eq 't')
+	{
+		$node->append_conf('postgresql.conf', 'cron.enable_superuser_jobs = off');
+		$node->restart;
+		fails_with('postgres', q{SELECT "roll'up".batchagg_use_pg_cron()}, qr/ERROR:  42501: cannot schedule jobs as superuser/,
+			'what pg_cron does not allow');
+		$node->append_conf('postgresql.conf', 'cron.enable_superuser_jobs = on');
+		$node->restart;
+	}
 	is($node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_pg_cron()}), '2', 'pg_cron takes over again');
 
 	my ($status, $stdout, $stderr) =
