@@ -207,15 +207,13 @@ batchagg_wake(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Why a slot that is due has not been started; in the words of batchagg_slots. */
+/* What keeps slots of this database from being started, as batchagg_slots says it. */
 static const char *
-waiting_reason(const AgendaJob *job)
+service_obstacle(void)
 {
 	SharedDatabase database = {0};
 	bool		launcher;
 
-	if (job->state == SLOT_RUNNING)
-		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
 	if (pgcron_drives())
 		return "waiting for pg_cron";
 	if (!worker_drives())
@@ -245,6 +243,20 @@ waiting_reason(const AgendaJob *job)
 }
 
 /*
+ * Why a slot of a job that is due has not been started.  *obstacle is that of the
+ * service, once it was looked for.
+ */
+static const char *
+waiting_reason(const AgendaJob *job, const char **obstacle)
+{
+	if (job->state == SLOT_RUNNING)
+		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
+	if (*obstacle == NULL)
+		*obstacle = service_obstacle();
+	return *obstacle;
+}
+
+/*
  * batchagg_expected_slots() returns setof record: for each enabled job that the
  * caller sees, the slots that are due and not in the ledger yet, and the next.
  */
@@ -254,6 +266,7 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Agenda	   *agenda = agenda_load(CurrentMemoryContext, false, NULL);
 	TimestampTz now = service_now();
+	const char *obstacle = NULL;
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < agenda->njobs; i++)
@@ -272,7 +285,8 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 		values[1] = TimestampTzGetDatum(waiting.first);
 		values[2] = TimestampTzGetDatum(waiting.last);
 		values[3] = Int32GetDatum(waiting.count);
-		values[4] = waiting.count != 0 ? CStringGetTextDatum(waiting_reason(job)) : (Datum) 0;
+		values[4] = waiting.count != 0 ? CStringGetTextDatum(waiting_reason(job, &obstacle)) :
+			(Datum) 0;
 		values[5] = TimestampTzGetDatum(next);
 		nulls[1] = nulls[2] = nulls[4] = waiting.count == 0;
 		nulls[3] = waiting.count < 0;
