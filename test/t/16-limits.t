@@ -110,6 +110,23 @@ sub log_count
 	return scalar(() = slurp_file($node->logfile) =~ /$pattern/g);
 }
 
+# Restarts the server, and waits until the launcher has said what it has to say.
+# Returns what the log says since.
+sub restart
+{
+	my $offset = -s $node->logfile;
+	my $log = '';
+
+	$node->restart;
+	for (1 .. 300)
+	{
+		$log = substr(slurp_file($node->logfile), $offset);
+		last if $log =~ /batchagg launcher started/;
+		sleep(0.1);
+	}
+	return $log;
+}
+
 #
 # Never more workers than allowed, and the oldest slot first
 #
@@ -181,13 +198,11 @@ clear();
 is(log_count('max_concurrent_jobs is \d+, but'), 0, 'so far there is nothing to be said about max_worker_processes');
 $node->safe_psql('postgres', 'DROP DATABASE two; DROP DATABASE three');
 $node->append_conf('postgresql.conf', "max_worker_processes = 4\nmax_parallel_workers = 4\nbatchagg.max_concurrent_jobs = 2\n");
-$node->restart;
+restart();
 is(log_count('max_concurrent_jobs is 2, but max_worker_processes is 4'), 1,
 	'the log says that two jobs, two launchers and a scheduler need 5');
 $node->append_conf('postgresql.conf', 'max_logical_replication_workers = 0');
-my $offset = -s $node->logfile;
-$node->restart;
-unlike(substr(slurp_file($node->logfile), $offset), qr/max_concurrent_jobs is \d+, but/, '... of which one is for logical replication');
+unlike(restart(), qr/max_concurrent_jobs is \d+, but/, '... of which one is for logical replication');
 
 # A second launcher ends at once; other schedulers take the place of workers.
 make_database($_) for 'two', 'three';
@@ -243,7 +258,7 @@ my ($status, $stdout, $stderr) = $node->psql('two', 'SELECT batchagg_start()');
 like($stderr, qr/WARNING:  $expected/, 'batchagg_start() says it as a WARNING');
 like($stderr, qr/HINT:  Set max_worker_processes to \d+ or more/, '... with what to set');
 is($stdout, 'f', '... and that the service was running');
-$offset = -s $node->logfile;
+my $offset = -s $node->logfile;
 $node->restart;
 ok($node->wait_for_log(qr/LOG:  $expected/, $offset), 'so does the log at the start');
 
