@@ -28,8 +28,8 @@ BEGIN
 END $$;
 \set ECHO queries
 
-SELECT job_id, state, slots, to_char(slot, 'HH24:MI') AS slot, finished_at - started_at AS took, reason
-FROM batchagg_slots ORDER BY job_id, slot;
+SELECT job_id, state, slots, to_char(slot, 'DD HH24:MI') AS slot, finished_at - started_at AS took, reason
+FROM batchagg_slots s ORDER BY job_id, s.slot;
 SELECT job_id, job_name, event_name, state, next_run - now() > '0' AS next_is_to_come, last_status FROM batchagg_jobs ORDER BY 1;
 
 \set ECHO none
