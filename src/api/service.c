@@ -225,8 +225,8 @@ service_obstacle(void)
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	launcher = shared->launcher != 0;
-	if (shared_database(MyDatabaseId, false) != NULL)
-		database = *shared_database(MyDatabaseId, false);
+	if (shared_own_database() != NULL)
+		database = *shared_own_database();
 	LWLockRelease(&shared->lock);
 
 	if (!launcher)

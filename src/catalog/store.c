@@ -301,6 +301,28 @@ plan_statement(bool as_owner, const char *sql, int nargs, const Oid *types)
 	return plan;
 }
 
+/* Runs a statement in a scope of its own; with `latest`, with a new snapshot. */
+static List *
+run_statement(bool as_owner, bool latest, const char *sql, int nargs, const Oid *types,
+			  const Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *rows;
+	StoreScope	scope;
+
+	store_enter(&scope, as_owner);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_snapshot(plan_statement(as_owner, sql, nargs, types), (Datum *) values, NULL,
+							 latest ? GetLatestSnapshot() : InvalidSnapshot, InvalidSnapshot,
+							 false, true, 0) < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", sql);
+	rows = copy_rows(caller);
+	SPI_finish();
+	store_leave(&scope);
+	return rows;
+}
+
 /*
  * Runs one statement on our tables in a scope of its own.  Returns a list of
  * the rows that it selected or RETURNING gave, each a `char **` of the
@@ -310,20 +332,7 @@ plan_statement(bool as_owner, const char *sql, int nargs, const Oid *types)
 List *
 store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *rows;
-	StoreScope	scope;
-
-	store_enter(&scope, as_owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_plan(plan_statement(as_owner, sql, nargs, types), (Datum *) values, NULL,
-						 false, 0) < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s", sql);
-	rows = copy_rows(caller);
-	SPI_finish();
-	store_leave(&scope);
-	return rows;
+	return run_statement(as_owner, false, sql, nargs, types, values);
 }
 
 /*
@@ -333,21 +342,5 @@ store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const D
 List *
 store_query_latest(bool as_owner, const char *sql)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *rows;
-	StoreScope	scope;
-	SPIPlanPtr	plan;
-
-	store_enter(&scope, as_owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	plan = SPI_prepare(sql, 0, NULL);
-	if (plan == NULL ||
-		SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, false, false,
-							 0) < 0)
-		elog(ERROR, "SPI_execute_snapshot failed: %s", sql);
-	rows = copy_rows(caller);
-	SPI_finish();
-	store_leave(&scope);
-	return rows;
+	return run_statement(as_owner, true, sql, 0, NULL, NULL);
 }

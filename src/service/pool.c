@@ -46,12 +46,6 @@ static struct
 	TimestampTz said;			/* in the log; 0: never */
 } pool;
 
-static SharedDatabase *
-own_entry(void)
-{
-	return shared_database(MyDatabaseId, false);
-}
-
 /*
  * Lets workers go that were promised jobs which they will not get now.  The caller
  * holds the lock.
@@ -134,7 +128,7 @@ count_workers(Oid database)
 static int
 count_claims(void)
 {
-	const SharedDatabase *own = own_entry();
+	const SharedDatabase *own = shared_own_database();
 	int			have = count_workers(MyDatabaseId);
 	int			n = 0;
 

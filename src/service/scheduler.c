@@ -96,12 +96,6 @@ static struct
  *----------
  */
 
-static SharedDatabase *
-own_entry(void)
-{
-	return shared_database(MyDatabaseId, false);
-}
-
 /*
  * Leaves the entry in shared memory.  With an exit code, the next scheduler
  * has to wait.
@@ -168,7 +162,7 @@ leave_database(void)
 	SharedDatabase *database;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = own_entry();
+	database = shared_own_database();
 	if (database != NULL && database->held == 0 && !database->changed)
 		database->id = InvalidOid;
 	LWLockRelease(&shared->lock);
@@ -232,7 +226,7 @@ is_asked_to_leave(void)
 	bool		result;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = own_entry();
+	database = shared_own_database();
 	result = !batchagg_enabled || shared->stopping || database == NULL || database->held > 0;
 	if (database != NULL && database->changed)
 	{
@@ -486,7 +480,7 @@ set_obstacle(Obstacle obstacle, int waiting)
 	SharedDatabase *database;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = own_entry();
+	database = shared_own_database();
 	if (database != NULL)
 	{
 		if (database->waiting == 0)
@@ -659,8 +653,8 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 			worker->jobs[i] = assignment->jobs[i]->id;
 		worker->njobs = assignment->njobs;
 		worker->all_done = false;
-		if (own_entry() != NULL)
-			own_entry()->waiting_since = GetCurrentTimestamp();
+		if (shared_own_database() != NULL)
+			shared_own_database()->waiting_since = GetCurrentTimestamp();
 	}
 	else if (worker->state == WORKER_BUSY)
 		worker->state = WORKER_IDLE;
@@ -803,7 +797,7 @@ move_clock(TimestampTz wake)
 	if (is_running())
 		return false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = own_entry();
+	database = shared_own_database();
 	if (database != NULL && !database->changed && database->clock_end != 0 &&
 		database->clock < database->clock_end)
 	{
@@ -952,7 +946,7 @@ scheduler_is_here(void)
 	if (!shared_attach(true))
 		return false;
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	database = own_entry();
+	database = shared_own_database();
 	result = database != NULL && database->scheduler != 0;
 	LWLockRelease(&shared->lock);
 	return result;

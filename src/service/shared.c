@@ -131,6 +131,16 @@ shared_database(Oid id, bool create)
 	return place;
 }
 
+/*
+ * The entry of this process's database; NULL where there is none.  The caller
+ * holds the lock.
+ */
+SharedDatabase *
+shared_own_database(void)
+{
+	return shared_database(MyDatabaseId, false);
+}
+
 /* The caller holds the lock. */
 void
 shared_wake_launcher(void)
@@ -225,7 +235,7 @@ service_now(void)
 	if (shared != NULL)
 	{
 		LWLockAcquire(&shared->lock, LW_SHARED);
-		database = shared_database(MyDatabaseId, false);
+		database = shared_own_database();
 		if (database != NULL && database->clock_end != 0)
 			result = database->clock;
 		LWLockRelease(&shared->lock);

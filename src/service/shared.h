@@ -94,6 +94,7 @@ extern Shared *shared;
 extern void shared_request(void);
 extern bool shared_attach(bool missing_ok);
 extern SharedDatabase *shared_database(Oid id, bool create);
+extern SharedDatabase *shared_own_database(void);
 extern void shared_wake_launcher(void);
 extern void shared_wake_scheduler(SharedDatabase *database);
 extern void shared_wake_waiting(void);

@@ -42,19 +42,6 @@
 
 static const char *const policy_names[] = {"coalesce", "each", "skip"};
 
-static pg_time_t
-utc(int year, int month, int day, int hour, int minute)
-{
-	struct tm	tm = {0};
-
-	tm.tm_year = year - 1900;
-	tm.tm_mon = month - 1;
-	tm.tm_mday = day;
-	tm.tm_hour = hour;
-	tm.tm_min = minute;
-	return timegm(&tm);
-}
-
 static double
 seconds(void)
 {

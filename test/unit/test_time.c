@@ -34,19 +34,6 @@
  * ------------------------------------------------------------------------
  */
 
-static pg_time_t
-utc(int year, int month, int day, int hour, int minute)
-{
-	struct tm	tm = {0};
-
-	tm.tm_year = year - 1900;
-	tm.tm_mon = month - 1;
-	tm.tm_mday = day;
-	tm.tm_hour = hour;
-	tm.tm_min = minute;
-	return timegm(&tm);
-}
-
 /* Midnight UTC of the n-th Sunday of a month; of the last one if n is 5. */
 static pg_time_t
 sunday(int year, int month, int n)

@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "zone_shim.h"
 
 #define MAX_CHANGES 4096
@@ -116,4 +118,17 @@ bool
 pg_tz_acceptable(pg_tz *tz)
 {
 	return true;
+}
+
+pg_time_t
+utc(int year, int month, int day, int hour, int minute)
+{
+	struct tm	tm = {0};
+
+	tm.tm_year = year - 1900;
+	tm.tm_mon = month - 1;
+	tm.tm_mday = day;
+	tm.tm_hour = hour;
+	tm.tm_min = minute;
+	return timegm(&tm);
 }

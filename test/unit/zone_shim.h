@@ -27,4 +27,7 @@ extern int	zone_shim_offset(const pg_tz *zone, pg_time_t at);
 extern int	zone_shim_changes(const pg_tz *zone);
 extern pg_time_t zone_shim_change_at(const pg_tz *zone, int i);
 
+/* An instant, of a date and time in UTC. */
+extern pg_time_t utc(int year, int month, int day, int hour, int minute);
+
 #endif							/* BATCHAGG_ZONE_SHIM_H */
