@@ -126,13 +126,15 @@ CREATE TABLE batchagg_store (
 	metric_counts bigint[],
 	results       float8[] NOT NULL,
 	updated_at    timestamptz NOT NULL,
+	states        bytea,
 	PRIMARY KEY (layout_id, bucket, entity_id)
 );
 
 -- Rows are made to fit a page; compressing them would only cost time.
 ALTER TABLE batchagg_store
 	ALTER metric_counts SET STORAGE PLAIN,
-	ALTER results SET STORAGE PLAIN;
+	ALTER results SET STORAGE PLAIN,
+	ALTER states SET STORAGE PLAIN;
 
 CREATE INDEX batchagg_store_series_idx ON batchagg_store (layout_id, entity_id, bucket);
 
@@ -252,7 +254,7 @@ COMMENT ON COLUMN batchjob_definitions.timezone IS
 COMMENT ON COLUMN batchjob_definitions.complete_only IS
 'true: only buckets that ended before the horizon are written';
 COMMENT ON COLUMN batchjob_definitions.lookback IS
-'how far back results must be kept up to date; NULL: without limit. A run reads the whole source today, so results older than this are exact as well';
+'runs recompute only buckets younger than this, once all have been computed; older results stay what they are. NULL: without limit';
 
 COMMENT ON TABLE batchjob_metrics IS
 'the metrics of a job; each of its definitions computes all of them';
@@ -334,6 +336,8 @@ COMMENT ON COLUMN batchagg_store.results IS
 'the results; a NULL element is one that is undefined';
 COMMENT ON COLUMN batchagg_store.updated_at IS
 'when the row was last written';
+COMMENT ON COLUMN batchagg_store.states IS
+'the metrics'' partial states, to which new rows are added, in a form of the library''s own; NULL where the source does not say which rows are new';
 
 COMMENT ON TABLE batchagg_measurements IS
 'measurements of other systems, inserted or copied into RuleExecutionResults';

@@ -132,6 +132,7 @@ make_definition(char **row, Problems *problems)
 	definition->filter = row[6];
 	definition->timezone = row[7];
 	definition->complete_only = TEXT_BOOL(row[8]);
+	definition->lookback = row[9];
 
 	ok = job_read_granularity(row[4], &definition->granularity, definition->id, problems);
 	if (ok)
@@ -148,7 +149,7 @@ load_definitions(Job *job, Problems *problems)
 	ListCell   *lc;
 
 	rows = select_for_job("SELECT id, focal_entity, entity, source_table, granularity, "
-						  "job_delay, resource_filter, timezone, complete_only "
+						  "job_delay, resource_filter, timezone, complete_only, lookback "
 						  "FROM %s WHERE job_id = $1 ORDER BY id",
 						  "batchjob_definitions", job->id);
 	if (rows == NIL)

@@ -32,6 +32,7 @@ typedef struct Definition
 	char	   *timezone;
 	pg_tz	   *tz;
 	bool		complete_only;
+	char	   *lookback;		/* an interval, or NULL */
 } Definition;
 
 typedef struct JobMetric

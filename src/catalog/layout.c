@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 
 #include "catalog/layout.h"
+#include "catalog/source.h"
 #include "catalog/store.h"
 
 static Datum
@@ -48,17 +49,6 @@ int_array(const int *integers, int n)
 		elements[i] = Int32GetDatum(integers[i]);
 	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true,
 										   TYPALIGN_INT));
-}
-
-static Datum
-int_list_array(const List *integers)
-{
-	int		   *elements = palloc(Max(list_length(integers), 1) * sizeof(int));
-	ListCell   *lc;
-
-	foreach(lc, integers)
-		elements[foreach_current_index(lc)] = lfirst_int(lc);
-	return int_array(elements, list_length(integers));
 }
 
 /*
@@ -160,17 +150,23 @@ layout_ensure(const StoredLayout *layout, bool may_write)
 }
 
 /*
- * Drops the layouts of these definitions but the listed ones, with their rows:
- * results of metrics, sources and parts that are no more.
+ * Drops the layouts of these definitions but the listed ones and those of
+ * `untouched`, a list of Source: with them goes what is stored of metrics,
+ * sources and parts that are no more.
  */
 void
-layouts_drop_others(const List *definition_ids, const List *layout_ids)
+layouts_drop_others(const List *definition_ids, const List *layout_ids, const List *untouched)
 {
-	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID};
-	Datum		values[] = {int_list_array(definition_ids), int_list_array(layout_ids)};
+	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
+	Datum		values[4];
 
+	values[0] = store_int_array(definition_ids);
+	values[1] = store_int_array(layout_ids);
+	sources_as_arrays(untouched, &values[2], &values[3]);
 	store_query(true,
-				psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2)",
+				psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
+						 "AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "
+						 "AS k (d, s) WHERE d = definition_id AND s = source)",
 						 store_table("batchagg_layouts")),
 				lengthof(types), types, values);
 }

@@ -26,7 +26,8 @@ typedef struct StoredLayout
 } StoredLayout;
 
 extern int32 layout_ensure(const StoredLayout *layout, bool may_write);
-extern void layouts_drop_others(const List *definition_ids, const List *layout_ids);
+extern void layouts_drop_others(const List *definition_ids, const List *layout_ids,
+								const List *untouched);
 extern void layout_changed(int32 layout_id);
 
 #endif							/* BATCHAGG_LAYOUT_H */

@@ -30,6 +30,7 @@
 #include "parser/parse_coerce.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -106,6 +107,44 @@ source_value_type_ok(Oid typid)
 		default:
 			return false;
 	}
+}
+
+/*
+ * The id of a source's entity that has this text.  ERROR where the type of ids
+ * does not accept it.
+ */
+Datum
+source_id_from_text(const Source *source, const char *text, int length)
+{
+	Oid			input;
+	Oid			io_param;
+
+	getTypeInputInfo(getBaseType(get_atttype(source->relid, source->id_column)),
+					 &input, &io_param);
+	return OidInputFunctionCall(input, pnstrdup(text, length), io_param, -1);
+}
+
+/*
+ * The definitions and names of sources (a list of Source), as arrays for a
+ * statement's arguments.
+ */
+void
+sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names)
+{
+	Datum	   *texts = palloc(Max(list_length(sources), 1) * sizeof(Datum));
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sources)
+	{
+		const Source *source = lfirst(lc);
+
+		texts[foreach_current_index(lc)] = CStringGetTextDatum(source->name);
+		ids = lappend_int(ids, source->definition->id);
+	}
+	*definition_ids = store_int_array(ids);
+	*names = PointerGetDatum(construct_array(texts, list_length(sources), TEXTOID, -1, false,
+											 TYPALIGN_INT));
 }
 
 static bool

@@ -53,5 +53,7 @@ extern List *source_resolve(Job *job, Definition *definition, Problems *problems
 extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
 extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader);
 extern bool source_value_type_ok(Oid typid);
+extern void sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names);
+extern Datum source_id_from_text(const Source *source, const char *text, int length);
 
 #endif							/* BATCHAGG_SOURCE_H */

@@ -30,10 +30,12 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -198,6 +200,7 @@ store_enter(StoreScope *scope, bool as_owner)
 	scope->guc_level = NewGUCNestLevel();
 	store_set("search_path", "pg_catalog, pg_temp");
 	store_set("row_security", "on");
+	store_set("IntervalStyle", "postgres");	/* intervals are read as texts */
 
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	if (as_owner)
@@ -333,6 +336,21 @@ List *
 store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
 {
 	return run_statement(as_owner, false, sql, nargs, types, values);
+}
+
+/*
+ * A list of integers as an array, for a statement's argument.
+ */
+Datum
+store_int_array(const List *integers)
+{
+	Datum	   *elements = palloc(Max(list_length(integers), 1) * sizeof(Datum));
+	ListCell   *lc;
+
+	foreach(lc, integers)
+		elements[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
+	return PointerGetDatum(construct_array(elements, list_length(integers), INT4OID,
+										   sizeof(int32), true, TYPALIGN_INT));
 }
 
 /*

@@ -47,5 +47,13 @@ extern void store_set(const char *setting, const char *value);
 extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *types,
 						 const Datum *values);
 extern List *store_query_latest(bool as_owner, const char *sql);
+extern Datum store_int_array(const List *integers);
+
+/*
+ * SQL for a time as PostgreSQL counts it, which pg_strtoint64() reads: texts of
+ * times are for people.  The time is finite, or NULL.
+ */
+#define STORE_MICROSECONDS(column) \
+	"((extract(epoch FROM " column ") - 946684800) * 1000000)::bigint"
 
 #endif							/* BATCHAGG_STORE_H */

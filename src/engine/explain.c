@@ -27,8 +27,8 @@
 #include "engine/run.h"
 #include "engine/query.h"
 
-/* A filter that keeps a smaller part of the rows is worth an index. */
-#define SELECTIVE_FILTER 0.05
+/* A condition that keeps a smaller part of the rows is worth an index. */
+#define SELECTIVE 0.05
 
 typedef struct Explanation
 {
@@ -153,34 +153,105 @@ relation_rows(Oid relid)
 	return rows;
 }
 
-/*
- * Is the whole table read for the few rows that a filter keeps?
- */
-static void
-explain_missing_index(Explanation *explanation, const SourceScan *scan, const ScanQuery *query,
-					  const Plan *plan)
+/* Is the whole table read for a small part of its rows? */
+static bool
+reads_too_much(const SourceScan *scan, const ScanQuery *query)
 {
+	const Plan *plan = query->plan->planTree;
 	double		rows = relation_rows(scan->source->relid);
 
-	if (!IsA(plan, SeqScan) || query->query->jointree->quals == NULL ||
-		rows <= 0 || plan->plan_rows > rows * SELECTIVE_FILTER)
+	return IsA(plan, SeqScan) && rows > 0 && plan->plan_rows <= rows * SELECTIVE;
+}
+
+/*
+ * Which index would save most of the reading?
+ */
+static void
+explain_missing_index(Explanation *explanation, const SourceScan *scan, const ScanQuery *query)
+{
+	const Source *source = scan->source;
+	const Refresh *refresh = ((Rollup *) linitial(scan->rollups))->refresh;
+	const char *time = quote_identifier(get_attname(source->relid, source->time_column, false));
+
+	if (query_is_of_entities(scan) && query->reading != READ_ENTITIES)
+		add_line(explanation, 0, "hint",
+				 psprintf("Rows of all entities are read for %d groups: an index on (%s, %s) would help.",
+						  refresh->extents->n,
+						  quote_identifier(get_attname(source->relid, source->id_column, false)),
+						  time));
+	else if (!reads_too_much(scan, query))
 		return;
-	add_line(explanation, 0, "hint",
-			 psprintf("The filter keeps about %.0f of %.0f rows: an index on (%s) would help.",
-					  plan->plan_rows, rows, filter_columns(query, scan->source->relid)));
+	else if (query->reading == READ_NEW)
+		add_line(explanation, 0, "hint",
+				 psprintf("All rows are read for the new ones: an index on (%s) would help.",
+						  quote_identifier(refresh->tracking->xid_column)));
+	else if (query->reading != READ_ALL)
+		add_line(explanation, 0, "hint",
+				 psprintf("All rows are read for a part of the time: an index on (%s) would help.",
+						  time));
+	else if (query->query->jointree->quals != NULL)
+		add_line(explanation, 0, "hint",
+				 psprintf("The filter keeps about %.0f of %.0f rows: an index on (%s) would help.",
+						  query->plan->planTree->plan_rows, relation_rows(source->relid),
+						  filter_columns(query, source->relid)));
 }
 
 static void
 explain_query(Explanation *explanation, SourceScan *scan)
 {
-	ScanQuery  *query = query_build(scan);
-	Plan	   *plan = query_plan(query)->planTree;
+	ScanQuery  *query = query_choose(scan);
+	const Plan *plan = query->plan->planTree;
 
-	add_line(explanation, 0, "mode", "full: every row up to the horizon is read");
 	add_line(explanation, 0, "query", query->text);
 	add_line(explanation, 0, "estimate",
 			 psprintf("%.0f rows, cost %.0f", plan->plan_rows, plan->total_cost));
-	explain_missing_index(explanation, scan, query, plan);
+	explain_missing_index(explanation, scan, query);
+}
+
+/* What a mode goes by. */
+static const char *
+mode_text(RefreshMode mode)
+{
+	static const char *const texts[] = {
+		[REFRESH_FULL] = "every row up to the horizon is read",
+		[REFRESH_LOG] = "what writers have marked is recomputed",
+		[REFRESH_SNAPSHOT] = "rows of new transactions are added, what writers have marked is recomputed",
+		[REFRESH_LOOKBACK] = "what is younger than the lookback is recomputed"
+	};
+
+	return texts[mode];
+}
+
+/* How much is recomputed. */
+static char *
+extents_text(const Extents *extents)
+{
+	const Extent *first = extents->items;
+	const Extent *last = &extents->items[extents->n - 1];
+
+	if (extents->n == 0)
+		return "nothing";
+	if (extents_are_everything(extents))
+		return "everything";
+	return psprintf("%d ranges of buckets and %d single groups, between %s and %s",
+					extents->n - extents->nentities, extents->nentities,
+					pstrdup(timestamptz_to_str(first->from)),
+					pstrdup(timestamptz_to_str(last->to)));
+}
+
+/*
+ * How a source is read for a definition, and what is brought up to date.
+ */
+static void
+explain_refresh(Explanation *explanation, const Refresh *refresh)
+{
+	int32		definition_id = refresh->source->definition->id;
+
+	add_line(explanation, definition_id, "mode",
+			 psprintf("%s: %s%s%s", refresh_mode_name(refresh->mode), mode_text(refresh->mode),
+					  refresh->reason ? "; now everything is, because " : "",
+					  refresh->reason ? refresh->reason : ""));
+	add_line(explanation, definition_id, "recomputed", extents_text(refresh->extents));
 }
 
 static void
@@ -226,6 +297,7 @@ explain_job(int32 job_id)
 	Problems	raise = {.collect = false};
 	Explanation explanation = {NIL, 0};
 	Job		   *job;
+	List	   *refreshes;
 	ListCell   *lc;
 
 	job = job_load(job_id, &raise);
@@ -233,7 +305,10 @@ explain_job(int32 job_id)
 			 psprintf("%d%s%s, event %s%s, owner %s", job->id, job->name ? " " : "",
 					  job->name ? job->name : "", job->event_name,
 					  job->enabled ? "" : " (disabled)", quote_identifier(job->owner_name)));
-	foreach(lc, job_plan(job, GetCurrentStatementStartTimestamp(), &raise))
+	refreshes = job_refreshes(job, GetCurrentStatementStartTimestamp(), &raise);
+	foreach(lc, refreshes)
+		explain_refresh(&explanation, lfirst(lc));
+	foreach(lc, plan_scans(refreshes))
 	{
 		SourceScan *scan = lfirst(lc);
 		OwnerScope	scope;

@@ -22,6 +22,12 @@
  * finer one may be another job's, if its groups have all that is needed; then
  * they have one layout.
  *
+ * Rollups that bring up to date different parts of their results share a scan
+ * too: it reads all that any of them needs, so that the groups which a rollup
+ * asks for are complete, and each stores those alone.  Rows that are new since a
+ * cursor, to be added to stored groups, are another scan than all rows of what
+ * is recomputed.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -32,9 +38,10 @@
 #include "catalog/names.h"
 #include "engine/plan.h"
 
-static SourceScan *scan_create(Source *source);
-static bool scan_serves(const SourceScan *scan, const Source *source);
-static void scan_add_rollup(SourceScan *scan, Source *source, TimestampTz run_time);
+static void plan_rollup(List **scans, Refresh *refresh, bool adds);
+static SourceScan *scan_create(Source *source, bool adds);
+static bool scan_serves(const SourceScan *scan, const Refresh *refresh, bool adds);
+static void scan_add_rollup(SourceScan *scan, Refresh *refresh);
 static void scan_add_metrics(SourceScan *scan, Rollup *rollup);
 static void scan_order_metrics(SourceScan *scan);
 static void rollup_set_needs(Rollup *rollup);
@@ -43,35 +50,24 @@ static void rollup_make_layout(Rollup *rollup);
 static void rollup_make_parts(Rollup *rollup);
 
 /*
- * Plans the scans for `sources` (a list of Source, of all definitions of all
- * jobs) of a run at run_time.  Returns a list of SourceScan.  Memory is taken from
- * the current context.
+ * Plans the scans for `refreshes` (a list of Refresh, of all definitions of all
+ * jobs).  Returns a list of SourceScan, without any for what is up to date.
+ * Memory is taken from the current context.
  */
 List *
-plan_scans(List *sources, TimestampTz run_time)
+plan_scans(List *refreshes)
 {
 	List	   *scans = NIL;
 	ListCell   *lc;
 
-	foreach(lc, sources)
+	foreach(lc, refreshes)
 	{
-		Source	   *source = lfirst(lc);
-		SourceScan *scan = NULL;
-		ListCell   *lc2;
+		Refresh    *refresh = lfirst(lc);
 
-		foreach(lc2, scans)
-		{
-			scan = lfirst(lc2);
-			if (scan_serves(scan, source))
-				break;
-			scan = NULL;
-		}
-		if (scan == NULL)
-		{
-			scan = scan_create(source);
-			scans = lappend(scans, scan);
-		}
-		scan_add_rollup(scan, source, run_time);
+		if (refresh->extents->n > 0)
+			plan_rollup(&scans, refresh, false);
+		if (refresh->additions)
+			plan_rollup(&scans, refresh, true);
 	}
 
 	foreach(lc, scans)
@@ -92,13 +88,39 @@ plan_scans(List *sources, TimestampTz run_time)
 	return scans;
 }
 
+/*
+ * Plans what a refresh recomputes, or what it adds, as a rollup of a scan that
+ * serves it, found or made.
+ */
+static void
+plan_rollup(List **scans, Refresh *refresh, bool adds)
+{
+	SourceScan *scan = NULL;
+	ListCell   *lc;
+
+	foreach(lc, *scans)
+	{
+		scan = lfirst(lc);
+		if (scan_serves(scan, refresh, adds))
+			break;
+		scan = NULL;
+	}
+	if (scan == NULL)
+	{
+		scan = scan_create(refresh->source, adds);
+		*scans = lappend(*scans, scan);
+	}
+	scan_add_rollup(scan, refresh);
+}
+
 static SourceScan *
-scan_create(Source *source)
+scan_create(Source *source, bool adds)
 {
 	SourceScan *scan = palloc0(sizeof(SourceScan));
 
 	scan->source = source;
 	scan->timezone = source->definition->timezone;
+	scan->adds = adds;
 	return scan;
 }
 
@@ -121,33 +143,47 @@ depends_on_zone(const Source *source)
 }
 
 /*
- * Can this scan serve another source too?
+ * Are the same rows new to two refreshes?
  */
 static bool
-scan_serves(const SourceScan *scan, const Source *source)
+additions_same(const Refresh *a, const Refresh *b)
+{
+	return a->horizon == b->horizon && a->cursor->horizon == b->cursor->horizon &&
+		a->cursor->ahead == b->cursor->ahead &&
+		strcmp(a->cursor->snapshot, b->cursor->snapshot) == 0;
+}
+
+/*
+ * Can this scan serve another refresh too?
+ */
+static bool
+scan_serves(const SourceScan *scan, const Refresh *refresh, bool adds)
 {
 	const Source *own = scan->source;
+	const Source *source = refresh->source;
+	const Rollup *first = linitial(scan->rollups);
 
 	if (own->relid != source->relid || own->layout != source->layout ||
 		own->time_column != source->time_column ||
 		own->name_column != source->name_column ||
-		own->value_column != source->value_column)
+		own->value_column != source->value_column ||
+		scan->adds != adds || (adds && !additions_same(first->refresh, refresh)))
 		return false;
 	return strcmp(scan->timezone, source->definition->timezone) == 0 ||
 		(!depends_on_zone(own) && !depends_on_zone(source));
 }
 
 static void
-scan_add_rollup(SourceScan *scan, Source *source, TimestampTz run_time)
+scan_add_rollup(SourceScan *scan, Refresh *refresh)
 {
 	Rollup	   *rollup = palloc0(sizeof(Rollup));
 
 	rollup->scan = scan;
-	rollup->definition = source->definition;
-	rollup->source = source;
-	rollup->horizon = run_time - source->definition->job_delay * USECS_PER_HOUR;
-	rollup->id_input = -1;
-	rollup->filter_input = -1;
+	rollup->definition = refresh->source->definition;
+	rollup->source = refresh->source;
+	rollup->refresh = refresh;
+	rollup->adds = scan->adds;
+	rollup->horizon = refresh->horizon;
 	scan->rollups = lappend(scan->rollups, rollup);
 	scan_add_metrics(scan, rollup);
 }
@@ -296,8 +332,9 @@ rollup_state(const Rollup *rollup, const ScanMetric *metric)
 }
 
 /*
- * Distributes a rollup's results over packed rows.  They stand in the job's
- * order of metrics; all of a metric's are in one part.
+ * Distributes a rollup's results over packed rows, and the partial states that
+ * are kept with them.  They stand in the job's order of metrics; all of a
+ * metric's are in one part.
  */
 static void
 rollup_make_parts(Rollup *rollup)
@@ -311,18 +348,24 @@ rollup_make_parts(Rollup *rollup)
 	foreach(lc, metrics)
 	{
 		JobMetric  *metric = ((SourceMetric *) lfirst(lc))->metric;
+		int			state = rollup_state(rollup, rollup->metrics[foreach_current_index(lc)]);
+		int			words = state_words(rollup->layout->fields[state]);
 		ResultMetric *result;
 
-		if (part == NULL || part->npositions + metric->naggregates > MAX_PART_RESULTS)
+		if (!rollup->refresh->keeps_states)
+			words = 0;
+		if (part == NULL || part->npositions + part->words + metric->naggregates + words >
+			MAX_PART_RESULTS)
 		{
 			part = &rollup->parts[rollup->nparts++];
 			part->metrics = palloc(n * sizeof(ResultMetric));
 		}
 		result = &part->metrics[part->nmetrics++];
-		result->state = rollup_state(rollup, rollup->metrics[foreach_current_index(lc)]);
+		result->state = state;
 		result->job_metric = metric;
 		result->first = part->npositions;
 		part->npositions += metric->naggregates;
+		part->words += words;
 	}
 }
 
@@ -361,7 +404,8 @@ rollup_compare(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Do the groups of `fine` have all that `coarse` needs?
+ * Do the groups of `fine` have all that `coarse` needs?  States that are stored
+ * have no more than that.
  */
 static bool
 rollup_covers(const Rollup *fine, const Rollup *coarse)
@@ -375,8 +419,25 @@ rollup_covers(const Rollup *fine, const Rollup *coarse)
 			continue;
 		if (fine->needs[i] == NOT_NEEDED || (coarse->needs[i] & ~fine->needs[i]) != 0)
 			return false;
+		if (coarse->refresh->keeps_states && coarse->needs[i] != fine->needs[i])
+			return false;
 	}
 	return true;
+}
+
+/*
+ * Are all rows of the coarse rollup up to its horizon in groups of the fine one
+ * that have no others?
+ */
+static bool
+horizons_fit(const Rollup *fine, const Rollup *coarse)
+{
+	TimestampTz horizon = coarse->horizon;
+
+	if (fine->horizon == horizon)
+		return true;
+	return fine->horizon > horizon && !coarse->adds &&
+		bucket_start(&fine->definition->granularity, fine->definition->tz, horizon) == horizon;
 }
 
 /*
@@ -390,7 +451,7 @@ rollup_feeds(const Rollup *fine, const Rollup *coarse)
 
 	return granularity_nests(&f->granularity, &c->granularity) &&
 		fine->source->id_column == coarse->source->id_column &&
-		fine->horizon == coarse->horizon &&
+		horizons_fit(fine, coarse) &&
 		strcmp(f->timezone, c->timezone) == 0 &&
 		strcmp(f->filter ? f->filter : "", c->filter ? c->filter : "") == 0 &&
 		rollup_covers(fine, coarse);

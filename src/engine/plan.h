@@ -12,13 +12,15 @@
 
 #include "catalog/source.h"
 #include "engine/groups.h"
+#include "engine/refresh.h"
 
 struct RollupWriter;
 struct SourceScan;
 
 /*
- * The results that one packed row holds at most.  An array of 200 float8 keeps
- * the row below the size (2 kB) beyond which PostgreSQL would move it to TOAST.
+ * The results that one packed row holds at most, and words of partial states
+ * with them.  200 of eight bytes keep the row below the size (2 kB) beyond
+ * which PostgreSQL would move it to TOAST.
  */
 #define MAX_PART_RESULTS 200
 
@@ -49,6 +51,7 @@ typedef struct ResultPart
 	int			npositions;
 	int			nmetrics;
 	ResultMetric *metrics;
+	int			words;			/* of their partial states */
 } ResultPart;
 
 /* What one definition computes from one source. */
@@ -57,7 +60,10 @@ typedef struct Rollup
 	struct SourceScan *scan;
 	Definition *definition;
 	Source	   *source;
+	Refresh    *refresh;		/* which of its results are brought up to date */
 	TimestampTz horizon;		/* rows from here on are not read yet */
+	bool		adds;			/* its groups are added to stored ones, but for
+								 * those that are recomputed */
 
 	ScanMetric **metrics;		/* its own, in the job's order */
 	uint32	   *needs;			/* of each metric of the scan, by its number:
@@ -77,6 +83,7 @@ typedef struct Rollup
 	MetricSpan *single_spans;	/* row layout: each metric of the scan as a span
 								 * of its own; n is 0: not needed */
 	Groups	   *groups;
+	struct Wanted *wanted;		/* fed from rows: which of them; NULL: all */
 	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
 
 	bool		has_open;		/* fed from groups: a bucket is being collected */
@@ -94,6 +101,8 @@ typedef struct SourceScan
 {
 	Source	   *source;			/* relation, layout, time: the same for all rollups */
 	const char *timezone;		/* TimeZone in which filters are evaluated */
+	bool		adds;			/* reads rows that are new since the rollups' cursor,
+								 * the same for all; else all rows of their extents */
 	List	   *rollups;		/* finer before coarser */
 
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
@@ -102,6 +111,6 @@ typedef struct SourceScan
 	int64		rows_skipped;	/* id or time NULL, or time infinite */
 } SourceScan;
 
-extern List *plan_scans(List *sources, TimestampTz run_time);
+extern List *plan_scans(List *refreshes);
 
 #endif							/* BATCHAGG_PLAN_H */

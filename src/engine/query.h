@@ -13,11 +13,23 @@
 
 #include "engine/plan.h"
 
+/* How a scan finds the rows that its rollups need. */
+typedef enum Reading
+{
+	READ_ALL,					/* all rows */
+	READ_RANGE,					/* one range of time that has all that is needed */
+	READ_RANGES,				/* a few ranges of time */
+	READ_ENTITIES,				/* a join with the entities, and a range for each */
+	READ_NEW					/* rows that are new since the cursor */
+} Reading;
+
 /* A scan's query, and what the columns of its rows are; they count from 0. */
 typedef struct ScanQuery
 {
+	Reading		reading;
 	Query	   *query;
 	char	   *text;			/* as SQL */
+	PlannedStmt *plan;
 	int			nvalues;
 	int		   *value_columns;	/* the metrics, or the value of a row layout */
 	Oid		   *value_types;
@@ -28,8 +40,8 @@ typedef struct ScanQuery
 	Oid			table;			/* rows are this table's own; else InvalidOid */
 } ScanQuery;
 
-extern ScanQuery *query_build(SourceScan *scan);
-extern PlannedStmt *query_plan(const ScanQuery *query);
-extern void query_take_table_rows(ScanQuery *query, SourceScan *scan, PlannedStmt *plan);
+extern ScanQuery *query_choose(SourceScan *scan);
+extern bool query_is_of_entities(const SourceScan *scan);
+extern void query_take_table_rows(ScanQuery *query, SourceScan *scan);
 
 #endif							/* BATCHAGG_QUERY_H */

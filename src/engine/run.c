@@ -15,10 +15,12 @@
  *		store; it is taken after the locks, or else it might miss the results
  *		of the run before.
  *	 3. Load the jobs, as the caller: what the caller may not see is not there.
- *	 4. As the jobs' owner, resolve the sources, and plan the scans.
+ *	 4. As the jobs' owner, resolve the sources.  Find out what has to be
+ *		recomputed of the results from each, and plan the scans.
  *	 5. For each scan: as the owner, read the source into groups; then, with
  *		the extension's own rights, merge the groups with the store.
- *	 6. Drop the layouts that no result is stored by any more.
+ *	 6. Drop the layouts that no result is stored by any more, and leave cursors
+ *		for the next runs to go on from.
  *	 7. Record each job's run in batchagg_runs.
  *
  * An error anywhere undoes it all.  Where many jobs run in one statement, those
@@ -62,6 +64,7 @@
 #include "engine/scan.h"
 #include "engine/write.h"
 #include "settings.h"
+#include "track/marks.h"
 
 /* Groups fed to a coarser rollup between two looks at the memory used. */
 #define GROUPS_PER_CHECK 64
@@ -100,6 +103,7 @@ typedef struct Run
 	JobRun	   *jobs;
 	bool		dry_run;
 	TimestampTz slot;
+	List	   *refreshes;		/* of Refresh: all sources of all definitions */
 	const JobRun *at;			/* the job being loaded, resolved or finished */
 	const SourceScan *scan;		/* NULL: not reading or storing */
 	const Rollup *rollup;		/* the rollup being stored */
@@ -168,13 +172,33 @@ job_sources(Job *job, Problems *problems)
 }
 
 /*
- * Plans the scans of one job, for a run at run_time: a list of SourceScan.
- * Problems as above.
+ * What a run at run_time has to do about sources (a list of Source): a list of
+ * Refresh.  See refresh_plan().
+ */
+static List *
+plan_refreshes(List *sources, TimestampTz run_time, bool may_write)
+{
+	List	   *definition_ids = NIL;
+	List	   *refreshes = NIL;
+	List	   *cursors;
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
+	cursors = cursors_load(definition_ids);
+	foreach(lc, sources)
+		refreshes = lappend(refreshes, refresh_plan(lfirst(lc), run_time, cursors, may_write));
+	return refreshes;
+}
+
+/*
+ * What a run of one job at run_time would have to do about its sources: a list
+ * of Refresh.  Problems as above.
  */
 List *
-job_plan(Job *job, TimestampTz run_time, Problems *problems)
+job_refreshes(Job *job, TimestampTz run_time, Problems *problems)
 {
-	return plan_scans(job_sources(job, problems), run_time);
+	return plan_refreshes(job_sources(job, problems), run_time, false);
 }
 
 static void
@@ -463,9 +487,10 @@ run_load(Run *run, Problems *problems)
 }
 
 /*
- * Resolves the sources of all jobs of a run and plans their scans.
+ * Resolves the sources of all jobs of a run, and finds out what is to be done
+ * about them: sets run->refreshes.
  */
-static List *
+static void
 run_plan(Run *run, Problems *problems)
 {
 	List	   *sources = NIL;
@@ -476,7 +501,7 @@ run_plan(Run *run, Problems *problems)
 		run->at = &run->jobs[i];
 		sources = list_concat(sources, job_sources(run->jobs[i].job, problems));
 	}
-	return plan_scans(sources, run->slot);
+	run->refreshes = plan_refreshes(sources, run->slot, !run->dry_run);
 }
 
 /* The job of a run that a rollup is of. */
@@ -554,6 +579,66 @@ definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
 }
 
 /*
+ * Drops what the job does not store any more: layouts, and cursors of sources
+ * that are read as a whole or not at all.
+ */
+static void
+run_tidy(const Run *run, const JobRun *job, const List *definition_ids)
+{
+	List	   *untouched = NIL;
+	List	   *tracked = NIL;
+	ListCell   *lc;
+
+	foreach(lc, run->refreshes)
+	{
+		const Refresh *refresh = lfirst(lc);
+
+		if (refresh->source->definition->job != job->job)
+			continue;
+		if (refresh->extents->n == 0 && !refresh->additions)
+			untouched = lappend(untouched, refresh->source);
+		if (refresh->mode != REFRESH_FULL)
+			tracked = lappend(tracked, refresh->source);
+	}
+	layouts_drop_others(definition_ids, job->layouts, untouched);
+	cursors_drop_others(definition_ids, tracked);
+}
+
+/*
+ * Leaves cursors for the next runs, which may then forget what has led to them.
+ */
+static void
+run_leave_cursors(const Run *run)
+{
+	char	   *snapshot = snapshot_text(GetActiveSnapshot());
+	ListCell   *lc;
+
+	foreach(lc, run->refreshes)
+	{
+		const Refresh *refresh = lfirst(lc);
+		Cursor		cursor = {
+			.definition_id = refresh->source->definition->id,
+			.source = refresh->source->name,
+			.mode = refresh_mode_name(refresh->mode),
+			.fingerprint = refresh->fingerprint,
+			.horizon = refresh->horizon,
+			.ahead = refresh->ahead >= refresh->horizon ? refresh->ahead : DT_NOBEGIN,
+			.snapshot = snapshot
+		};
+
+		if (refresh->mode != REFRESH_FULL)
+			cursor_save(&cursor);
+	}
+	foreach(lc, run->refreshes)
+	{
+		const Refresh *refresh = lfirst(lc);
+
+		if (refresh->tracking != NULL && !IsolationUsesXactSnapshot())
+			cursors_forget_marks(refresh->tracking->id, refresh->source->name);
+	}
+}
+
+/*
  * Finishes the run of one of the jobs, whose results are stored.
  */
 static void
@@ -571,7 +656,7 @@ run_finish(Run *run, JobRun *job)
 	result->finished = GetCurrentTimestamp();
 	if (run->dry_run)
 		return;
-	layouts_drop_others(definitions, job->layouts);
+	run_tidy(run, job, definitions);
 	record_run(job->request, result, NULL, NULL, !IsolationUsesXactSnapshot());
 	run_log(job);
 }
@@ -615,6 +700,7 @@ run_locked(Run *run)
 	timeout_set(batchagg_job_timeout);
 	if (!run->dry_run)
 	{
+		marks_flush();
 		jobs_lock(run);
 		for (i = 0; i < run->n; i++)
 			run->jobs[i].result->run_id = record_next_id();
@@ -626,9 +712,12 @@ run_locked(Run *run)
 	run_load(run, &raise);
 	timeout_set(timeout_of(run));
 	progress_plan(run->jobs[0].job->owner);
-	run_scans(run, run_plan(run, &raise));
+	run_plan(run, &raise);
+	run_scans(run, plan_scans(run->refreshes));
 	for (i = 0; i < run->n; i++)
 		run_finish(run, &run->jobs[i]);
+	if (!run->dry_run)
+		run_leave_cursors(run);
 
 	progress_end();
 	PopActiveSnapshot();
@@ -646,15 +735,13 @@ run_scan(const Run *run, SourceScan *scan)
 {
 	OwnerScope	scope;
 	ScanQuery  *query;
-	PlannedStmt *plan;
 
 	owner_enter(&scope, run->jobs[0].job, scan->timezone);
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory());
-	query = query_build(scan);
-	plan = query_plan(query);
-	progress_estimate(plan->planTree->plan_rows);
-	query_take_table_rows(query, scan, plan);
-	scan_run(scan, query, plan);
+	query = query_choose(scan);
+	progress_estimate(query->plan->planTree->plan_rows);
+	query_take_table_rows(query, scan);
+	scan_run(scan, query);
 	owner_leave(&scope);
 	scan_log(scan);
 }
@@ -687,6 +774,11 @@ rollup_feed(Rollup *coarse, const GroupOut *group)
 	text	   *id = cstring_to_text_with_len(group->entity, group->entity_length);
 	GroupKey	key;
 
+	if (group->bucket >= coarse->horizon)
+	{
+		pfree(id);
+		return;
+	}
 	key.bucket = bucket_cache_start(coarse->buckets, group->bucket);
 	if (coarse->has_open && coarse->open != key.bucket)
 		groups_emit(coarse->groups, rollup_take, coarse);

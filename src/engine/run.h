@@ -65,6 +65,6 @@ typedef struct OwnerScope
 extern void owner_enter(OwnerScope *scope, const Job *job, const char *timezone);
 extern void owner_leave(const OwnerScope *scope);
 extern List *job_sources(Job *job, Problems *problems);
-extern List *job_plan(Job *job, TimestampTz run_time, Problems *problems);
+extern List *job_refreshes(Job *job, TimestampTz run_time, Problems *problems);
 
 #endif							/* BATCHAGG_RUN_H */

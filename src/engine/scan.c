@@ -40,6 +40,7 @@
 #include "engine/entity.h"
 #include "engine/progress.h"
 #include "engine/scan.h"
+#include "engine/wanted.h"
 
 /* Room for a batch's values: they should stay in the first-level cache. */
 #define BATCH_BYTES (16 * 1024)
@@ -206,7 +207,8 @@ batch_keep_values(ScanReceiver *receiver)
 typedef enum RowFate
 {
 	ROW_TAKEN,
-	ROW_NOT_MEANT,				/* by its metric, the filter or the horizon */
+	ROW_NOT_MEANT,				/* by its metric, the filter, the horizon, or as
+								 * its group is not brought up to date */
 	ROW_SKIPPED					/* its id is NULL */
 } RowFate;
 
@@ -238,9 +240,14 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 	if (kind == ROW_TIME_LOCAL)
 		t = local_cache_instant(rollup->locals, t);
 	if (t >= rollup->horizon)
+	{
+		refresh_saw(rollup->refresh, t);
 		return ROW_NOT_MEANT;
+	}
 
 	key->bucket = bucket_cache_start(rollup->buckets, t);
+	if (rollup->wanted != NULL && !wanted_row(rollup->wanted, key->bucket, id))
+		return ROW_NOT_MEANT;
 	key->entity = groups_entity(rollup->groups, id);
 	rows->times[rows->n] = t;
 	rows->rows[rows->n] = receiver->nrows;
@@ -518,6 +525,7 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 		if (rollup->finer != NULL)
 			continue;
 		rollup->rows = palloc0(sizeof(RowBatch));
+		rollup->wanted = wanted_create(rollup);
 		if (row_layout)
 			rollup_single_spans(rollup);
 		receiver->fed[receiver->nfed++] = rollup;
@@ -585,14 +593,36 @@ scan_create_groups(SourceScan *scan, MemoryContext context, Size memory)
 }
 
 /*
+ * Tells the rollups that are fed from groups what those that are fed from rows
+ * have seen ahead of the horizon.
+ */
+static void
+scan_tell_ahead(const SourceScan *scan)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const Rollup *rollup = lfirst(lc);
+		const Rollup *finer = rollup->finer;
+
+		if (finer == NULL)
+			continue;
+		refresh_saw(rollup->refresh, finer->refresh->ahead);
+		if (rollup->horizon < finer->horizon)
+			refresh_saw(rollup->refresh, finer->horizon - 1);
+	}
+}
+
+/*
  * Reads the source into the groups of the scan's rollups, as the current user
  * and with the active snapshot.
  */
 void
-scan_run(SourceScan *scan, const ScanQuery *query, PlannedStmt *plan)
+scan_run(SourceScan *scan, const ScanQuery *query)
 {
 	ScanReceiver *receiver = receiver_create(scan, query);
-	QueryDesc  *desc = CreateQueryDesc(plan, query->text, GetActiveSnapshot(),
+	QueryDesc  *desc = CreateQueryDesc(query->plan, query->text, GetActiveSnapshot(),
 									   InvalidSnapshot, &receiver->pub, NULL, NULL, 0);
 
 	ExecutorStart(desc, 0);
@@ -603,6 +633,7 @@ scan_run(SourceScan *scan, const ScanQuery *query, PlannedStmt *plan)
 #endif
 	batch_flush(receiver);
 	progress_rows_read(scan->rows_read);
+	scan_tell_ahead(scan);
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);

@@ -11,6 +11,6 @@
 #include "engine/query.h"
 
 extern void scan_create_groups(SourceScan *scan, MemoryContext context, Size memory);
-extern void scan_run(SourceScan *scan, const ScanQuery *query, PlannedStmt *plan);
+extern void scan_run(SourceScan *scan, const ScanQuery *query);
 
 #endif							/* BATCHAGG_SCAN_H */

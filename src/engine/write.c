@@ -17,6 +17,16 @@
  * So a run that finds nothing changed writes nothing, whatever it computes.
  * Rows are equal when all but updated_at are, to the bit.
  *
+ * A rollup that brings only a part of its results up to date says so by its
+ * extents: the merge then walks from one to the next, and neither groups nor
+ * stored rows outside them count.  One whose groups are additions to stored
+ * ones instead merges their partial states with those that are kept with the
+ * stored results, and deletes nothing.
+ *
+ * Where results are to outlive the rows that they were computed from, a group
+ * of the protected time is never deleted, and replaced only by one of at least
+ * as many rows.
+ *
  * The results of a group are one row, or several where they are many: one for
  * each part of the rollup's results, with a layout and a merge of its own.
  *
@@ -39,6 +49,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -70,8 +81,17 @@ enum
 	STORE_METRIC_COUNTS,
 	STORE_RESULTS,
 	STORE_UPDATED_AT,
+	STORE_STATES,
 	STORE_COLUMNS
 };
+
+/* Conditions on the store's key by which stored rows are looked for. */
+#define STORE_KEYS 3
+
+/* Columns of the store's key, as its index numbers them. */
+#define KEY_LAYOUT_ID 1
+#define KEY_BUCKET 2
+#define KEY_ENTITY_ID 3
 
 /* A row's entry in the index of series. */
 typedef struct SeriesEntry
@@ -115,10 +135,8 @@ typedef struct PartWriter
 	const ResultPart *part;
 	int32		layout_id;		/* 0: a dry run, and nothing is stored yet */
 	int64		changed;
-	SysScanDesc scan;			/* of the stored rows; NULL: none */
-	HeapTuple	stored;			/* the row it is at; NULL: at the end */
-	Datum		values[STORE_COLUMNS];	/* of that row */
-	bool		nulls[STORE_COLUMNS];
+	IndexScanDesc scan;			/* of the stored rows; NULL: there are none */
+	TupleTableSlot *stored;		/* the row it is at; empty: at the end */
 } PartWriter;
 
 struct RollupWriter
@@ -127,13 +145,15 @@ struct RollupWriter
 	const Rollup *rollup;
 	WriteCounts *counts;		/* of the rollup's job */
 	PartWriter *parts;			/* one for each part of the rollup's results */
-	TimestampTz checked_bucket; /* complete_only: the bucket last looked at */
-	bool		checked_complete;	/* did it end before the horizon? */
+	int			at;				/* the extent that the merge is in */
 };
 
 static int32 part_layout(const RollupWriter *writer, int part);
+static void rollup_enter_extent(RollupWriter *writer);
+static void part_seek(StoreWriter *store, PartWriter *part, const Extent *extent);
 static void part_advance(StoreWriter *store, PartWriter *part);
 static int	part_compare_key(const PartWriter *part, const GroupOut *group);
+static void part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group);
 static bool part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group);
 static bool part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 					 Datum *values, bool *nulls);
@@ -239,6 +259,17 @@ store_split_indexes(StoreWriter *store)
 												  ALLOCSET_DEFAULT_SIZES);
 }
 
+/* A scan of the store by its key, for part_seek(). */
+static IndexScanDesc
+store_begin_scan(StoreWriter *store)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(store->rel, store->key, store->snapshot, NULL, STORE_KEYS, 0);
+#else
+	return index_beginscan(store->rel, store->key, store->snapshot, STORE_KEYS, 0);
+#endif
+}
+
 /*
  * Begins the merge of a rollup's groups, which are added to *counts.
  */
@@ -252,22 +283,34 @@ rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts)
 	writer->rollup = rollup;
 	writer->counts = counts;
 	writer->parts = palloc0(rollup->nparts * sizeof(PartWriter));
-	writer->checked_bucket = DT_NOBEGIN;
 	for (i = 0; i < rollup->nparts; i++)
 	{
 		PartWriter *part = &writer->parts[i];
-		ScanKeyData key;
 
 		part->part = &rollup->parts[i];
 		part->layout_id = part_layout(writer, i);
-		if (part->layout_id == 0)
-			continue;
-		ScanKeyInit(&key, STORE_LAYOUT_ID + 1, BTEqualStrategyNumber, F_INT4EQ,
-					Int32GetDatum(part->layout_id));
-		part->scan = systable_beginscan_ordered(store->rel, store->key, store->snapshot, 1, &key);
-		part_advance(store, part);
+		part->stored = table_slot_create(store->rel, NULL);
+		if (part->layout_id != 0)
+			part->scan = store_begin_scan(store);
 	}
+	if (!rollup->adds)
+		rollup_enter_extent(writer);
 	return writer;
+}
+
+/*
+ * Begins with the stored rows of the extent that the merge has come to.
+ */
+static void
+rollup_enter_extent(RollupWriter *writer)
+{
+	const Extents *extents = writer->rollup->refresh->extents;
+	int			i;
+
+	if (writer->at == extents->n)
+		return;
+	for (i = 0; i < writer->rollup->nparts; i++)
+		part_seek(writer->store, &writer->parts[i], &extents->items[writer->at]);
 }
 
 /*
@@ -331,6 +374,38 @@ rollup_writer_layouts(const RollupWriter *writer)
 	return result;
 }
 
+/*
+ * Moves on to the first of the part's stored rows in an extent.
+ */
+static void
+part_seek(StoreWriter *store, PartWriter *part, const Extent *extent)
+{
+	ScanKeyData keys[STORE_KEYS];
+
+	if (part->scan == NULL)
+		return;
+	ScanKeyInit(&keys[0], KEY_LAYOUT_ID, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(part->layout_id));
+	if (extent->entity == NULL)
+	{
+		ScanKeyInit(&keys[1], KEY_BUCKET, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
+					TimestampTzGetDatum(extent->from));
+		ScanKeyInit(&keys[2], KEY_BUCKET, BTLessStrategyNumber, F_TIMESTAMP_LT,
+					TimestampTzGetDatum(extent->to));
+	}
+	else
+	{
+		text	   *entity = cstring_to_text_with_len(extent->entity, extent->entity_length);
+
+		ScanKeyInit(&keys[1], KEY_BUCKET, BTEqualStrategyNumber, F_TIMESTAMP_EQ,
+					TimestampTzGetDatum(extent->from));
+		ScanKeyEntryInitialize(&keys[2], 0, KEY_ENTITY_ID, BTEqualStrategyNumber, InvalidOid,
+							   C_COLLATION_OID, F_TEXTEQ, PointerGetDatum(entity));
+	}
+	index_rescan(part->scan, keys, STORE_KEYS, NULL, 0);
+	part_advance(store, part);
+}
+
 /* Moves on to the part's next stored row. */
 static void
 part_advance(StoreWriter *store, PartWriter *part)
@@ -338,10 +413,18 @@ part_advance(StoreWriter *store, PartWriter *part)
 	/* The index keeps some of what it allocates here to the end of the scan. */
 	MemoryContext old_context = MemoryContextSwitchTo(store->context);
 
-	part->stored = systable_getnext_ordered(part->scan, ForwardScanDirection);
+	if (index_getnext_slot(part->scan, ForwardScanDirection, part->stored))
+		slot_getallattrs(part->stored);
+	else
+		ExecClearTuple(part->stored);
 	MemoryContextSwitchTo(old_context);
-	if (part->stored != NULL)
-		heap_deform_tuple(part->stored, RelationGetDescr(store->rel), part->values, part->nulls);
+}
+
+/* Is the part at a stored row? */
+static inline bool
+part_has_stored(const PartWriter *part)
+{
+	return !TTS_EMPTY(part->stored);
 }
 
 /* Counts a row of the part that is inserted, updated or deleted. */
@@ -353,15 +436,25 @@ part_count_change(RollupWriter *writer, PartWriter *part)
 	writer->store->changed++;
 }
 
+/* Are results of this bucket kept, whatever becomes of its rows? */
+static inline bool
+bucket_is_kept(const RollupWriter *writer, TimestampTz bucket)
+{
+	return bucket < writer->rollup->refresh->history_before;
+}
+
 /* Deletes the part's current stored row, whose group has vanished. */
 static void
 part_delete_stored(RollupWriter *writer, PartWriter *part)
 {
 	StoreWriter *store = writer->store;
 
-	part_count_change(writer, part);
-	if (!store->dry_run)
-		simple_table_tuple_delete(store->rel, &part->stored->t_self, store->snapshot);
+	if (!bucket_is_kept(writer, DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET])))
+	{
+		part_count_change(writer, part);
+		if (!store->dry_run)
+			simple_table_tuple_delete(store->rel, &part->stored->tts_tid, store->snapshot);
+	}
 	part_advance(store, part);
 }
 
@@ -371,8 +464,8 @@ part_delete_stored(RollupWriter *writer, PartWriter *part)
 static int
 part_compare_key(const PartWriter *part, const GroupOut *group)
 {
-	TimestampTz bucket = DatumGetTimestampTz(part->values[STORE_BUCKET]);
-	text	   *entity = DatumGetTextPP(part->values[STORE_ENTITY_ID]);
+	TimestampTz bucket = DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET]);
+	text	   *entity = DatumGetTextPP(part->stored->tts_values[STORE_ENTITY_ID]);
 
 	if (bucket != group->bucket)
 		return bucket < group->bucket ? -1 : 1;
@@ -380,20 +473,47 @@ part_compare_key(const PartWriter *part, const GroupOut *group)
 							   group->entity, group->entity_length);
 }
 
-/* With complete_only: has this bucket ended before the horizon? */
-static bool
-bucket_complete(RollupWriter *writer, TimestampTz bucket)
+/*
+ * Ends the merge within the current extent: what the store has left of it has
+ * vanished.
+ */
+static void
+rollup_leave_extent(RollupWriter *writer)
 {
-	const Definition *definition = writer->rollup->definition;
+	int			i;
 
-	if (bucket != writer->checked_bucket)
+	for (i = 0; i < writer->rollup->nparts; i++)
+		while (part_has_stored(&writer->parts[i]))
+		{
+			CHECK_FOR_INTERRUPTS();
+			part_delete_stored(writer, &writer->parts[i]);
+		}
+	writer->at++;
+}
+
+/*
+ * Moves on to the extent that holds a group.  Returns false where none does.
+ */
+static bool
+rollup_reach(RollupWriter *writer, const GroupOut *group)
+{
+	const Rollup *rollup = writer->rollup;
+	const Extents *extents = rollup->refresh->extents;
+	int			place = -1;
+
+	while (writer->at < extents->n &&
+		   (place = extent_compare(&extents->items[writer->at], group->bucket,
+								   group->entity, group->entity_length)) > 0)
 	{
-		writer->checked_bucket = bucket;
-		writer->checked_complete =
-			bucket_end(&definition->granularity, definition->tz, bucket) <=
-			writer->rollup->horizon;
+		if (rollup->adds)
+			writer->at++;
+		else
+		{
+			rollup_leave_extent(writer);
+			rollup_enter_extent(writer);
+		}
 	}
-	return writer->checked_complete;
+	return writer->at < extents->n && place == 0;
 }
 
 /*
@@ -405,17 +525,24 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 {
 	StoreWriter *store = writer->store;
 	WriteCounts *counts = writer->counts;
+	bool		adds = writer->rollup->adds;
 	MemoryContext old_context;
 	bool		stored = false;
 	int			i;
 
 	if (++store->groups % store->batch_size == 0)
 		progress_stored(store->groups, store->changed);
-	if (writer->rollup->definition->complete_only && !bucket_complete(writer, group->bucket))
+
+	/* Additions are meant for what the extents do not bring up to date. */
+	if (rollup_reach(writer, group) == adds)
 		return;
 	old_context = MemoryContextSwitchTo(store->row_context);
 	for (i = 0; i < writer->rollup->nparts; i++)
+	{
+		if (adds)
+			part_add_stored(writer, &writer->parts[i], group);
 		stored |= part_put(writer, &writer->parts[i], group);
+	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(store->row_context);
 	if (!stored)
@@ -425,29 +552,77 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 }
 
 /*
- * Ends the merge of a rollup's groups: what the store has left has vanished.
+ * Ends the merge of a rollup's groups.
  */
 void
 rollup_writer_close(RollupWriter *writer)
 {
+	const Rollup *rollup = writer->rollup;
 	int			i;
 
-	for (i = 0; i < writer->rollup->nparts; i++)
+	while (!rollup->adds && writer->at < rollup->refresh->extents->n)
+	{
+		rollup_leave_extent(writer);
+		rollup_enter_extent(writer);
+	}
+	for (i = 0; i < rollup->nparts; i++)
 	{
 		PartWriter *part = &writer->parts[i];
 
+		ExecDropSingleTupleTableSlot(part->stored);
 		if (part->scan != NULL)
-		{
-			while (part->stored != NULL)
-			{
-				CHECK_FOR_INTERRUPTS();
-				part_delete_stored(writer, part);
-			}
-			systable_endscan_ordered(part->scan);
-		}
+			index_endscan(part->scan);
 		if (part->changed > 0 && !writer->store->dry_run)
 			layout_changed(part->layout_id);
 	}
+}
+
+/*
+ * Finds the stored row that a group adds to, and adds its states to the
+ * group's.
+ */
+static void
+part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
+{
+	const GroupLayout *layout = writer->rollup->layout;
+	Extent		extent = {
+		.from = group->bucket,
+		.entity = group->entity,
+		.entity_length = group->entity_length
+	};
+	const StateWord *stored;
+	bytea	   *states;
+	int			i;
+
+	part_seek(writer->store, part, &extent);
+	if (part->scan == NULL || !part_has_stored(part))
+		return;
+	if (part->stored->tts_isnull[STORE_STATES])
+		elog(ERROR, "partial states are missing in layout %d", part->layout_id);
+	states = DatumGetByteaPP(part->stored->tts_values[STORE_STATES]);
+	if (VARSIZE_ANY_EXHDR(states) != part->part->words * sizeof(StateWord))
+		elog(ERROR, "partial states of layout %d have an unexpected length", part->layout_id);
+	stored = memcpy(palloc(part->part->words * sizeof(StateWord)), VARDATA_ANY(states),
+					part->part->words * sizeof(StateWord));
+	for (i = 0; i < part->part->nmetrics; i++)
+	{
+		int			state = part->part->metrics[i].state;
+
+		state_merge(group->states + layout->offsets[state], stored, layout->fields[state], NULL);
+		stored += state_words(layout->fields[state]);
+	}
+}
+
+/*
+ * May a stored row be replaced by one of so many rows?
+ */
+static bool
+part_may_replace(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
+				 const Datum *values)
+{
+	return !bucket_is_kept(writer, group->bucket) ||
+		DatumGetInt64(values[STORE_SAMPLE_COUNT]) >=
+		DatumGetInt64(part->stored->tts_values[STORE_SAMPLE_COUNT]);
 }
 
 /*
@@ -465,23 +640,23 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	if (!part_row(writer, part, group, values, nulls))
 		return false;
 
-	while (part->stored != NULL && (order = part_compare_key(part, group)) < 0)
+	while (part_has_stored(part) && (order = part_compare_key(part, group)) < 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		part_delete_stored(writer, part);
 	}
-	if (part->stored == NULL || order > 0)
+	if (!part_has_stored(part) || order > 0)
 	{
 		part_count_change(writer, part);
 		if (!store->dry_run)
 			store_insert(store, values, nulls);
 		return true;
 	}
-	if (!part_row_equal(part, values, nulls))
+	if (!part_row_equal(part, values, nulls) && part_may_replace(writer, part, group, values))
 	{
 		part_count_change(writer, part);
 		if (!store->dry_run)
-			store_update(store, &part->stored->t_self, values, nulls);
+			store_update(store, &part->stored->tts_tid, values, nulls);
 	}
 	part_advance(store, part);
 	return true;
@@ -573,6 +748,30 @@ finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOu
 }
 
 /*
+ * The partial states of a part's metrics, one behind the other.
+ */
+static Datum
+part_states(const Rollup *rollup, const ResultPart *part, const GroupOut *group)
+{
+	const GroupLayout *layout = rollup->layout;
+	Size		size = VARHDRSZ + part->words * sizeof(StateWord);
+	bytea	   *result = palloc(size);
+	char	   *at = VARDATA(result);
+	int			i;
+
+	SET_VARSIZE(result, size);
+	for (i = 0; i < part->nmetrics; i++)
+	{
+		int			state = part->metrics[i].state;
+		Size		length = state_words(layout->fields[state]) * sizeof(StateWord);
+
+		memcpy(at, group->states + layout->offsets[state], length);
+		at += length;
+	}
+	return PointerGetDatum(result);
+}
+
+/*
  * Makes a group's row for one part.  Returns false where none of its results
  * is defined: there is no row then.
  */
@@ -606,17 +805,21 @@ part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 		make_array(INT8OID, counts, NULL, nmetrics, 0);
 	values[STORE_RESULTS] = make_array(FLOAT8OID, results, undefined, n, n - defined);
 	values[STORE_UPDATED_AT] = TimestampTzGetDatum(writer->store->now);
+	nulls[STORE_STATES] = !writer->rollup->refresh->keeps_states;
+	values[STORE_STATES] = nulls[STORE_STATES] ? (Datum) 0 :
+		part_states(writer->rollup, part->part, group);
 	return true;
 }
 
+/* Are two arrays, or other values of variable length, the same bytes? */
 static bool
-arrays_equal(Datum a, Datum b)
+bytes_equal(Datum a, Datum b)
 {
-	ArrayType  *array_a = DatumGetArrayTypeP(a);
-	ArrayType  *array_b = DatumGetArrayTypeP(b);
+	struct varlena *bytes_a = PG_DETOAST_DATUM(a);
+	struct varlena *bytes_b = PG_DETOAST_DATUM(b);
 
-	return VARSIZE(array_a) == VARSIZE(array_b) &&
-		memcmp(array_a, array_b, VARSIZE(array_a)) == 0;
+	return VARSIZE(bytes_a) == VARSIZE(bytes_b) &&
+		memcmp(bytes_a, bytes_b, VARSIZE(bytes_a)) == 0;
 }
 
 /*
@@ -625,13 +828,22 @@ arrays_equal(Datum a, Datum b)
 static bool
 part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls)
 {
-	if (part->values[STORE_SAMPLE_COUNT] != values[STORE_SAMPLE_COUNT] ||
-		part->nulls[STORE_METRIC_COUNTS] != nulls[STORE_METRIC_COUNTS])
+	static const int bytes_columns[] = {STORE_METRIC_COUNTS, STORE_RESULTS, STORE_STATES};
+	const Datum *stored = part->stored->tts_values;
+	const bool *stored_nulls = part->stored->tts_isnull;
+	int			i;
+
+	if (stored[STORE_SAMPLE_COUNT] != values[STORE_SAMPLE_COUNT])
 		return false;
-	if (!nulls[STORE_METRIC_COUNTS] &&
-		!arrays_equal(part->values[STORE_METRIC_COUNTS], values[STORE_METRIC_COUNTS]))
-		return false;
-	return arrays_equal(part->values[STORE_RESULTS], values[STORE_RESULTS]);
+	for (i = 0; i < lengthof(bytes_columns); i++)
+	{
+		int			column = bytes_columns[i];
+
+		if (stored_nulls[column] != nulls[column] ||
+			(!nulls[column] && !bytes_equal(stored[column], values[column])))
+			return false;
+	}
+	return true;
 }
 
 static void

@@ -36,10 +36,6 @@
 /* A clock that is put back by less is none that is put back. */
 #define CLOCK_TOLERANCE USECS_PER_MINUTE
 
-/* An SQL expression for a timestamptz as PostgreSQL counts, in microseconds. */
-#define MICROSECONDS(column) \
-	"((extract(epoch FROM " column ") - 946684800) * 1000000)::bigint"
-
 /* Columns of the query for jobs. */
 enum
 {
@@ -212,7 +208,7 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	values[1] = TimestampTzGetDatum(now + CLOCK_TOLERANCE);
 	rows = store_query(as_owner,
 					   psprintf("SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, "
-								"j.retry_delay, " MICROSECONDS("j.scheduled_from") ", "
+								"j.retry_delay, " STORE_MICROSECONDS("j.scheduled_from") ", "
 								"j.scheduled_from > $2 AND j.scheduled_from < j.updated_at + interval '1 minute' "
 								"FROM %s j WHERE j.enable_flag AND ($1 = '' OR upper(j.event_name) = upper($1)) "
 								"ORDER BY j.id", store_table("batch_jobs")),
@@ -255,8 +251,8 @@ agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 		ids[i] = Int32GetDatum(jobs[i]->id);
 	values[0] = PointerGetDatum(construct_array(ids, n, INT4OID, 4, true, TYPALIGN_INT));
 	rows = store_query(as_owner,
-					   psprintf("SELECT l.state, " MICROSECONDS("l.slot") ", l.attempt, "
-								MICROSECONDS("l.not_before") ", " MICROSECONDS("l.started_at")
+					   psprintf("SELECT l.state, " STORE_MICROSECONDS("l.slot") ", l.attempt, "
+								STORE_MICROSECONDS("l.not_before") ", " STORE_MICROSECONDS("l.started_at")
 								" FROM unnest($1) WITH ORDINALITY j(id, number) "
 								"LEFT JOIN LATERAL (SELECT * FROM %1$s l WHERE l.job_id = j.id "
 								"ORDER BY l.slot DESC LIMIT 1) l ON true ORDER BY j.number",

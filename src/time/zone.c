@@ -102,6 +102,25 @@ zone_stretch(const pg_tz *tz, TimestampTz t)
 }
 
 /*
+ * The least and the greatest offset in force around instant t: no reading of a
+ * local clock, existing or not, that is taken for t is read at another.
+ */
+void
+zone_offsets_near(const pg_tz *tz, TimestampTz t, int64 *least, int64 *greatest)
+{
+	TimestampTz end = t + 2 * ZONE_MAX_OFFSET;
+	ZoneStretch stretch = zone_stretch(tz, t - 2 * ZONE_MAX_OFFSET);
+
+	*least = *greatest = stretch.offset;
+	while (stretch.end < end)
+	{
+		stretch = zone_stretch(tz, stretch.end);
+		*least = Min(*least, stretch.offset);
+		*greatest = Max(*greatest, stretch.offset);
+	}
+}
+
+/*
  * The lowest reading of the local clock from instant t on.  It is less than
  * the reading at t where the clock is about to be put back.
  */

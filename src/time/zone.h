@@ -29,6 +29,7 @@ typedef struct ZoneStretch
 extern const char *zone_parse(const char *name, pg_tz **result);
 
 extern ZoneStretch zone_stretch(const pg_tz *tz, TimestampTz t);
+extern void zone_offsets_near(const pg_tz *tz, TimestampTz t, int64 *least, int64 *greatest);
 extern Timestamp zone_lowest_since(const pg_tz *tz, TimestampTz t);
 extern Timestamp zone_passed_before(const pg_tz *tz, TimestampTz t);
 extern TimestampTz zone_settles(const pg_tz *tz, Timestamp local);

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * cursor.h
+ *	  Cursors: up to where the results of a definition from one source are
+ *	  known to be exact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_CURSOR_H
+#define BATCHAGG_CURSOR_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
+
+typedef struct Cursor
+{
+	int32		definition_id;
+	const char *source;			/* qualified and quoted */
+	const char *mode;			/* of the run that left it */
+	const char *fingerprint;
+	TimestampTz horizon;		/* up to which rows were read */
+	TimestampTz ahead;			/* latest time of a row beyond it that was there or
+								 * could be; DT_NOBEGIN: none was */
+	const char *snapshot;		/* what the run saw, as a pg_snapshot */
+} Cursor;
+
+extern List *cursors_load(const List *definition_ids);
+extern const Cursor *cursor_find(const List *cursors, int32 definition_id, const char *source);
+extern void cursor_save(const Cursor *cursor);
+extern void cursors_drop_others(const List *definition_ids, const List *sources);
+extern void cursors_forget_marks(int32 source_id, const char *source);
+extern char *snapshot_text(Snapshot snapshot);
+
+#endif							/* BATCHAGG_CURSOR_H */

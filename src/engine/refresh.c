@@ -1,0 +1,548 @@
+/*-------------------------------------------------------------------------
+ *
+ * refresh.c
+ *	  What a run has to recompute of a definition's results from one source.
+ *
+ * The stored results of a definition are exact for the snapshot and the horizon
+ * of its last run, which left them in a cursor.  What can make them wrong since
+ * then is
+ *
+ *	 1. rows that were inserted, changed or deleted by a transaction which this
+ *		run's snapshot sees and the cursor's does not;
+ *	 2. rows that were there already, between the old horizon and the new one;
+ *	 3. anything else that results depend on: the definition, its metrics and
+ *		mappings, the columns' types.
+ *
+ * The third is compared by a fingerprint; where it differs, everything is
+ * recomputed.  The second is a range of time, and empty where no row was seen
+ * ahead of the horizon.  The first depends on the mode of the source:
+ *
+ *	 log		Writers leave marks, in the transaction in which they write: of
+ *				which times, and of which entities.  The marks of those
+ *				transactions say what to recompute.
+ *	 snapshot	Each row has the id of the transaction that inserted it, so the
+ *				rows of those transactions are found in the source itself.  They
+ *				are added to the partial states that are stored with the
+ *				results; where percentiles are asked for, for which there are no
+ *				such states, the groups they are in are recomputed.  Changes and
+ *				deletions leave marks as above.
+ *	 lookback	Nothing is known of rows.  What is younger than the definition's
+ *				lookback is recomputed, the rest left as it is.
+ *	 full		Nothing is known, and everything is recomputed.
+ *
+ * Marks are read with the run's snapshot or a later one, and the cursor that
+ * the run leaves has the snapshot that the rows were read with.  So a
+ * transaction can be taken into account twice, which does no harm, but never be
+ * left out: no order of commits, and no writer that takes long, changes that.
+ *
+ * A mode is trusted only where it covers all that can happen.  Where the
+ * owner's rows depend on row-level security, or the filter on anything but the
+ * row, or triggers are missing, the source is read as a whole.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+
+#include "catalog/filter.h"
+#include "catalog/store.h"
+#include "engine/refresh.h"
+#include "engine/run.h"
+#include "time/zone.h"
+
+/* To be changed when the stored partial states are. */
+#define STATES_VERSION 1
+
+/*
+ * At most so many groups are recomputed one by one, else whole buckets.  Each
+ * costs a look into the source's index and one into the store's.
+ */
+#define MAX_ENTITY_EXTENTS 30000
+
+/* More entities than these in an hour: all of them. */
+#define MAX_HOUR_ENTITIES "100"
+
+/* A change of one entity that can be in more buckets is one of all entities. */
+#define MAX_MARKED_BUCKETS 4
+
+/*
+ * Times of changes, gathered by hour and entity: from the columns low, high and
+ * id (NULL: any) of %1$s.  -infinity and infinity are NULL.
+ */
+static const char gather_sql[] =
+"WITH changes AS (SELECT date_bin('1 hour', low, '2000-01-01 00:00+00') AS hour, id, "
+"min(low) AS low, max(high) AS high FROM (%1$s) AS c (low, high, id) GROUP BY 1, 2), "
+"hours AS (SELECT hour, min(low) AS low, max(high) AS high FROM changes GROUP BY hour "
+"HAVING bool_or(id IS NULL) OR count(*) > " MAX_HOUR_ENTITIES "), "
+"gathered AS (SELECT low, high, NULL AS id FROM hours UNION ALL "
+"SELECT low, high, id FROM changes WHERE hour NOT IN (SELECT hour FROM hours)) "
+"SELECT CASE WHEN isfinite(low) THEN " STORE_MICROSECONDS("low") " END, "
+"CASE WHEN isfinite(high) THEN " STORE_MICROSECONDS("high") " END, id FROM gathered";
+
+/*
+ * The name of a mode, as batchagg_jobs and cursors have it.
+ */
+const char *
+refresh_mode_name(RefreshMode mode)
+{
+	static const char *const names[] = {
+		[REFRESH_FULL] = "full",
+		[REFRESH_LOG] = "log",
+		[REFRESH_SNAPSHOT] = "snapshot",
+		[REFRESH_LOOKBACK] = "lookback"
+	};
+
+	return names[mode];
+}
+
+/*
+ * Does the filter of a source depend on anything but the row?
+ */
+static bool
+filter_is_mutable(const Source *source)
+{
+	const Definition *definition = source->definition;
+	ParseState *pstate;
+	ParseNamespaceItem *item;
+	Relation	rel;
+	OwnerScope	scope;
+	bool		result;
+
+	if (definition->filter == NULL)
+		return false;
+	owner_enter(&scope, definition->job, definition->timezone);
+	rel = table_open(source->relid, AccessShareLock);
+	pstate = make_parsestate(NULL);
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, false);
+	addNSItemToQuery(pstate, item, true, true, true);
+	result = contain_mutable_functions(filter_transform(pstate, definition->filter));
+	free_parsestate(pstate);
+	table_close(rel, NoLock);
+	owner_leave(&scope);
+	return result;
+}
+
+/*
+ * Why a source cannot be read by what its tracking says; NULL: it can.
+ */
+static const char *
+tracking_obstacle(const Source *source, const Tracking *tracking)
+{
+	const char *time_column = get_attname(source->relid, source->time_column, false);
+
+	if (strcmp(time_column, tracking->time_column) != 0)
+		return psprintf("the definition's time column is \"%s\", and the source is tracked by \"%s\"",
+						time_column, tracking->time_column);
+	if (check_enable_rls(source->relid, source->definition->job->owner, true) == RLS_ENABLED)
+		return "row-level security decides which rows the owner sees";
+	if (filter_is_mutable(source))
+		return "the filter depends on more than the row: it is not immutable";
+	return NULL;
+}
+
+/* Can all that a source's metrics ask for be merged from partial states? */
+static bool
+states_merge(const Source *source)
+{
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, source->metrics)
+	{
+		const JobMetric *metric = ((SourceMetric *) lfirst(lc))->metric;
+
+		for (i = 0; i < metric->naggregates; i++)
+			if (aggregate_fields(&metric->aggregates[i]) & FIELD_VALUES)
+				return false;
+	}
+	return true;
+}
+
+/*
+ * Chooses how the source is read.  With may_write, and where its tracking is
+ * broken, a WARNING says so.
+ */
+static void
+choose_mode(Refresh *refresh, bool may_write)
+{
+	const Source *source = refresh->source;
+	Tracking   *tracking = tracking_load(source->name);
+
+	refresh->mode = source->definition->lookback ? REFRESH_LOOKBACK : REFRESH_FULL;
+	if (tracking == NULL)
+		return;
+	refresh->reason = tracking_obstacle(source, tracking);
+	if (refresh->reason != NULL)
+		return;
+	refresh->reason = tracking_settle(tracking, source->relid, may_write);
+	if (refresh->reason != NULL)
+	{
+		if (may_write)
+			ereport(WARNING,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("source %s is read as a whole, because its tracking is broken",
+							source->name),
+					 errdetail_internal("%s", refresh->reason),
+					 errhint("Call batchagg_track_source() again.")));
+		return;
+	}
+	refresh->tracking = tracking;
+	refresh->mode = tracking->mode == TRACK_LOG ? REFRESH_LOG : REFRESH_SNAPSHOT;
+	refresh->keeps_states = tracking->mode == TRACK_SNAPSHOT && states_merge(source);
+}
+
+static void
+fingerprint_column(StringInfo text, const Source *source, AttrNumber column)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (column == InvalidAttrNumber)
+		return;
+	get_atttypetypmodcoll(source->relid, column, &type, &typmod, &collation);
+	appendStringInfo(text, "\n%d %s %u %d %u", column,
+					 get_attname(source->relid, column, false), type, typmod, collation);
+}
+
+/*
+ * A hash of all that results depend on besides rows and horizon.
+ */
+static char *
+fingerprint(const Refresh *refresh)
+{
+	const Source *source = refresh->source;
+	const Definition *definition = source->definition;
+	StringInfoData text;
+	ListCell   *lc;
+	int			i;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%d %u %d %s %s %s %d\n%s\n%s",
+					 refresh->keeps_states ? STATES_VERSION : 0, source->relid, source->layout,
+					 definition->focal_entity, definition->granularity_text,
+					 definition->timezone, definition->complete_only,
+					 definition->lookback ? definition->lookback : "",
+					 definition->filter ? definition->filter : "");
+	fingerprint_column(&text, source, source->id_column);
+	fingerprint_column(&text, source, source->time_column);
+	fingerprint_column(&text, source, source->name_column);
+	fingerprint_column(&text, source, source->value_column);
+	foreach(lc, source->metrics)
+	{
+		const SourceMetric *metric = lfirst(lc);
+
+		appendStringInfo(&text, "\n%s:", metric->metric->name);
+		for (i = 0; i < metric->metric->naggregates; i++)
+			appendStringInfo(&text, " %s", metric->metric->aggregates[i].name);
+		fingerprint_column(&text, source, metric->column);
+	}
+	return psprintf(UINT64_FORMAT,
+					hash_bytes_extended((const unsigned char *) text.data, text.len, 0));
+}
+
+/*
+ * The cursor that the run can go on from; NULL where there is none, with the
+ * reason.
+ */
+static const Cursor *
+usable_cursor(Refresh *refresh, const List *cursors)
+{
+	const Source *source = refresh->source;
+	const Cursor *cursor = cursor_find(cursors, source->definition->id, source->name);
+
+	if (refresh->mode == REFRESH_FULL)
+		return NULL;
+	if (cursor == NULL)
+		refresh->reason = "there has been no such run yet";
+	else if (strcmp(cursor->mode, refresh_mode_name(refresh->mode)) != 0)
+		refresh->reason = psprintf("the last run was in mode %s", cursor->mode);
+	else if (strcmp(cursor->fingerprint, refresh->fingerprint) != 0)
+		refresh->reason = "the definition, its metrics or the source's columns have changed";
+	else
+		return cursor;
+	return NULL;
+}
+
+/* Is a source's time without a zone? */
+static bool
+time_is_local(const Source *source)
+{
+	return getBaseType(get_atttype(source->relid, source->time_column)) != TIMESTAMPTZOID;
+}
+
+/*
+ * Adds the buckets of the instants from low to high to what is recomputed, of
+ * one entity or (NULL) of all.
+ */
+static void
+add_instants(Refresh *refresh, TimestampTz low, TimestampTz high, const char *entity)
+{
+	const Definition *definition = refresh->source->definition;
+	const Granularity *granularity = &definition->granularity;
+	TimestampTz last = refresh->horizon - 1;
+	TimestampTz from = DT_NOBEGIN;
+	TimestampTz to = DT_NOEND;
+	TimestampTz bounds[MAX_MARKED_BUCKETS + 1];
+	int			n = 0;
+
+	if (high != DT_NOEND && high > last)
+		refresh_saw(refresh, high);
+	if (low > last)
+		return;
+	if (low != DT_NOBEGIN)
+		from = bucket_start(granularity, definition->tz, low);
+	if (high != DT_NOEND)
+		to = bucket_end(granularity, definition->tz,
+						bucket_start(granularity, definition->tz, Min(high, last)));
+
+	/* One entity's buckets, each by itself, unless they are many. */
+	if (entity != NULL && from != DT_NOBEGIN && to != DT_NOEND)
+		for (bounds[0] = from; n < MAX_MARKED_BUCKETS && bounds[n] < to; n++)
+			bounds[n + 1] = bucket_end(granularity, definition->tz, bounds[n]);
+	if (n == 0 || bounds[n] < to)
+		extents_add(refresh->extents, from, to, NULL, 0);
+	else
+		while (n-- > 0)
+			extents_add(refresh->extents, bounds[n], bounds[n + 1], entity, strlen(entity));
+}
+
+/*
+ * Likewise, of times as the source has them: local ones where `local`.
+ */
+static void
+add_times(Refresh *refresh, bool local, TimestampTz low, TimestampTz high, const char *entity)
+{
+	const pg_tz *tz = refresh->source->definition->tz;
+	int64		least;
+	int64		greatest;
+
+	if (local && low != DT_NOBEGIN)
+	{
+		zone_offsets_near(tz, low, &least, &greatest);
+		low -= greatest;
+	}
+	if (local && high != DT_NOEND)
+	{
+		zone_offsets_near(tz, high, &least, &greatest);
+		high -= least;
+	}
+	add_instants(refresh, low, high, entity);
+}
+
+/* Adds what gather_sql has found. */
+static void
+add_gathered(Refresh *refresh, const List *rows)
+{
+	bool		local = time_is_local(refresh->source);
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		char	  **row = lfirst(lc);
+
+		add_times(refresh, local, row[0] ? pg_strtoint64(row[0]) : DT_NOBEGIN,
+				  row[1] ? pg_strtoint64(row[1]) : DT_NOEND, row[2]);
+	}
+}
+
+/*
+ * Do the entities that marks name mean anything to this definition?
+ */
+static bool
+marks_name_entities(const Refresh *refresh)
+{
+	const Source *source = refresh->source;
+
+	return refresh->tracking->id_column != NULL && source->id_column != InvalidAttrNumber &&
+		strcmp(refresh->tracking->id_column,
+			   get_attname(source->relid, source->id_column, false)) == 0;
+}
+
+/*
+ * Adds what transactions have marked that the cursor does not see.
+ */
+static void
+add_marks(Refresh *refresh)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {
+		Int32GetDatum(refresh->tracking->id),
+		CStringGetTextDatum(refresh->cursor->snapshot)
+	};
+	char	   *marks = psprintf("SELECT low, high, id FROM %s LEFT JOIN LATERAL "
+								 "unnest(%s) id ON true WHERE source_id = $1 "
+								 "AND xid >= pg_snapshot_xmin($2::pg_snapshot) "
+								 "AND NOT pg_visible_in_snapshot(xid, $2::pg_snapshot)",
+								 store_table("batchagg_marks"),
+								 marks_name_entities(refresh) ? "ids" : "NULL::text[]");
+
+	add_gathered(refresh, store_query(true, psprintf(gather_sql, marks), lengthof(types), types,
+									  values));
+}
+
+/* A source's time as an instant, local times as though they were UTC. */
+static const char *
+time_as_instant(const Source *source)
+{
+	const char *column = quote_identifier(get_attname(source->relid, source->time_column, false));
+
+	return time_is_local(source) ? psprintf("%s::timestamp AT TIME ZONE 'UTC'", column) : column;
+}
+
+/*
+ * Adds the times and entities of the rows that were inserted since the cursor.
+ */
+static void
+add_new_rows(Refresh *refresh)
+{
+	const Source *source = refresh->source;
+	const Definition *definition = source->definition;
+	const char *time = time_as_instant(source);
+	const char *xid = quote_identifier(refresh->tracking->xid_column);
+	const char *id = source->id_column == InvalidAttrNumber ? "''" :
+		quote_identifier(get_attname(source->relid, source->id_column, false));
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(refresh->cursor->snapshot)};
+	char	   *rows = psprintf("SELECT t, t, id FROM (SELECT %s, %s FROM %s WHERE "
+								"%s >= pg_snapshot_xmin($1::pg_snapshot) AND "
+								"NOT pg_visible_in_snapshot(%s, $1::pg_snapshot) AND "
+								"%s IS NOT NULL) AS n (t, id) WHERE isfinite(t)",
+								time,
+								marks_name_entities(refresh) ? psprintf("%s::text", id) : "NULL",
+								source->name, xid, xid, id);
+	OwnerScope	scope;
+
+	owner_enter(&scope, definition->job, definition->timezone);
+	add_gathered(refresh, store_query(false, psprintf(gather_sql, rows), lengthof(types), types,
+									  values));
+	owner_leave(&scope);
+}
+
+/*
+ * Do rows count as new whose time has come since the cursor?  Where times are
+ * local, the query that finds them could not be exact.
+ */
+bool
+refresh_counts_passed_time(const Refresh *refresh)
+{
+	const Cursor *cursor = refresh->cursor;
+
+	return refresh->additions && !time_is_local(refresh->source) &&
+		cursor->horizon < refresh->horizon && cursor->ahead >= cursor->horizon;
+}
+
+/*
+ * Adds the time between two horizons, if there can be rows in it that were
+ * there before.
+ */
+static void
+add_passed_time(Refresh *refresh)
+{
+	const Cursor *cursor = refresh->cursor;
+
+	if (refresh->horizon < cursor->horizon)
+	{
+		/* What was computed from there on goes, and will come again. */
+		refresh_saw(refresh, cursor->horizon - 1);
+		extents_add(refresh->extents,
+					bucket_start(&refresh->source->definition->granularity,
+								 refresh->source->definition->tz, refresh->horizon),
+					DT_NOEND, NULL, 0);
+	}
+	else if (cursor->ahead >= cursor->horizon && !refresh_counts_passed_time(refresh))
+		add_instants(refresh, cursor->horizon, cursor->ahead, NULL);
+}
+
+/*
+ * Where a definition's lookback begins.
+ */
+static TimestampTz
+lookback_start(const Refresh *refresh)
+{
+	const Definition *definition = refresh->source->definition;
+	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID};
+	Datum		values[] = {
+		TimestampTzGetDatum(refresh->horizon),
+		CStringGetTextDatum(definition->timezone),
+		CStringGetTextDatum(definition->lookback)
+	};
+	List	   *rows = store_query(true,
+								   "SELECT " STORE_MICROSECONDS("t") " FROM "
+								   "(SELECT ($1 AT TIME ZONE $2 - $3::interval) AT TIME ZONE $2) "
+								   "AS s (t)", lengthof(types), types, values);
+	TimestampTz start = pg_strtoint64(((char **) linitial(rows))[0]);
+
+	/* Nothing is left out, however long ago the last run was. */
+	start = Min(start, refresh->cursor->horizon);
+	return bucket_start(&definition->granularity, definition->tz, start);
+}
+
+/*
+ * What is to be recomputed where there is a cursor to go on from.
+ */
+static void
+refresh_from_cursor(Refresh *refresh)
+{
+	refresh->extents = extents_create();
+	refresh->ahead = refresh->cursor->ahead;
+	refresh->additions = refresh->keeps_states;
+	if (refresh->mode == REFRESH_LOOKBACK)
+		extents_add(refresh->extents, lookback_start(refresh), DT_NOEND, NULL, 0);
+	else
+	{
+		add_marks(refresh);
+		if (refresh->mode == REFRESH_SNAPSHOT && !refresh->additions)
+			add_new_rows(refresh);
+		add_passed_time(refresh);
+	}
+	extents_finish(refresh->extents);
+	if (refresh->extents->nentities > MAX_ENTITY_EXTENTS)
+		extents_forget_entities(refresh->extents);
+	if (refresh->mode != REFRESH_LOOKBACK && refresh->source->definition->lookback)
+		extents_clip(refresh->extents, lookback_start(refresh), DT_NOEND);
+
+	/* A scan without an end meets all rows ahead. */
+	if (refresh->extents->n > 0 &&
+		refresh->extents->items[refresh->extents->n - 1].to == DT_NOEND)
+		refresh->ahead = DT_NOBEGIN;
+}
+
+/*
+ * Plans what a run at run_time has to recompute of a source's results.  Reads
+ * with the active snapshot or a later one.  Without may_write, nothing is
+ * written about the source's tracking.
+ */
+Refresh *
+refresh_plan(Source *source, TimestampTz run_time, List *cursors, bool may_write)
+{
+	const Definition *definition = source->definition;
+	Refresh    *refresh = palloc0(sizeof(Refresh));
+
+	refresh->source = source;
+	refresh->horizon = run_time - definition->job_delay * USECS_PER_HOUR;
+	if (definition->complete_only)
+		refresh->horizon = bucket_start(&definition->granularity, definition->tz,
+										refresh->horizon);
+	refresh->ahead = DT_NOBEGIN;
+	refresh->history_before = DT_NOBEGIN;
+	choose_mode(refresh, may_write);
+	refresh->fingerprint = fingerprint(refresh);
+	refresh->cursor = usable_cursor(refresh, cursors);
+	if (refresh->cursor != NULL)
+		refresh_from_cursor(refresh);
+	else
+		refresh->extents = extents_everything();
+	return refresh;
+}

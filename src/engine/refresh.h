@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * refresh.h
+ *	  What a run has to recompute of a definition's results from one source.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_REFRESH_H
+#define BATCHAGG_REFRESH_H
+
+#include "utils/snapshot.h"
+
+#include "catalog/source.h"
+#include "engine/cursor.h"
+#include "engine/extent.h"
+#include "track/tracking.h"
+
+/* How a run knows what to read of a source. */
+typedef enum RefreshMode
+{
+	REFRESH_FULL,				/* it does not: everything */
+	REFRESH_LOG,				/* by the marks that writers left */
+	REFRESH_SNAPSHOT,			/* by which transaction inserted a row, and marks */
+	REFRESH_LOOKBACK			/* what is younger than the definition's lookback */
+} RefreshMode;
+
+/* What is to be done about one source of one definition. */
+typedef struct Refresh
+{
+	Source	   *source;
+	TimestampTz horizon;		/* rows from here on are not read yet */
+	RefreshMode mode;
+	const char *reason;			/* why everything is recomputed where the mode
+								 * knows better; NULL: it is not */
+	const Tracking *tracking;	/* of the source; NULL: not tracked, or not usable */
+	const Cursor *cursor;		/* where the last run left off; NULL: nowhere usable */
+	char	   *fingerprint;	/* of all that results depend on besides rows */
+
+	Extents    *extents;		/* what is recomputed from all of its rows */
+	bool		additions;		/* new rows elsewhere are added to stored states */
+	bool		keeps_states;	/* partial states are stored with the results */
+	TimestampTz history_before; /* results of buckets before this outlive their rows */
+	TimestampTz ahead;			/* latest time of a row from the horizon on that is
+								 * known of; DT_NOBEGIN: there is none */
+} Refresh;
+
+extern Refresh *refresh_plan(Source *source, TimestampTz run_time, List *cursors, bool may_write);
+extern const char *refresh_mode_name(RefreshMode mode);
+extern bool refresh_counts_passed_time(const Refresh *refresh);
+
+/* Notes that there may be a row at this time, from the horizon on. */
+static inline void
+refresh_saw(Refresh *refresh, TimestampTz t)
+{
+	refresh->ahead = Max(refresh->ahead, t);
+}
+
+#endif							/* BATCHAGG_REFRESH_H */
