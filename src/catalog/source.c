@@ -958,3 +958,53 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 	free_parsestate(pstate);
 	draft_close(&draft);
 }
+
+/*----------
+ * Columns, for who tracks changes
+ *----------
+ */
+
+/* A draft of a table, with what is wrong with it left aside. */
+static bool
+open_silently(Draft *draft, Problems *ignored, Oid relid)
+{
+	ignored->collect = true;
+	draft->problems = ignored;
+	draft->name = get_rel_name(relid);
+	return draft_open(draft, relid);
+}
+
+/*
+ * The column of relation `relid` that is the time, where mappings have `mapped` (or
+ * NULL) as time_column; InvalidAttrNumber where there is none, or several could be.
+ */
+AttrNumber
+source_find_time(Oid relid, char *mapped)
+{
+	Problems	ignored = {0};
+	Draft		draft = {.merged = {.time_column = mapped}};
+	AttrNumber	column;
+
+	if (!open_silently(&draft, &ignored, relid))
+		return InvalidAttrNumber;
+	column = resolve_time(&draft);
+	draft_close(&draft);
+	return draft.failed ? InvalidAttrNumber : column;
+}
+
+/*
+ * Likewise the column that is the id of a focal entity.
+ */
+AttrNumber
+source_find_id(Oid relid, char *mapped, const char *focal_entity)
+{
+	Problems	ignored = {0};
+	Draft		draft = {.merged = {.id_column = mapped}};
+	AttrNumber	column;
+
+	if (!open_silently(&draft, &ignored, relid))
+		return InvalidAttrNumber;
+	column = resolve_id(&draft, focal_entity);
+	draft_close(&draft);
+	return draft.failed ? InvalidAttrNumber : column;
+}

@@ -55,5 +55,7 @@ extern void source_check_filter(Oid relid, const char *filter, const char *timez
 extern bool source_value_type_ok(Oid typid);
 extern void sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names);
 extern Datum source_id_from_text(const Source *source, const char *text, int length);
+extern AttrNumber source_find_time(Oid relid, char *mapped);
+extern AttrNumber source_find_id(Oid relid, char *mapped, const char *focal_entity);
 
 #endif							/* BATCHAGG_SOURCE_H */

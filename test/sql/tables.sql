@@ -93,7 +93,7 @@ DELETE FROM batch_jobs;
 SELECT (SELECT count(*) FROM batchjob_definitions) AS definitions, (SELECT count(*) FROM batchjob_metrics) AS metrics;
 
 -- Everything has a comment, and every table and sequence is dumped, but for who
--- starts the jobs.
+-- starts the jobs, and what is of this cluster only.
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
@@ -118,7 +118,7 @@ UNION ALL
 SELECT t.oid::regclass, '(not dumped)'
 FROM tables t
 WHERE t.relkind IN ('r', 'S') AND t.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'batchagg')::oid[])
-	AND t.oid <> 'batchagg_service'::regclass;
+	AND t.oid NOT IN ('batchagg_service'::regclass, 'batchagg_marks'::regclass, 'batchagg_leaves'::regclass);
 
 DROP EXTENSION batchagg;
 DROP TABLE kpi, passing;
