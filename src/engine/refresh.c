@@ -169,37 +169,74 @@ states_merge(const Source *source)
 	return true;
 }
 
+/* How the relation that several definitions may read is tracked. */
+typedef struct TrackedRelation
+{
+	Oid			relid;
+	Tracking   *tracking;		/* NULL: not at all */
+	const char *broken;			/* why marks do not tell all; NULL: they do */
+} TrackedRelation;
+
+/* What is common to the refreshes of a run. */
+typedef struct RefreshPlanner
+{
+	TimestampTz run_time;
+	bool		may_write;
+	List	   *cursors;		/* of Cursor */
+	List	   *relations;		/* of TrackedRelation */
+} RefreshPlanner;
+
 /*
- * Chooses how the source is read.  With may_write, and where its tracking is
- * broken, a WARNING says so.
+ * How a source's relation is tracked, found out once for all that read it.
+ * Where that is broken, a WARNING says so, if anything may be written.
+ */
+static const TrackedRelation *
+tracked_relation(RefreshPlanner *planner, const Source *source)
+{
+	TrackedRelation *relation;
+	ListCell   *lc;
+
+	foreach(lc, planner->relations)
+	{
+		relation = lfirst(lc);
+		if (relation->relid == source->relid)
+			return relation;
+	}
+	relation = palloc0(sizeof(TrackedRelation));
+	relation->relid = source->relid;
+	relation->tracking = tracking_load(source->name);
+	if (relation->tracking != NULL)
+		relation->broken = tracking_settle(relation->tracking, source->relid, planner->may_write);
+	planner->relations = lappend(planner->relations, relation);
+	if (relation->broken != NULL && planner->may_write)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("source %s is read as a whole, because its tracking is broken",
+						source->name),
+				 errdetail_internal("%s", relation->broken),
+				 errhint("Call batchagg_track_source() again.")));
+	return relation;
+}
+
+/*
+ * Chooses how the source is read.
  */
 static void
-choose_mode(Refresh *refresh, bool may_write)
+choose_mode(RefreshPlanner *planner, Refresh *refresh)
 {
 	const Source *source = refresh->source;
-	Tracking   *tracking = tracking_load(source->name);
+	const TrackedRelation *relation = tracked_relation(planner, source);
 
 	refresh->mode = source->definition->lookback ? REFRESH_LOOKBACK : REFRESH_FULL;
-	if (tracking == NULL)
+	if (relation->tracking == NULL)
 		return;
-	refresh->reason = tracking_obstacle(source, tracking);
+	refresh->reason = relation->broken ? relation->broken :
+		tracking_obstacle(source, relation->tracking);
 	if (refresh->reason != NULL)
 		return;
-	refresh->reason = tracking_settle(tracking, source->relid, may_write);
-	if (refresh->reason != NULL)
-	{
-		if (may_write)
-			ereport(WARNING,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("source %s is read as a whole, because its tracking is broken",
-							source->name),
-					 errdetail_internal("%s", refresh->reason),
-					 errhint("Call batchagg_track_source() again.")));
-		return;
-	}
-	refresh->tracking = tracking;
-	refresh->mode = tracking->mode == TRACK_LOG ? REFRESH_LOG : REFRESH_SNAPSHOT;
-	refresh->keeps_states = tracking->mode == TRACK_SNAPSHOT && states_merge(source);
+	refresh->tracking = relation->tracking;
+	refresh->mode = relation->tracking->mode == TRACK_LOG ? REFRESH_LOG : REFRESH_SNAPSHOT;
+	refresh->keeps_states = refresh->mode == REFRESH_SNAPSHOT && states_merge(source);
 }
 
 static void
@@ -520,29 +557,49 @@ refresh_from_cursor(Refresh *refresh)
 }
 
 /*
- * Plans what a run at run_time has to recompute of a source's results.  Reads
- * with the active snapshot or a later one.  Without may_write, nothing is
- * written about the source's tracking.
+ * Plans what has to be recomputed of the results from one source.
  */
-Refresh *
-refresh_plan(Source *source, TimestampTz run_time, List *cursors, bool may_write)
+static Refresh *
+refresh_plan(RefreshPlanner *planner, Source *source)
 {
 	const Definition *definition = source->definition;
 	Refresh    *refresh = palloc0(sizeof(Refresh));
 
 	refresh->source = source;
-	refresh->horizon = run_time - definition->job_delay * USECS_PER_HOUR;
+	refresh->horizon = planner->run_time - definition->job_delay * USECS_PER_HOUR;
 	if (definition->complete_only)
 		refresh->horizon = bucket_start(&definition->granularity, definition->tz,
 										refresh->horizon);
 	refresh->ahead = DT_NOBEGIN;
 	refresh->history_before = DT_NOBEGIN;
-	choose_mode(refresh, may_write);
+	choose_mode(planner, refresh);
 	refresh->fingerprint = fingerprint(refresh);
-	refresh->cursor = usable_cursor(refresh, cursors);
+	refresh->cursor = usable_cursor(refresh, planner->cursors);
 	if (refresh->cursor != NULL)
 		refresh_from_cursor(refresh);
 	else
 		refresh->extents = extents_everything();
 	return refresh;
+}
+
+/*
+ * Plans what a run at run_time has to recompute of the results from these
+ * sources, a list of Source: returns a list of Refresh.  Reads with the active
+ * snapshot or a later one.  Without may_write, nothing is written about the
+ * tracking of sources.
+ */
+List *
+refreshes_plan(List *sources, TimestampTz run_time, bool may_write)
+{
+	RefreshPlanner planner = {.run_time = run_time,.may_write = may_write};
+	List	   *definition_ids = NIL;
+	List	   *refreshes = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
+	planner.cursors = cursors_load(definition_ids);
+	foreach(lc, sources)
+		refreshes = lappend(refreshes, refresh_plan(&planner, lfirst(lc)));
+	return refreshes;
 }

@@ -44,7 +44,7 @@ typedef struct Refresh
 								 * known of; DT_NOBEGIN: there is none */
 } Refresh;
 
-extern Refresh *refresh_plan(Source *source, TimestampTz run_time, List *cursors, bool may_write);
+extern List *refreshes_plan(List *sources, TimestampTz run_time, bool may_write);
 extern const char *refresh_mode_name(RefreshMode mode);
 extern bool refresh_counts_passed_time(const Refresh *refresh);
 

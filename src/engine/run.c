@@ -172,33 +172,13 @@ job_sources(Job *job, Problems *problems)
 }
 
 /*
- * What a run at run_time has to do about sources (a list of Source): a list of
- * Refresh.  See refresh_plan().
- */
-static List *
-plan_refreshes(List *sources, TimestampTz run_time, bool may_write)
-{
-	List	   *definition_ids = NIL;
-	List	   *refreshes = NIL;
-	List	   *cursors;
-	ListCell   *lc;
-
-	foreach(lc, sources)
-		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
-	cursors = cursors_load(definition_ids);
-	foreach(lc, sources)
-		refreshes = lappend(refreshes, refresh_plan(lfirst(lc), run_time, cursors, may_write));
-	return refreshes;
-}
-
-/*
  * What a run of one job at run_time would have to do about its sources: a list
  * of Refresh.  Problems as above.
  */
 List *
 job_refreshes(Job *job, TimestampTz run_time, Problems *problems)
 {
-	return plan_refreshes(job_sources(job, problems), run_time, false);
+	return refreshes_plan(job_sources(job, problems), run_time, false);
 }
 
 static void
@@ -501,7 +481,7 @@ run_plan(Run *run, Problems *problems)
 		run->at = &run->jobs[i];
 		sources = list_concat(sources, job_sources(run->jobs[i].job, problems));
 	}
-	run->refreshes = plan_refreshes(sources, run->slot, !run->dry_run);
+	run->refreshes = refreshes_plan(sources, run->slot, !run->dry_run);
 }
 
 /* The job of a run that a rollup is of. */
