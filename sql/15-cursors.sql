@@ -15,6 +15,7 @@ CREATE TABLE batchagg_cursors (
 	ahead         timestamptz,
 	system_id     bigint NOT NULL,
 	snapshot      pg_snapshot NOT NULL,
+	run_xid       xid8 NOT NULL,
 	PRIMARY KEY (definition_id, source)
 ) WITH (fillfactor = 50);
 
@@ -35,7 +36,9 @@ COMMENT ON COLUMN batchagg_cursors.ahead IS
 COMMENT ON COLUMN batchagg_cursors.system_id IS
 'the cluster''s system identifier';
 COMMENT ON COLUMN batchagg_cursors.snapshot IS
-'the transactions whose rows the run saw';
+'the transactions whose rows the run saw, its own excepted';
+COMMENT ON COLUMN batchagg_cursors.run_xid IS
+'the run''s own transaction';
 
 ALTER TABLE batchagg_cursors ENABLE ROW LEVEL SECURITY;
 CREATE POLICY batchagg_definition ON batchagg_cursors

@@ -179,8 +179,7 @@ batchagg_note(PG_FUNCTION_ARGS)
 Datum
 batchagg_note_unstamped(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(1) ||
-		!FullTransactionIdEquals(PG_GETARG_FULLTRANSACTIONID(1), GetTopFullTransactionId()))
+	if (PG_ARGISNULL(1) || !marks_stamp_tells(PG_GETARG_FULLTRANSACTIONID(1)))
 		note_row(fcinfo, 2);
 	PG_RETURN_BOOL(false);
 }

@@ -13,7 +13,9 @@
  * The snapshot is kept as PostgreSQL's type pg_snapshot has it, with
  * transaction ids that do not wrap around.  The run's own transaction counts
  * as one that it does not see, because it may write to the source after the
- * run.
+ * run.  What it has written before is marked, and recomputed once more.  Where
+ * new rows are told by their transaction's id, and added, those of this one are
+ * left out: the run has counted them, and rows that come after it are marked.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +27,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "catalog/source.h"
 #include "catalog/store.h"
@@ -100,7 +103,7 @@ cursors_load(const List *definition_ids)
 	foreach(lc, store_query(true,
 							psprintf("SELECT definition_id, source, mode, fingerprint, "
 									 STORE_MICROSECONDS("horizon") ", "
-									 STORE_MICROSECONDS("ahead") ", snapshot "
+									 STORE_MICROSECONDS("ahead") ", snapshot, run_xid "
 									 "FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
 									 "AND pg_snapshot_xmax(snapshot) <= "
 									 "pg_snapshot_xmax(pg_current_snapshot())",
@@ -117,6 +120,7 @@ cursors_load(const List *definition_ids)
 		cursor->horizon = pg_strtoint64(row[4]);
 		cursor->ahead = row[5] ? pg_strtoint64(row[5]) : DT_NOBEGIN;
 		cursor->snapshot = row[6];
+		cursor->run_xid.value = pg_strtoint64(row[7]);
 		result = lappend(result, cursor);
 	}
 	return result;
@@ -147,7 +151,7 @@ void
 cursor_save(const Cursor *cursor)
 {
 	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	INT8OID, TEXTOID};
+	INT8OID, TEXTOID, XID8OID};
 	Datum		values[] = {
 		Int32GetDatum(cursor->definition_id),
 		CStringGetTextDatum(cursor->source),
@@ -156,18 +160,19 @@ cursor_save(const Cursor *cursor)
 		TimestampTzGetDatum(cursor->horizon),
 		TimestampTzGetDatum(cursor->ahead),
 		Int64GetDatum(GetSystemIdentifier()),
-		CStringGetTextDatum(cursor->snapshot)
+		CStringGetTextDatum(cursor->snapshot),
+		FullTransactionIdGetDatum(cursor->run_xid)
 	};
 
 	store_query(true,
 				psprintf("INSERT INTO %s (definition_id, source, mode, fingerprint, horizon, "
-						 "ahead, system_id, snapshot) "
+						 "ahead, system_id, snapshot, run_xid) "
 						 "VALUES ($1, $2, $3, $4, $5, nullif($6, '-infinity'), $7, "
-						 "$8::pg_snapshot) "
+						 "$8::pg_snapshot, $9) "
 						 "ON CONFLICT (definition_id, source) DO UPDATE SET "
-						 "(mode, fingerprint, horizon, ahead, system_id, snapshot) = "
+						 "(mode, fingerprint, horizon, ahead, system_id, snapshot, run_xid) = "
 						 "(excluded.mode, excluded.fingerprint, excluded.horizon, "
-						 "excluded.ahead, excluded.system_id, excluded.snapshot)",
+						 "excluded.ahead, excluded.system_id, excluded.snapshot, excluded.run_xid)",
 						 store_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }

@@ -9,6 +9,7 @@
 #ifndef BATCHAGG_CURSOR_H
 #define BATCHAGG_CURSOR_H
 
+#include "access/transam.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/snapshot.h"
@@ -22,7 +23,9 @@ typedef struct Cursor
 	TimestampTz horizon;		/* up to which rows were read */
 	TimestampTz ahead;			/* latest time of a row beyond it that was there or
 								 * could be; DT_NOBEGIN: none was */
-	const char *snapshot;		/* what the run saw, as a pg_snapshot */
+	const char *snapshot;		/* what the run saw, as a pg_snapshot; its own
+								 * transaction is not committed in it */
+	FullTransactionId run_xid;	/* that transaction */
 } Cursor;
 
 extern List *cursors_load(const List *definition_ids);

@@ -46,6 +46,7 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "catalog/filter.h"
 #include "engine/entity.h"
@@ -336,6 +337,14 @@ time_in_ranges(const Builder *builder, const ScanQuery *query, const SourceScan 
 	return any_of(alternatives);
 }
 
+/* A transaction's id in an expression. */
+static Node *
+xid_const(Datum xid)
+{
+	return (Node *) makeConst(XID8OID, -1, InvalidOid, sizeof(uint64), xid, false,
+							  FLOAT8PASSBYVAL);
+}
+
 /*
  * The condition that a row is new since the cursor of a scan's rollups: it was
  * inserted since, or its time had not come.
@@ -356,11 +365,11 @@ row_is_new(const Builder *builder, const ScanQuery *query, const SourceScan *sca
 											   makeConst(PG_SNAPSHOTOID, -1, InvalidOid, -1,
 														 snapshot, false, false)),
 									InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	inserted = all_of(list_make2(compare(builder, ">=", source_column(builder, xid_column),
-										 (Node *) makeConst(XID8OID, -1, InvalidOid,
-															sizeof(uint64), xmin, false,
-															FLOAT8PASSBYVAL)),
-								 (Node *) makeBoolExpr(NOT_EXPR, list_make1(visible), -1)));
+	inserted = all_of(list_make3(compare(builder, ">=", source_column(builder, xid_column),
+										 xid_const(xmin)),
+								 makeBoolExpr(NOT_EXPR, list_make1(visible), -1),
+								 compare(builder, "<>", source_column(builder, xid_column),
+										 xid_const(FullTransactionIdGetDatum(cursor->run_xid)))));
 	if (refresh_counts_passed_time(refresh))
 	{
 		Extents    *passed = extents_create();
@@ -606,6 +615,8 @@ query_is_of_entities(const SourceScan *scan)
 	const Rollup *first = linitial(scan->rollups);
 	ListCell   *lc;
 
+	if (scan->adds)
+		return false;
 	foreach(lc, scan->rollups)
 	{
 		const Rollup *rollup = lfirst(lc);

@@ -591,6 +591,7 @@ static void
 run_leave_cursors(const Run *run)
 {
 	char	   *snapshot = snapshot_text(GetActiveSnapshot());
+	FullTransactionId run_xid = GetTopFullTransactionId();
 	ListCell   *lc;
 
 	foreach(lc, run->refreshes)
@@ -603,7 +604,8 @@ run_leave_cursors(const Run *run)
 			.fingerprint = refresh->fingerprint,
 			.horizon = refresh->horizon,
 			.ahead = refresh->ahead >= refresh->horizon ? refresh->ahead : DT_NOBEGIN,
-			.snapshot = snapshot
+			.snapshot = snapshot,
+			.run_xid = run_xid
 		};
 
 		if (refresh->mode != REFRESH_FULL)
@@ -681,6 +683,7 @@ run_locked(Run *run)
 	if (!run->dry_run)
 	{
 		marks_flush();
+		marks_note_run();
 		jobs_lock(run);
 		for (i = 0; i < run->n; i++)
 			run->jobs[i].result->run_id = record_next_id();

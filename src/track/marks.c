@@ -52,6 +52,7 @@ static struct
 	MemoryContext context;		/* of all notes; NULL: there are none */
 	PendingMarks *first;
 	bool		closing;		/* the transaction is about to end */
+	bool		run_made;		/* a run has counted its rows so far */
 } pending;
 
 /*----------
@@ -164,7 +165,7 @@ at_transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
-			pending.closing = false;
+			pending.closing = pending.run_made = false;
 			/* The memory goes with the transaction's. */
 			if (pending.first != NULL)
 				forget_all();
@@ -194,6 +195,26 @@ register_callbacks(void)
 	RegisterXactCallback(at_transaction_event, NULL);
 	RegisterSubXactCallback(at_subtransaction_event, NULL);
 	registered = true;
+}
+
+/*
+ * A run counts the rows that its own transaction has inserted by then.  Those
+ * that it inserts later have the same stamp: from now on they are noted.
+ */
+void
+marks_note_run(void)
+{
+	register_callbacks();
+	pending.run_made = true;
+}
+
+/*
+ * Does the stamp of a row that this transaction inserts say that it is new?
+ */
+bool
+marks_stamp_tells(FullTransactionId stamp)
+{
+	return !pending.run_made && FullTransactionIdEquals(stamp, GetTopFullTransactionId());
 }
 
 /*----------
