@@ -87,7 +87,8 @@ SELECT
 	r.started_at AS last_started_at,
 	r.finished_at AS last_finished_at,
 	r.error_message AS last_error,
-	pg_catalog.now() - s.range_to AS lag
+	pg_catalog.now() - s.range_to AS lag,
+	m.mode
 FROM batch_jobs j
 LEFT JOIN batchagg_expected_slots() e ON e.job_id = j.id
 LEFT JOIN LATERAL (
@@ -96,7 +97,12 @@ LEFT JOIN LATERAL (
 	SELECT * FROM batchagg_runs r WHERE r.job_id = j.id ORDER BY r.started_at DESC LIMIT 1) r ON true
 LEFT JOIN LATERAL (
 	SELECT * FROM batchagg_runs s WHERE s.job_id = j.id AND s.status = 'succeeded'
-	ORDER BY s.started_at DESC LIMIT 1) s ON true;
+	ORDER BY s.started_at DESC LIMIT 1) s ON true
+LEFT JOIN LATERAL (
+	SELECT string_agg(DISTINCT coalesce(c.mode, 'full'), ', ') AS mode
+	FROM batchagg_layouts l
+	LEFT JOIN batchagg_cursors c ON c.definition_id = l.definition_id AND c.source = l.source
+	WHERE l.job_id = j.id) m ON true;
 
 COMMENT ON VIEW batchagg_jobs IS
 'each job: what it is at, when it runs next, how its last run went';
@@ -128,5 +134,7 @@ COMMENT ON COLUMN batchagg_jobs.last_error IS
 'the error that ended it';
 COMMENT ON COLUMN batchagg_jobs.lag IS
 'age of the latest horizon up to which results are there; NULL: no run has succeeded yet';
+COMMENT ON COLUMN batchagg_jobs.mode IS
+'how its runs know what to read of their sources: full, log, snapshot or lookback, or several; NULL: nothing is stored yet';
 
 GRANT SELECT ON batchagg_slots, batchagg_jobs TO PUBLIC;

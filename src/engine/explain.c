@@ -208,18 +208,27 @@ explain_query(Explanation *explanation, SourceScan *scan)
 	explain_missing_index(explanation, scan, query);
 }
 
-/* What a mode goes by. */
-static const char *
-mode_text(RefreshMode mode)
+/* What a mode goes by, for a source. */
+static char *
+mode_text(const Refresh *refresh)
 {
-	static const char *const texts[] = {
-		[REFRESH_FULL] = "every row up to the horizon is read",
-		[REFRESH_LOG] = "what writers have marked is recomputed",
-		[REFRESH_SNAPSHOT] = "rows of new transactions are added, what writers have marked is recomputed",
-		[REFRESH_LOOKBACK] = "what is younger than the lookback is recomputed"
-	};
+	const char *source = refresh->source->name;
 
-	return texts[mode];
+	switch (refresh->mode)
+	{
+		case REFRESH_FULL:
+			return psprintf("full: every row of %s up to the horizon is read", source);
+		case REFRESH_LOG:
+			return psprintf("log: what writers of %s have marked is recomputed", source);
+		case REFRESH_SNAPSHOT:
+			return psprintf("snapshot: %s, what its writers have marked is recomputed",
+							refresh->keeps_states ?
+							psprintf("new rows of %s are added", source) :
+							psprintf("groups with new rows of %s are recomputed", source));
+		case REFRESH_LOOKBACK:
+			return psprintf("lookback: what is younger is recomputed from %s", source);
+	}
+	pg_unreachable();
 }
 
 /* How much is recomputed. */
@@ -248,9 +257,9 @@ explain_refresh(Explanation *explanation, const Refresh *refresh)
 	int32		definition_id = refresh->source->definition->id;
 
 	add_line(explanation, definition_id, "mode",
-			 psprintf("%s: %s%s%s", refresh_mode_name(refresh->mode), mode_text(refresh->mode),
-					  refresh->reason ? "; now everything is, because " : "",
-					  refresh->reason ? refresh->reason : ""));
+			 refresh->reason == NULL ? mode_text(refresh) :
+			 psprintf("%s; but now everything is, because %s", mode_text(refresh),
+					  refresh->reason));
 	add_line(explanation, definition_id, "recomputed", extents_text(refresh->extents));
 }
 

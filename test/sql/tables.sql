@@ -118,7 +118,7 @@ UNION ALL
 SELECT t.oid::regclass, '(not dumped)'
 FROM tables t
 WHERE t.relkind IN ('r', 'S') AND t.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'batchagg')::oid[])
-	AND t.oid NOT IN ('batchagg_service'::regclass, 'batchagg_marks'::regclass, 'batchagg_leaves'::regclass);
+	AND t.oid NOT IN ('batchagg_service'::regclass, 'batchagg_marks'::regclass, 'batchagg_leaves'::regclass, 'batchagg_cursors'::regclass);
 
 DROP EXTENSION batchagg;
 DROP TABLE kpi, passing;
