@@ -15,8 +15,9 @@
 #   make demo-shell        psql on the tour's cluster
 #   make bench             the benchmark, see test/bench
 #   make bench-service     that of the service: lateness, throughput, idle cost
+#   make bench-incremental that of incremental runs, and of tracking changes
 
-SCRIPTED = check check-versions demo demo-shell bench bench-service
+SCRIPTED = check check-versions demo demo-shell bench bench-service bench-incremental
 
 .PHONY: $(SCRIPTED)
 
@@ -41,6 +42,9 @@ bench:
 
 bench-service:
 	@test/bench/service
+
+bench-incremental:
+	@test/bench/incremental
 
 else ifneq ($(filter $(SCRIPTED),$(MAKECMDGOALS)),)
 
