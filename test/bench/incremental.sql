@@ -19,6 +19,12 @@ SELECT part, setting, history, what, percentile_cont(0.5) WITHIN GROUP (ORDER BY
 	min(figure) AS least, max(figure) AS most, count(*) AS runs
 FROM figures GROUP BY part, setting, history, what;
 
+-- The full runs that find nothing are the same in every setting.
+INSERT INTO medians
+SELECT part, 'untracked', history, what, percentile_cont(0.5) WITHIN GROUP (ORDER BY figure),
+	min(figure), max(figure), count(*)
+FROM figures WHERE what LIKE 'nothing, full%' GROUP BY part, history, what;
+
 CREATE TEMP TABLE settings (place integer, setting text, meaning text);
 INSERT INTO settings VALUES
 	(0, 'untracked', 'untracked'),
@@ -97,16 +103,16 @@ WHERE s.place > 0
 ORDER BY v.place, s.place;
 
 INSERT INTO ratios (meaning, unit, part, setting, history, dividend, divisor_setting, divisor_history, divisor, factor)
-SELECT 'INSERT of the scattered rows: tracked / untracked', 'x', 'late', s.setting, 1, 'scattered, writer',
-	s.setting, 1, 'scattered, untracked writer', 1
-FROM settings s ORDER BY s.place;
+SELECT 'INSERT of scattered rows: tracked / untracked', 'x', 'writes', s.setting, 1, 'scattered',
+	'untracked', 1, 'scattered', 1
+FROM settings s WHERE s.place > 0 ORDER BY s.place;
 
 -- Marks by bucket and marks by bucket and entity.
 INSERT INTO ratios (meaning, unit, part, setting, history, dividend, divisor_setting, divisor_history, divisor, factor)
 VALUES ('scattered, run: by bucket / by bucket and entity', 'x', 'late', 'log-bucket', 1, 'scattered, run',
 		'log-time', 1, 'scattered, run', 1),
-	('scattered, writer: by bucket / by bucket and entity', 'x', 'late', 'log-bucket', 1, 'scattered, writer',
-		'log-time', 1, 'scattered, writer', 1);
+	('scattered, writer: by bucket / by bucket and entity', 'x', 'writes', 'log-bucket', 1, 'scattered',
+		'log-time', 1, 'scattered', 1);
 
 -- What a run writes that finds nothing.  Of these the most counts.
 INSERT INTO ratios (meaning, unit, part, setting, history, dividend, factor, sign, target)
