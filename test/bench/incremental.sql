@@ -38,19 +38,23 @@ INSERT INTO settings VALUES
 \echo seconds (medians; rows read and groups changed by the run, WAL in kB)
 SELECT m.part, s.meaning AS setting, m.history AS history, m.what,
 	round(m.median::numeric, 4) AS seconds, round(m.least::numeric, 4) AS least,
-	round(m.most::numeric, 4) AS most, m.runs,
+	round(m.most::numeric, 4) AS most, m.runs, round(p.median::numeric, 4) AS processor,
 	r.median AS "rows read", c.median AS changed, round(w.median / 1024) AS "WAL"
 FROM medians m
 	JOIN settings s USING (setting)
 	JOIN medians w ON (w.part, w.setting, w.history, w.what) = (m.part, m.setting, m.history, m.what || ', WAL')
+	JOIN medians p ON (p.part, p.setting, p.history, p.what) = (m.part, m.setting, m.history, m.what || ', CPU')
 	LEFT JOIN medians r ON (r.part, r.setting, r.history, r.what) = (m.part, m.setting, m.history, m.what || ', rows read')
 	LEFT JOIN medians c ON (c.part, c.setting, c.history, c.what) = (m.part, m.setting, m.history, m.what || ', changed')
 ORDER BY m.part, m.history, s.place, m.what NOT LIKE 'nothing%', m.what;
 
 \echo single-row INSERTs a second (medians)
-SELECT s.meaning AS setting, split_part(what, ', ', 2) AS clients, split_part(what, ', ', 3) AS "with",
-	round(median) AS tps, round(least) AS least, round(most) AS most, runs
-FROM medians m JOIN settings s USING (setting) WHERE what LIKE 'tps, %'
+SELECT s.meaning AS setting, split_part(m.what, ', ', 2) AS clients, split_part(m.what, ', ', 3) AS "with",
+	round(m.median) AS tps, round(m.least) AS least, round(m.most) AS most, m.runs,
+	round(1e6 * p.median) AS "processor us for one"
+FROM medians m JOIN settings s USING (setting)
+	JOIN medians p ON (p.part, p.setting, p.what) = (m.part, m.setting, m.what || ', CPU')
+WHERE m.what ~ '^tps, [^,]*, [^,]*$'
 ORDER BY 3 DESC, 2, s.place;
 
 -- Each value is factor * a / b of two medians; "sign" says on which side of the
@@ -129,12 +133,16 @@ SELECT r.meaning, s.meaning AS setting,
 	round(v.value::numeric, CASE WHEN r.unit = 'bytes' OR r.unit = '' THEN 0 ELSE 2 END) || ' ' || r.unit AS value,
 	r.sign || ' ' || r.target || ' ' || r.unit AS target,
 	CASE WHEN CASE r.sign WHEN '>=' THEN v.value >= r.target ELSE v.value <= r.target END
-		THEN 'PASS' WHEN r.target IS NOT NULL THEN 'FAIL' END AS verdict
+		THEN 'PASS' WHEN r.target IS NOT NULL THEN 'FAIL' END AS verdict,
+	round((r.factor * CASE WHEN r.dividend LIKE 'tps, %' THEN q.median / p.median ELSE p.median / coalesce(q.median, 1) END)
+		::numeric, 2) AS "by processor"
 FROM ratios r
 	JOIN settings s USING (setting)
 	JOIN medians a ON (a.part, a.setting, a.history, a.what) = (r.part, r.setting, r.history, r.dividend)
 	LEFT JOIN medians b
-		ON (b.part, b.setting, b.history, b.what) = (r.part, r.divisor_setting, r.divisor_history, r.divisor),
+		ON (b.part, b.setting, b.history, b.what) = (r.part, r.divisor_setting, r.divisor_history, r.divisor)
+	LEFT JOIN medians p ON (p.part, p.setting, p.history, p.what) = (a.part, a.setting, a.history, a.what || ', CPU')
+	LEFT JOIN medians q ON (q.part, q.setting, q.history, q.what) = (b.part, b.setting, b.history, b.what || ', CPU'),
 	LATERAL (SELECT r.factor * CASE WHEN r.dividend LIKE '%, store %' THEN a.most ELSE a.median END
 		/ CASE WHEN r.divisor IS NULL THEN 1 ELSE b.median END) v(value)
 WHERE r.divisor IS NULL OR b.what IS NOT NULL
