@@ -58,6 +58,8 @@ CREATE TABLE batchjob_definitions (
 	timezone        text NOT NULL DEFAULT 'UTC',
 	complete_only   boolean NOT NULL DEFAULT false,
 	lookback        interval CHECK (lookback > '0'::interval),
+	keep_history    boolean NOT NULL DEFAULT false,
+	results_retention interval CHECK (results_retention > '0'::interval),
 	UNIQUE (job_id, id)
 );
 
@@ -103,6 +105,7 @@ CREATE TABLE batchagg_layouts (
 	focal_entity  text NOT NULL,
 	granularity   text NOT NULL,
 	changed_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	history_before timestamptz,
 	UNIQUE (definition_id, source, part),
 	FOREIGN KEY (job_id, definition_id) REFERENCES batchjob_definitions (job_id, id)
 		ON DELETE CASCADE ON UPDATE CASCADE
@@ -255,6 +258,10 @@ COMMENT ON COLUMN batchjob_definitions.complete_only IS
 'true: only buckets that ended before the horizon are written';
 COMMENT ON COLUMN batchjob_definitions.lookback IS
 'runs recompute only buckets younger than this, once all have been computed; older results stay what they are. NULL: without limit';
+COMMENT ON COLUMN batchjob_definitions.keep_history IS
+'true: results outlive the rows they were computed from: those older than the oldest row of the source stay';
+COMMENT ON COLUMN batchjob_definitions.results_retention IS
+'results of buckets that ended longer than this before the run''s horizon are deleted; NULL: none are';
 
 COMMENT ON TABLE batchjob_metrics IS
 'the metrics of a job; each of its definitions computes all of them';
@@ -304,6 +311,8 @@ COMMENT ON COLUMN batchagg_layouts.granularity IS
 'the definition''s granularity when the results were computed';
 COMMENT ON COLUMN batchagg_layouts.changed_at IS
 'when the layout last changed';
+COMMENT ON COLUMN batchagg_layouts.history_before IS
+'results of buckets that begin before this are kept, whatever becomes of their rows; NULL: none are';
 
 COMMENT ON TABLE batchagg_positions IS
 'what each element of batchagg_store.results is, by layout';

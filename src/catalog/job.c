@@ -133,6 +133,8 @@ make_definition(char **row, Problems *problems)
 	definition->timezone = row[7];
 	definition->complete_only = TEXT_BOOL(row[8]);
 	definition->lookback = row[9];
+	definition->keep_history = TEXT_BOOL(row[10]);
+	definition->retention = row[11];
 
 	ok = job_read_granularity(row[4], &definition->granularity, definition->id, problems);
 	if (ok)
@@ -149,7 +151,8 @@ load_definitions(Job *job, Problems *problems)
 	ListCell   *lc;
 
 	rows = select_for_job("SELECT id, focal_entity, entity, source_table, granularity, "
-						  "job_delay, resource_filter, timezone, complete_only, lookback "
+						  "job_delay, resource_filter, timezone, complete_only, lookback, "
+						  "keep_history, results_retention "
 						  "FROM %s WHERE job_id = $1 ORDER BY id",
 						  "batchjob_definitions", job->id);
 	if (rows == NIL)

@@ -33,6 +33,8 @@ typedef struct Definition
 	pg_tz	   *tz;
 	bool		complete_only;
 	char	   *lookback;		/* an interval, or NULL */
+	bool		keep_history;
+	char	   *retention;		/* of results: an interval, or NULL */
 } Definition;
 
 typedef struct JobMetric

@@ -11,7 +11,10 @@
  *
  * A run asks for the layouts that its definitions need now.  Where the stored
  * one is another, because metrics, aggregates, the granularity or the focal
- * entity have changed, it is dropped with all its rows and a new one made.
+ * entity have changed, it is set aside and a new one made; what was set aside is
+ * dropped with all its rows when the run has stored its results.  Results that
+ * are to outlive their rows are brought over before, as far as the new layout
+ * has a place for them.
  * Layouts in use are locked to the end of the transaction: dropping the
  * definition waits for the run, and a run in a repeatable read transaction
  * fails where another one has changed the results since its snapshot.
@@ -23,6 +26,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "catalog/layout.h"
 #include "catalog/source.h"
@@ -84,14 +88,32 @@ layout_find(const StoredLayout *layout, bool lock)
 	return rows == NIL ? 0 : pg_strtoint32(((char **) linitial(rows))[0]);
 }
 
+/* Sets aside the layouts of a definition and source that are not set aside yet. */
+static void
+layouts_set_aside(const StoredLayout *layout)
+{
+	Oid			types[] = {INT4OID, TEXTOID, INT4OID};
+	Datum		values[] = {
+		Int32GetDatum(layout->definition_id),
+		CStringGetTextDatum(layout->source),
+		Int32GetDatum(layout->part)
+	};
+
+	store_query(true,
+				psprintf("UPDATE %s SET part = -part "
+						 "WHERE definition_id = $1 AND source = $2 AND part = $3",
+						 store_table("batchagg_layouts")),
+				lengthof(types), types, values);
+}
+
 /*
- * Stores a layout in the place of any other of the same definition, source
- * and part, whose rows are deleted with it.  Returns its id.  There can be
- * another still only if it came to be after the snapshot of a repeatable read
- * transaction: then ON CONFLICT makes it a serialization failure.
+ * Stores a layout in the place of any other of the same definition, source and
+ * part, which is set aside.  Returns its id.  There can be another still only if
+ * it came to be after the snapshot of a repeatable read transaction: then ON
+ * CONFLICT makes it a serialization failure.
  */
 static int32
-layout_create(const StoredLayout *layout)
+layout_insert(const StoredLayout *layout)
 {
 	Oid			types[] = {INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
 	INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
@@ -108,10 +130,6 @@ layout_create(const StoredLayout *layout)
 	};
 	List	   *rows;
 
-	store_query(true,
-				psprintf("DELETE FROM %s WHERE definition_id = $1 AND source = $2 AND part = $3",
-						 store_table("batchagg_layouts")),
-				3, types, values);
 	rows = store_query(true,
 					   psprintf("WITH layout AS (INSERT INTO %s "
 								"(job_id, definition_id, source, part, focal_entity, granularity) "
@@ -135,9 +153,60 @@ layout_create(const StoredLayout *layout)
 }
 
 /*
+ * The statement that brings kept results over to layout $1: %1$s to %3$s are
+ * batchagg_layouts, batchagg_positions and batchagg_store.  A group is brought
+ * over if any of its results has a place in the new layout.
+ */
+static const char keep_sql[] =
+"WITH wanted AS (SELECT position, metric, metric_name, aggregation_type, "
+"row_number() OVER (PARTITION BY metric ORDER BY position) = 1 AS first "
+"FROM %2$s WHERE layout_id = $1), "
+"kept AS (SELECT s.bucket, s.entity_id, p.metric_name, p.aggregation_type, "
+"s.results[p.position] AS result, coalesce(s.metric_counts[p.metric], s.sample_count) AS n, "
+"s.updated_at FROM %1$s old JOIN %1$s new ON new.id = $1 AND old.id <> new.id "
+"AND old.definition_id = new.definition_id AND old.source = new.source "
+"AND old.focal_entity = new.focal_entity AND old.granularity = new.granularity "
+"JOIN %2$s p ON p.layout_id = old.id "
+"JOIN %3$s s ON s.layout_id = old.id AND s.bucket < $2), "
+"groups AS (SELECT bucket, entity_id, max(updated_at) AS updated_at FROM kept "
+"JOIN wanted USING (metric_name, aggregation_type) WHERE result IS NOT NULL GROUP BY 1, 2), "
+"rows AS (SELECT bucket, entity_id, g.updated_at, array_agg(result ORDER BY position) AS results, "
+"array_agg(coalesce(n, 0) ORDER BY position) FILTER (WHERE first) AS counts "
+"FROM groups g CROSS JOIN wanted "
+"LEFT JOIN kept USING (bucket, entity_id, metric_name, aggregation_type) "
+"GROUP BY bucket, entity_id, g.updated_at) "
+"INSERT INTO %3$s (layout_id, bucket, entity_id, sample_count, metric_counts, results, updated_at) "
+"SELECT $1, bucket, entity_id, counts[1], counts, results, updated_at FROM rows";
+
+/* Brings kept results over from the other layouts of a definition and source. */
+static void
+layout_keep_history(int32 id, TimestampTz before)
+{
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int32GetDatum(id), TimestampTzGetDatum(before)};
+
+	store_query(true,
+				psprintf(keep_sql, store_table("batchagg_layouts"),
+						 store_table("batchagg_positions"), store_table("batchagg_store")),
+				lengthof(types), types, values);
+}
+
+static int32
+layout_create(const StoredLayout *layout)
+{
+	int32		id;
+
+	layouts_set_aside(layout);
+	id = layout_insert(layout);
+	if (layout->history_before != DT_NOBEGIN)
+		layout_keep_history(id, layout->history_before);
+	return id;
+}
+
+/*
  * Returns the id of the layout that holds these results.  With may_write it is
  * locked to the end of the transaction, and made if it is not there, with any
- * other layout in its place dropped; else 0 is returned where it is not there.
+ * other layout in its place set aside; else 0 is returned where it is not there.
  */
 int32
 layout_ensure(const StoredLayout *layout, bool may_write)
@@ -184,4 +253,71 @@ layout_changed(int32 layout_id)
 				psprintf("UPDATE %s SET changed_at = now() WHERE id = $1",
 						 store_table("batchagg_layouts")),
 				lengthof(types), types, values);
+}
+
+/*
+ * Before when results of a definition from a source are kept, as its last runs
+ * found; DT_NOBEGIN: none are.
+ */
+TimestampTz
+layouts_history_before(int32 definition_id, const char *source)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(definition_id), CStringGetTextDatum(source)};
+	List	   *rows = store_query(true,
+								   psprintf("SELECT max(history_before) = 'infinity', "
+											STORE_MICROSECONDS("nullif(max(history_before), 'infinity')")
+											" FROM %s WHERE definition_id = $1 AND source = $2",
+											store_table("batchagg_layouts")),
+								   lengthof(types), types, values);
+	char	  **row = linitial(rows);
+
+	if (row[0] == NULL)
+		return DT_NOBEGIN;
+	return row[1] ? pg_strtoint64(row[1]) : DT_NOEND;
+}
+
+/*
+ * Notes that results of buckets before t are kept from now on.
+ */
+void
+layouts_set_history_before(int32 definition_id, const char *source, TimestampTz t)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		Int32GetDatum(definition_id),
+		CStringGetTextDatum(source),
+		TimestampTzGetDatum(t)
+	};
+
+	store_query(true,
+				psprintf("UPDATE %s SET history_before = $3 WHERE definition_id = $1 "
+						 "AND source = $2 AND history_before IS DISTINCT FROM $3",
+						 store_table("batchagg_layouts")),
+				lengthof(types), types, values);
+}
+
+/*
+ * Deletes the results of a definition from a source of buckets before t.
+ * Returns how many rows of the store there were.
+ */
+int64
+layouts_delete_before(int32 definition_id, const char *source, TimestampTz t)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		Int32GetDatum(definition_id),
+		CStringGetTextDatum(source),
+		TimestampTzGetDatum(t)
+	};
+	List	   *rows = store_query(true,
+								   psprintf("WITH deleted AS (DELETE FROM %s s USING %s l "
+											"WHERE l.definition_id = $1 AND l.source = $2 "
+											"AND s.layout_id = l.id AND s.bucket < $3 RETURNING 1) "
+											"SELECT count(*) FROM deleted",
+											store_table("batchagg_store"),
+											store_table("batchagg_layouts")),
+								   lengthof(types), types, values);
+
+	return pg_strtoint64(((char **) linitial(rows))[0]);
 }

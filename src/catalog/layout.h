@@ -8,6 +8,7 @@
 #ifndef BATCHAGG_LAYOUT_H
 #define BATCHAGG_LAYOUT_H
 
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
 /* One part of the results of a definition on a source, as it is to be stored. */
@@ -23,11 +24,15 @@ typedef struct StoredLayout
 	const char *const *metric_names;
 	const char *const *aggregate_names;
 	const char *const *result_names;
+	TimestampTz history_before; /* results of earlier buckets are kept; DT_NOBEGIN: none */
 } StoredLayout;
 
 extern int32 layout_ensure(const StoredLayout *layout, bool may_write);
 extern void layouts_drop_others(const List *definition_ids, const List *layout_ids,
 								const List *untouched);
 extern void layout_changed(int32 layout_id);
+extern TimestampTz layouts_history_before(int32 definition_id, const char *source);
+extern void layouts_set_history_before(int32 definition_id, const char *source, TimestampTz t);
+extern int64 layouts_delete_before(int32 definition_id, const char *source, TimestampTz t);
 
 #endif							/* BATCHAGG_LAYOUT_H */

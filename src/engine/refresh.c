@@ -56,6 +56,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/filter.h"
+#include "catalog/layout.h"
 #include "catalog/store.h"
 #include "engine/refresh.h"
 #include "engine/run.h"
@@ -266,11 +267,12 @@ fingerprint(const Refresh *refresh)
 	int			i;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%d %u %d %s %s %s %d\n%s\n%s",
+	appendStringInfo(&text, "%d %u %d %s %s %s %d %d\n%s\n%s\n%s",
 					 refresh->keeps_states ? STATES_VERSION : 0, source->relid, source->layout,
 					 definition->focal_entity, definition->granularity_text,
-					 definition->timezone, definition->complete_only,
+					 definition->timezone, definition->complete_only, definition->keep_history,
 					 definition->lookback ? definition->lookback : "",
+					 definition->retention ? definition->retention : "",
 					 definition->filter ? definition->filter : "");
 	fingerprint_column(&text, source, source->id_column);
 	fingerprint_column(&text, source, source->time_column);
@@ -429,13 +431,18 @@ add_marks(Refresh *refresh)
 									  values));
 }
 
-/* A source's time as an instant, local times as though they were UTC. */
+/* A source's time column, quoted. */
 static const char *
-time_as_instant(const Source *source)
+time_name(const Source *source)
 {
-	const char *column = quote_identifier(get_attname(source->relid, source->time_column, false));
+	return quote_identifier(get_attname(source->relid, source->time_column, false));
+}
 
-	return time_is_local(source) ? psprintf("%s::timestamp AT TIME ZONE 'UTC'", column) : column;
+/* A time of the source as an instant, local times as though they were UTC. */
+static const char *
+time_as_instant(const Source *source, const char *time)
+{
+	return time_is_local(source) ? psprintf("(%s::timestamp AT TIME ZONE 'UTC')", time) : time;
 }
 
 /*
@@ -446,7 +453,7 @@ add_new_rows(Refresh *refresh)
 {
 	const Source *source = refresh->source;
 	const Definition *definition = source->definition;
-	const char *time = time_as_instant(source);
+	const char *time = time_as_instant(source, time_name(source));
 	const char *xid = quote_identifier(refresh->tracking->xid_column);
 	const char *id = source->id_column == InvalidAttrNumber ? "''" :
 		quote_identifier(get_attname(source->relid, source->id_column, false));
@@ -503,27 +510,38 @@ add_passed_time(Refresh *refresh)
 }
 
 /*
- * Where a definition's lookback begins.
+ * The start of the bucket that holds the instant which is `interval`, a text,
+ * before t, by the definition's clock.
  */
 static TimestampTz
-lookback_start(const Refresh *refresh)
+bucket_before(const Definition *definition, TimestampTz t, const char *interval)
 {
-	const Definition *definition = refresh->source->definition;
 	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
-		TimestampTzGetDatum(refresh->horizon),
+		TimestampTzGetDatum(t),
 		CStringGetTextDatum(definition->timezone),
-		CStringGetTextDatum(definition->lookback)
+		CStringGetTextDatum(interval)
 	};
 	List	   *rows = store_query(true,
 								   "SELECT " STORE_MICROSECONDS("t") " FROM "
 								   "(SELECT ($1 AT TIME ZONE $2 - $3::interval) AT TIME ZONE $2) "
 								   "AS s (t)", lengthof(types), types, values);
-	TimestampTz start = pg_strtoint64(((char **) linitial(rows))[0]);
 
-	/* Nothing is left out, however long ago the last run was. */
-	start = Min(start, refresh->cursor->horizon);
-	return bucket_start(&definition->granularity, definition->tz, start);
+	return bucket_start(&definition->granularity, definition->tz,
+						pg_strtoint64(((char **) linitial(rows))[0]));
+}
+
+/*
+ * Where the results begin that a definition's lookback has recomputed.  Nothing
+ * is left out, however long ago the last run was.
+ */
+static TimestampTz
+lookback_start(const Refresh *refresh)
+{
+	const Definition *definition = refresh->source->definition;
+
+	return Min(bucket_before(definition, refresh->horizon, definition->lookback),
+			   bucket_start(&definition->granularity, definition->tz, refresh->cursor->horizon));
 }
 
 /*
@@ -557,6 +575,76 @@ refresh_from_cursor(Refresh *refresh)
 }
 
 /*
+ * The time of the oldest row that the owner sees of a source; DT_NOEND: there is
+ * none.
+ */
+static TimestampTz
+oldest_row(const Source *source)
+{
+	const Definition *definition = source->definition;
+	OwnerScope	scope;
+	List	   *rows;
+	char	  **row;
+
+	owner_enter(&scope, definition->job, definition->timezone);
+	rows = store_query(false,
+					   psprintf("SELECT " STORE_MICROSECONDS("%s") " FROM (SELECT min(%s) FROM %s "
+								"WHERE isfinite(%s)) AS s (t)",
+								time_as_instant(source, "t"), time_name(source), source->name,
+								time_name(source)),
+					   0, NULL, NULL);
+	owner_leave(&scope);
+	row = linitial(rows);
+	if (row[0] == NULL)
+		return DT_NOEND;
+	return time_is_local(source) ?
+		bucket_from_local(definition->tz, pg_strtoint64(row[0])) : pg_strtoint64(row[0]);
+}
+
+/*
+ * Where a definition's results begin that are retained, and until when they
+ * outlive their rows.  The bucket of the oldest row may have lost some already.
+ */
+static void
+plan_history(Refresh *refresh)
+{
+	const Source *source = refresh->source;
+	const Definition *definition = source->definition;
+	TimestampTz horizon = refresh->horizon;
+	TimestampTz oldest;
+
+	refresh->retained_from = refresh->history_before = DT_NOBEGIN;
+	if (refresh->cursor != NULL)
+		horizon = Max(horizon, refresh->cursor->horizon);
+	if (definition->retention)
+		refresh->retained_from = bucket_before(definition, horizon, definition->retention);
+	if (!definition->keep_history)
+		return;
+	oldest = oldest_row(source);
+	if (oldest != DT_NOEND)
+		oldest = bucket_end(&definition->granularity, definition->tz,
+							bucket_start(&definition->granularity, definition->tz, oldest));
+	refresh->history_before = Max(oldest, layouts_history_before(definition->id, source->name));
+}
+
+/*
+ * Deletes the results that are retained no longer, and notes which ones are kept
+ * for good.  Returns how many rows of the store were deleted.
+ */
+int64
+refresh_tidy(const Refresh *refresh)
+{
+	const Source *source = refresh->source;
+
+	if (source->definition->keep_history)
+		layouts_set_history_before(source->definition->id, source->name,
+								   refresh->history_before);
+	if (refresh->retained_from == DT_NOBEGIN)
+		return 0;
+	return layouts_delete_before(source->definition->id, source->name, refresh->retained_from);
+}
+
+/*
  * Plans what has to be recomputed of the results from one source.
  */
 static Refresh *
@@ -571,7 +659,6 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 		refresh->horizon = bucket_start(&definition->granularity, definition->tz,
 										refresh->horizon);
 	refresh->ahead = DT_NOBEGIN;
-	refresh->history_before = DT_NOBEGIN;
 	choose_mode(planner, refresh);
 	refresh->fingerprint = fingerprint(refresh);
 	refresh->cursor = usable_cursor(refresh, planner->cursors);
@@ -579,6 +666,9 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 		refresh_from_cursor(refresh);
 	else
 		refresh->extents = extents_everything();
+	plan_history(refresh);
+	if (refresh->retained_from != DT_NOBEGIN)
+		extents_clip(refresh->extents, refresh->retained_from, DT_NOEND);
 	return refresh;
 }
 

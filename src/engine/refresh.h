@@ -39,12 +39,14 @@ typedef struct Refresh
 	Extents    *extents;		/* what is recomputed from all of its rows */
 	bool		additions;		/* new rows elsewhere are added to stored states */
 	bool		keeps_states;	/* partial states are stored with the results */
+	TimestampTz retained_from;	/* results of buckets before this are deleted */
 	TimestampTz history_before; /* results of buckets before this outlive their rows */
 	TimestampTz ahead;			/* latest time of a row from the horizon on that is
 								 * known of; DT_NOBEGIN: there is none */
 } Refresh;
 
 extern List *refreshes_plan(List *sources, TimestampTz run_time, bool may_write);
+extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
 extern bool refresh_counts_passed_time(const Refresh *refresh);
 

@@ -517,14 +517,42 @@ scan_count_rows(const Run *run, const SourceScan *scan)
 }
 
 /*
+ * Finds or makes the layouts by which the results of all rollups are stored.
+ */
+static void
+run_layouts(Run *run, List *scans)
+{
+	ListCell   *lc;
+
+	foreach(lc, scans)
+	{
+		ListCell   *lc2;
+
+		foreach(lc2, ((SourceScan *) lfirst(lc))->rollups)
+		{
+			Rollup	   *rollup = lfirst(lc2);
+			JobRun	   *job = rollup_job(run, rollup);
+
+			job->layouts = list_concat(job->layouts, rollup_find_layouts(rollup, !run->dry_run));
+		}
+	}
+}
+
+/*
  * Runs the scans and stores their results.
  */
 static void
 run_scans(Run *run, List *scans)
 {
-	StoreWriter *store = store_writer_open(run->dry_run);
+	StoreWriter *store;
 	ListCell   *lc;
 
+	/* The same snapshot, but what we have just stored is seen. */
+	run_layouts(run, scans);
+	CommandCounterIncrement();
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	store = store_writer_open(run->dry_run);
 	foreach(lc, scans)
 	{
 		SourceScan *scan = lfirst(lc);
@@ -538,6 +566,7 @@ run_scans(Run *run, List *scans)
 		scan_count_rows(run, scan);
 	}
 	store_writer_close(store);
+	PopActiveSnapshot();
 }
 
 /* The ids of a job's definitions, and in *horizon the latest of their horizons. */
@@ -563,7 +592,7 @@ definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
  * that are read as a whole or not at all.
  */
 static void
-run_tidy(const Run *run, const JobRun *job, const List *definition_ids)
+run_tidy(const Run *run, JobRun *job, const List *definition_ids)
 {
 	List	   *untouched = NIL;
 	List	   *tracked = NIL;
@@ -582,6 +611,13 @@ run_tidy(const Run *run, const JobRun *job, const List *definition_ids)
 	}
 	layouts_drop_others(definition_ids, job->layouts, untouched);
 	cursors_drop_others(definition_ids, tracked);
+	foreach(lc, run->refreshes)
+	{
+		const Refresh *refresh = lfirst(lc);
+
+		if (refresh->source->definition->job == job->job)
+			job->counts.changed += refresh_tidy(refresh);
+	}
 }
 
 /*
@@ -630,6 +666,8 @@ run_finish(Run *run, JobRun *job)
 	List	   *definitions = definition_ids(job->job, run->slot, &result->to);
 
 	run->at = job;
+	if (!run->dry_run)
+		run_tidy(run, job, definitions);
 	result->groups = job->counts.groups;
 	result->results = job->counts.results;
 	result->changed = job->counts.changed;
@@ -638,7 +676,6 @@ run_finish(Run *run, JobRun *job)
 	result->finished = GetCurrentTimestamp();
 	if (run->dry_run)
 		return;
-	run_tidy(run, job, definitions);
 	record_run(job->request, result, NULL, NULL, !IsolationUsesXactSnapshot());
 	run_log(job);
 }
@@ -802,7 +839,6 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 		JobRun	   *job = rollup_job(run, rollup);
 
 		rollup->writer = rollup_writer_open(store, rollup, &job->counts);
-		job->layouts = list_concat(job->layouts, rollup_writer_layouts(rollup->writer));
 	}
 	foreach(lc, scan->rollups)
 		if (((Rollup *) lfirst(lc))->finer == NULL)

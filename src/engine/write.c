@@ -133,7 +133,6 @@ struct StoreWriter
 typedef struct PartWriter
 {
 	const ResultPart *part;
-	int32		layout_id;		/* 0: a dry run, and nothing is stored yet */
 	int64		changed;
 	IndexScanDesc scan;			/* of the stored rows; NULL: there are none */
 	TupleTableSlot *stored;		/* the row it is at; empty: at the end */
@@ -148,7 +147,6 @@ struct RollupWriter
 	int			at;				/* the extent that the merge is in */
 };
 
-static int32 part_layout(const RollupWriter *writer, int part);
 static void rollup_enter_extent(RollupWriter *writer);
 static void part_seek(StoreWriter *store, PartWriter *part, const Extent *extent);
 static void part_advance(StoreWriter *store, PartWriter *part);
@@ -164,6 +162,72 @@ static void store_insert(StoreWriter *store, const Datum *values, const bool *nu
 static void store_flush(StoreWriter *store);
 static void store_update(StoreWriter *store, ItemPointer tid,
 						 const Datum *values, const bool *nulls);
+
+/*
+ * The layout of a part of the rollup's results, found or, with may_write, made.
+ */
+static int32
+part_layout(const Rollup *rollup, int part, bool may_write)
+{
+	const ResultPart *results = &rollup->parts[part];
+	int			n = results->npositions;
+	int		   *metrics = palloc(n * sizeof(int));
+	const char **metric_names = palloc(n * sizeof(char *));
+	const char **aggregate_names = palloc(n * sizeof(char *));
+	const char **result_names = palloc(n * sizeof(char *));
+	char		infix[GRANULARITY_TEXT_LEN];
+	StoredLayout layout = {
+		.definition_id = rollup->definition->id,
+		.source = rollup->source->name,
+		.part = part + 1,
+		.focal_entity = rollup->definition->focal_entity,
+		.granularity = rollup->definition->granularity_text,
+		.npositions = n,
+		.metrics = metrics,
+		.metric_names = metric_names,
+		.aggregate_names = aggregate_names,
+		.result_names = result_names,
+		.history_before = rollup->refresh->history_before
+	};
+	int			i;
+	int			j;
+
+	granularity_result_infix(&rollup->definition->granularity, infix);
+	for (i = 0; i < results->nmetrics; i++)
+	{
+		const JobMetric *metric = results->metrics[i].job_metric;
+
+		for (j = 0; j < metric->naggregates; j++)
+		{
+			int			at = results->metrics[i].first + j;
+
+			metrics[at] = i + 1;
+			metric_names[at] = metric->name;
+			aggregate_names[at] = metric->aggregates[j].name;
+			result_names[at] = psprintf("t%s_%s_%s", aggregate_names[at], infix, metric->name);
+		}
+	}
+	return layout_ensure(&layout, may_write);
+}
+
+/*
+ * Finds the layouts by which a rollup's results are stored, or, with may_write,
+ * makes them.  Returns a list of their ids.  To be called before the store is
+ * opened, since kept results may be stored anew by it.
+ */
+List *
+rollup_find_layouts(Rollup *rollup, bool may_write)
+{
+	List	   *result = NIL;
+	int			i;
+
+	for (i = 0; i < rollup->nparts; i++)
+	{
+		rollup->parts[i].layout_id = part_layout(rollup, i, may_write);
+		result = lappend_int(result, rollup->parts[i].layout_id);
+	}
+	return result;
+}
 
 /*
  * Opens the store for a run, whose snapshot is the active one.  With dry_run,
@@ -288,9 +352,8 @@ rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts)
 		PartWriter *part = &writer->parts[i];
 
 		part->part = &rollup->parts[i];
-		part->layout_id = part_layout(writer, i);
 		part->stored = table_slot_create(store->rel, NULL);
-		if (part->layout_id != 0)
+		if (part->part->layout_id != 0)
 			part->scan = store_begin_scan(store);
 	}
 	if (!rollup->adds)
@@ -314,67 +377,6 @@ rollup_enter_extent(RollupWriter *writer)
 }
 
 /*
- * The layout of a part of the rollup's results, found or made.
- */
-static int32
-part_layout(const RollupWriter *writer, int part)
-{
-	const Rollup *rollup = writer->rollup;
-	const ResultPart *results = &rollup->parts[part];
-	int			n = results->npositions;
-	int		   *metrics = palloc(n * sizeof(int));
-	const char **metric_names = palloc(n * sizeof(char *));
-	const char **aggregate_names = palloc(n * sizeof(char *));
-	const char **result_names = palloc(n * sizeof(char *));
-	char		infix[GRANULARITY_TEXT_LEN];
-	StoredLayout layout = {
-		.definition_id = rollup->definition->id,
-		.source = rollup->source->name,
-		.part = part + 1,
-		.focal_entity = rollup->definition->focal_entity,
-		.granularity = rollup->definition->granularity_text,
-		.npositions = n,
-		.metrics = metrics,
-		.metric_names = metric_names,
-		.aggregate_names = aggregate_names,
-		.result_names = result_names
-	};
-	int			i;
-	int			j;
-
-	granularity_result_infix(&rollup->definition->granularity, infix);
-	for (i = 0; i < results->nmetrics; i++)
-	{
-		const JobMetric *metric = results->metrics[i].job_metric;
-
-		for (j = 0; j < metric->naggregates; j++)
-		{
-			int			at = results->metrics[i].first + j;
-
-			metrics[at] = i + 1;
-			metric_names[at] = metric->name;
-			aggregate_names[at] = metric->aggregates[j].name;
-			result_names[at] = psprintf("t%s_%s_%s", aggregate_names[at], infix, metric->name);
-		}
-	}
-	return layout_ensure(&layout, !writer->store->dry_run);
-}
-
-/*
- * The layouts of a rollup's parts, a list of integers.
- */
-List *
-rollup_writer_layouts(const RollupWriter *writer)
-{
-	List	   *result = NIL;
-	int			i;
-
-	for (i = 0; i < writer->rollup->nparts; i++)
-		result = lappend_int(result, writer->parts[i].layout_id);
-	return result;
-}
-
-/*
  * Moves on to the first of the part's stored rows in an extent.
  */
 static void
@@ -385,7 +387,7 @@ part_seek(StoreWriter *store, PartWriter *part, const Extent *extent)
 	if (part->scan == NULL)
 		return;
 	ScanKeyInit(&keys[0], KEY_LAYOUT_ID, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(part->layout_id));
+				Int32GetDatum(part->part->layout_id));
 	if (extent->entity == NULL)
 	{
 		ScanKeyInit(&keys[1], KEY_BUCKET, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
@@ -534,7 +536,8 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 		progress_stored(store->groups, store->changed);
 
 	/* Additions are meant for what the extents do not bring up to date. */
-	if (rollup_reach(writer, group) == adds)
+	if (rollup_reach(writer, group) == adds ||
+		group->bucket < writer->rollup->refresh->retained_from)
 		return;
 	old_context = MemoryContextSwitchTo(store->row_context);
 	for (i = 0; i < writer->rollup->nparts; i++)
@@ -573,7 +576,7 @@ rollup_writer_close(RollupWriter *writer)
 		if (part->scan != NULL)
 			index_endscan(part->scan);
 		if (part->changed > 0 && !writer->store->dry_run)
-			layout_changed(part->layout_id);
+			layout_changed(part->part->layout_id);
 	}
 }
 
@@ -598,10 +601,10 @@ part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	if (part->scan == NULL || !part_has_stored(part))
 		return;
 	if (part->stored->tts_isnull[STORE_STATES])
-		elog(ERROR, "partial states are missing in layout %d", part->layout_id);
+		elog(ERROR, "partial states are missing in layout %d", part->part->layout_id);
 	states = DatumGetByteaPP(part->stored->tts_values[STORE_STATES]);
 	if (VARSIZE_ANY_EXHDR(states) != part->part->words * sizeof(StateWord))
-		elog(ERROR, "partial states of layout %d have an unexpected length", part->layout_id);
+		elog(ERROR, "partial states of layout %d have an unexpected length", part->part->layout_id);
 	stored = memcpy(palloc(part->part->words * sizeof(StateWord)), VARDATA_ANY(states),
 					part->part->words * sizeof(StateWord));
 	for (i = 0; i < part->part->nmetrics; i++)
@@ -613,16 +616,32 @@ part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	}
 }
 
+/* The number of values of a metric in a row of the store. */
+static int64
+row_count(const Datum *values, const bool *nulls, int metric)
+{
+	if (nulls[STORE_METRIC_COUNTS])
+		return DatumGetInt64(values[STORE_SAMPLE_COUNT]);
+	return ((int64 *) ARR_DATA_PTR(DatumGetArrayTypeP(values[STORE_METRIC_COUNTS])))[metric];
+}
+
 /*
- * May a stored row be replaced by one of so many rows?
+ * May the part's stored row be replaced by this one?  Where results are kept,
+ * not by one that lacks values.
  */
 static bool
 part_may_replace(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
-				 const Datum *values)
+				 const Datum *values, const bool *nulls)
 {
-	return !bucket_is_kept(writer, group->bucket) ||
-		DatumGetInt64(values[STORE_SAMPLE_COUNT]) >=
-		DatumGetInt64(part->stored->tts_values[STORE_SAMPLE_COUNT]);
+	int			i;
+
+	if (!bucket_is_kept(writer, group->bucket))
+		return true;
+	for (i = 0; i < part->part->nmetrics; i++)
+		if (row_count(values, nulls, i) <
+			row_count(part->stored->tts_values, part->stored->tts_isnull, i))
+			return false;
+	return true;
 }
 
 /*
@@ -652,7 +671,7 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 			store_insert(store, values, nulls);
 		return true;
 	}
-	if (!part_row_equal(part, values, nulls) && part_may_replace(writer, part, group, values))
+	if (!part_row_equal(part, values, nulls) && part_may_replace(writer, part, group, values, nulls))
 	{
 		part_count_change(writer, part);
 		if (!store->dry_run)
@@ -795,7 +814,7 @@ part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 	for (i = 1; i < nmetrics; i++)
 		same &= counts[i] == counts[0];
 	memset(nulls, 0, STORE_COLUMNS * sizeof(bool));
-	values[STORE_LAYOUT_ID] = Int32GetDatum(part->layout_id);
+	values[STORE_LAYOUT_ID] = Int32GetDatum(part->part->layout_id);
 	values[STORE_BUCKET] = TimestampTzGetDatum(group->bucket);
 	values[STORE_ENTITY_ID] =
 		PointerGetDatum(cstring_to_text_with_len(group->entity, group->entity_length));

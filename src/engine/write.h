@@ -22,12 +22,13 @@ typedef struct WriteCounts
 	TimestampTz first_bucket;	/* DT_NOEND: no group */
 } WriteCounts;
 
+extern List *rollup_find_layouts(Rollup *rollup, bool may_write);
+
 extern StoreWriter *store_writer_open(bool dry_run);
 extern void store_writer_close(StoreWriter *store);
 
 extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts);
 extern void rollup_writer_put(RollupWriter *writer, const GroupOut *group);
 extern void rollup_writer_close(RollupWriter *writer);
-extern List *rollup_writer_layouts(const RollupWriter *writer);
 
 #endif							/* BATCHAGG_WRITE_H */
