@@ -21,17 +21,28 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "engine/cursor.h"
+
+/* Marks that are kept for a cursor that lags behind, at most. */
+#define MAX_KEPT_MARKS 1000000
+
+/* More than a block holds. */
+#define MARKS_PER_BLOCK 150
 
 /*
  * The 64-bit id of a transaction of this snapshot's time: of the two that it
@@ -198,20 +209,61 @@ cursors_drop_others(const List *definition_ids, const List *sources)
 }
 
 /*
- * Deletes the marks of a source that all cursors have seen.  Rows that another
- * run is deleting are left to it.
+ * Drops the cursors of a source that many marks are kept for: their definitions'
+ * next runs read it as a whole.  So a job that does not run any more, or seldom,
+ * does not make marks pile up.
+ */
+static void
+cursors_drop_laggards(int32 source_id, const char *source)
+{
+	Oid			types[] = {INT4OID, TEXTOID, INT8OID};
+	Datum		values[] = {
+		Int32GetDatum(source_id),
+		CStringGetTextDatum(source),
+		Int64GetDatum(MAX_KEPT_MARKS)
+	};
+	char	   *cursors = store_table("batchagg_cursors");
+
+	store_query(true,
+				psprintf("DELETE FROM %s WHERE (definition_id, source) IN "
+						 "(SELECT definition_id, source FROM %s WHERE source = $2 "
+						 "AND pg_snapshot_xmax(snapshot) < (SELECT xid FROM %s "
+						 "WHERE source_id = $1 ORDER BY xid DESC OFFSET $3 LIMIT 1) "
+						 "FOR UPDATE SKIP LOCKED)",
+						 cursors, cursors, store_table("batchagg_marks")),
+				lengthof(types), types, values);
+}
+
+/* Are there so many marks that it is worth counting them? */
+static bool
+marks_are_many(void)
+{
+	Relation	marks = table_open(store_relid("batchagg_marks"), AccessShareLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(marks);
+
+	table_close(marks, AccessShareLock);
+	return blocks > MAX_KEPT_MARKS / MARKS_PER_BLOCK;
+}
+
+/*
+ * Deletes the marks of a source that all cursors have seen.  If another
+ * transaction is at that, it is left to it: runs do not wait for each other.
  */
 void
-cursors_forget_marks(int32 source_id, const char *source)
+marks_forget_seen(int32 source_id, const char *source)
 {
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(source_id), CStringGetTextDatum(source)};
-	char	   *marks = store_table("batchagg_marks");
+	LOCKTAG		tag;
 
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batchagg_marks"), (uint32) source_id, 0);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return;
+	if (marks_are_many())
+		cursors_drop_laggards(source_id, source);
 	store_query(true,
-				psprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT ctid FROM %s "
-						 "WHERE source_id = $1 AND xid < (SELECT min(pg_snapshot_xmin(snapshot)) "
-						 "FROM %s WHERE source = $2) FOR UPDATE SKIP LOCKED))",
-						 marks, marks, store_table("batchagg_cursors")),
+				psprintf("DELETE FROM %s WHERE source_id = $1 AND xid < "
+						 "(SELECT min(pg_snapshot_xmin(snapshot)) FROM %s WHERE source = $2)",
+						 store_table("batchagg_marks"), store_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }

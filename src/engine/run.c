@@ -652,7 +652,7 @@ run_leave_cursors(const Run *run)
 		const Refresh *refresh = lfirst(lc);
 
 		if (refresh->tracking != NULL && !IsolationUsesXactSnapshot())
-			cursors_forget_marks(refresh->tracking->id, refresh->source->name);
+			marks_forget_seen(refresh->tracking->id, refresh->source->name);
 	}
 }
 
