@@ -33,6 +33,15 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION batchagg_untrack_source(regclass, boolean) IS
 'ends the tracking of a table; with drop_column, also drops the column that mode snapshot has added';
 
+CREATE FUNCTION batchagg_settle_source(
+	source regclass)
+RETURNS text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_settle_source(regclass) IS
+'marks what has become of the partitions of a tracked table, as each run does; returns why changes of the table may go unmarked, or NULL if all is well';
+
 CREATE FUNCTION batchagg_note(source integer, "time" "any")
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'batchagg_note'

@@ -25,6 +25,7 @@
 
 PG_FUNCTION_INFO_V1(batchagg_track_source);
 PG_FUNCTION_INFO_V1(batchagg_untrack_source);
+PG_FUNCTION_INFO_V1(batchagg_settle_source);
 PG_FUNCTION_INFO_V1(batchagg_note);
 PG_FUNCTION_INFO_V1(batchagg_note_unstamped);
 PG_FUNCTION_INFO_V1(batchagg_mark);
@@ -222,4 +223,18 @@ batchagg_untrack_source(PG_FUNCTION_ARGS)
 {
 	untrack_source(PG_GETARG_OID(0), PG_GETARG_BOOL(1));
 	PG_RETURN_VOID();
+}
+
+/*
+ * batchagg_settle_source(source): NULL where marks tell all changes of the source,
+ * else why they do not.
+ */
+Datum
+batchagg_settle_source(PG_FUNCTION_ARGS)
+{
+	const char *problem = settle_source(PG_GETARG_OID(0));
+
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }

@@ -59,7 +59,7 @@ refuse(Oid relid, int sqlerrcode, const char *detail, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(sqlerrcode),
-			 errmsg("changes of %s cannot be tracked", track_table_name(relid)),
+			 errmsg("changes of \"%s\" cannot be tracked", track_table_name(relid)),
 			 errdetail_internal("%s", detail),
 			 hint ? errhint("%s", hint) : 0));
 }
@@ -90,7 +90,7 @@ static void
 check_storage(Oid root, Oid relid)
 {
 	const char *is = relid == root ? "It is" :
-		psprintf("Its partition %s is", track_table_name(relid));
+		psprintf("Its partition \"%s\" is", track_table_name(relid));
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s a foreign table.", is),
@@ -116,7 +116,7 @@ check_family(Oid relid)
 
 	if (get_rel_relispartition(relid))
 		refuse(relid, ERRCODE_FEATURE_NOT_SUPPORTED, "It is a partition.",
-			   psprintf("Track the partitioned table %s.",
+			   psprintf("Track the partitioned table \"%s\".",
 						track_table_name(llast_oid(get_partition_ancestors(relid)))));
 	if (!partitioned && list_length(tables) > 1)
 		refuse(relid, ERRCODE_FEATURE_NOT_SUPPORTED, "It has inheritance children.",
@@ -197,7 +197,7 @@ column_type(Oid relid, const char *column, Oid *collation)
 	if (number <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table %s does not exist", column,
+				 errmsg("column \"%s\" of table \"%s\" does not exist", column,
 						track_table_name(relid))));
 	get_atttypetypmodcoll(relid, number, &type, &typmod, collation);
 	return getBaseType(type);
@@ -239,7 +239,7 @@ find_time_column(Oid relid, const char *source)
 	if (column == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("cannot tell which column of table %s is the time", source),
+				 errmsg("cannot tell which column of table \"%s\" is the time", source),
 				 errdetail(list_length(mapped) > 1 ?
 						   "Mappings in metricsandtables name several." :
 						   "No mapping in metricsandtables names it, and it is not plain from names and types."),
@@ -304,7 +304,7 @@ check_time_column(Oid relid, const char *column)
 	if (!note_time_type_ok(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table %s cannot be a time", column,
+				 errmsg("column \"%s\" of table \"%s\" cannot be a time", column,
 						track_table_name(relid)),
 				 errdetail("Its type is %s.", format_type_be(type)),
 				 errhint("Times have the type timestamp with time zone, timestamp without time zone "
@@ -320,14 +320,14 @@ check_id_column(Oid relid, const char *column)
 	if (!note_id_type_ok(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("entities cannot be marked by column \"%s\" of table %s", column,
+				 errmsg("entities cannot be marked by column \"%s\" of table \"%s\"", column,
 						track_table_name(relid)),
 				 errdetail("Its type is %s.", format_type_be(type)),
 				 errhint("Types that can are smallint, integer, bigint, text, character varying and uuid.")));
 	if (!id_column_ok(relid, column))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("entities cannot be marked by column \"%s\" of table %s", column,
+				 errmsg("entities cannot be marked by column \"%s\" of table \"%s\"", column,
 						track_table_name(relid)),
 				 errdetail("Its collation \"%s\" is not deterministic: ids that differ can be equal.",
 						   get_collation_name(collation))));
@@ -376,16 +376,15 @@ prepare_xid_column(Oid relid, const char *table)
 	if (type != XID8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table %s cannot hold transaction ids", XID_COLUMN, table),
+				 errmsg("column \"%s\" of table \"%s\" cannot hold transaction ids", XID_COLUMN, table),
 				 errdetail("Its type is %s, not xid8.", format_type_be(type)),
 				 errhint("Rename it.")));
 	track_command(psprintf("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT pg_catalog.pg_current_xact_id()",
 						   table, XID_COLUMN));
 	if (!has_index(relid, XID_COLUMN))
 		ereport(NOTICE,
-				(errmsg("table %s has no index on column \"%s\"", table, XID_COLUMN),
-				 errhint("Runs find new rows by it. Where rows are only appended, CREATE INDEX ON %s "
-						 "USING brin (%s) is enough; otherwise use btree.", table, XID_COLUMN)));
+				(errmsg("table \"%s\" has no index on column \"%s\"", table, XID_COLUMN),
+				 errhint("Runs find new rows by it: CREATE INDEX ON %s (%s).", table, XID_COLUMN)));
 }
 
 /*----------
@@ -473,6 +472,14 @@ read_mode(const char *mode)
 			 errhint("Modes are \"log\" and \"snapshot\".")));
 }
 
+static void pg_attribute_noreturn()
+not_tracked(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("changes of \"%s\" are not tracked", table)));
+}
+
 /* Marks all that is there already. */
 static void
 start_over(const Tracking *tracking, Oid relid)
@@ -484,7 +491,7 @@ start_over(const Tracking *tracking, Oid relid)
 	if (problem)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("changes of %s cannot be tracked", tracking->source),
+				 errmsg("changes of \"%s\" cannot be tracked", tracking->source),
 				 errdetail_internal("%s", psprintf("%s.", problem))));
 	marks_write(tracking->id, DT_NOBEGIN, DT_NOEND);
 }
@@ -534,10 +541,23 @@ untrack_source(Oid relid, bool drop_column)
 
 	triggers_drop(table, relid);
 	if (delete_source("source = $1", table) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("changes of %s are not tracked", table)));
-	if (drop_column)
-		track_command(psprintf("ALTER TABLE %s DROP COLUMN IF EXISTS %s", table, XID_COLUMN));
+		not_tracked(table);
+	if (drop_column && get_attnum(relid, XID_COLUMN) != InvalidAttrNumber)
+		track_command(psprintf("ALTER TABLE %s DROP COLUMN %s", table, XID_COLUMN));
 	tracking_changed();
+}
+
+/*
+ * Does what each run does before it relies on a source's marks.  Returns NULL, or why
+ * they do not tell all changes.  ERROR: it is not the caller's, or not tracked.
+ */
+const char *
+settle_source(Oid relid)
+{
+	char	   *table = lock_own_relation(relid, AccessShareLock);
+	Tracking   *tracking = tracking_load(table);
+
+	if (tracking == NULL)
+		not_tracked(table);
+	return tracking_settle(tracking, relid, true);
 }

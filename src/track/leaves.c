@@ -22,6 +22,10 @@
  * written with it, and what was changed since is found by the next run.  If two runs
  * find the same change, both mark it, and one of them writes the tokens; nobody waits.
  *
+ * A run that may not rely on marks leaves a mark of everything, and the next one with
+ * it reads all once more: rows of a foreign partition, say, may have been read that are
+ * there no more.
+ *
  * The column of transaction ids (mode snapshot) needs no default to be relied on:
  * rows that were inserted without their transaction's id are marked.
  *
@@ -94,7 +98,7 @@ add_column(Oid relid, const char *column, StringInfo token)
 	AttrNumber	number = column ? get_attnum(relid, column) : InvalidAttrNumber;
 
 	if (column && number == InvalidAttrNumber)
-		return psprintf("column \"%s\" of table %s does not exist", column,
+		return psprintf("column \"%s\" of table \"%s\" does not exist", column,
 						track_table_name(relid));
 	appendStringInfo(token, " %d", number);
 	return NULL;
@@ -105,9 +109,9 @@ static const char *
 add_table(Form_pg_class class, StringInfo token)
 {
 	if (class->relkind == RELKIND_FOREIGN_TABLE)
-		return psprintf("%s is a foreign table", track_table_name(class->oid));
+		return psprintf("partition \"%s\" is a foreign table", track_table_name(class->oid));
 	if (class->relpersistence != RELPERSISTENCE_PERMANENT)
-		return psprintf("table %s is not a permanent one", track_table_name(class->oid));
+		return psprintf("table \"%s\" is unlogged", track_table_name(class->oid));
 	appendStringInfo(token, "%u %u", class->oid, class->relfilenode);
 	return NULL;
 }
@@ -164,7 +168,7 @@ leaves_now(const Tracking *tracking, Oid relid, const char **problem)
 	*problem = NULL;
 	if (list_length(tables) > 1 && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 	{
-		*problem = psprintf("table %s has inheritance children", track_table_name(relid));
+		*problem = psprintf("table \"%s\" has inheritance children", track_table_name(relid));
 		return NIL;
 	}
 	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
@@ -493,8 +497,12 @@ leaves_renew(const Tracking *tracking, Oid relid)
 	return NULL;
 }
 
-const char *
-tracking_settle(const Tracking *tracking, Oid relid, bool may_write)
+/*
+ * Compares the leaves with those before, and marks what differs.  Returns NULL, or why
+ * marks do not tell all changes.
+ */
+static const char *
+settle(const Tracking *tracking, Oid relid, bool may_write)
 {
 	const char *problem;
 	List	   *now = leaves_now(tracking, relid, &problem);
@@ -510,7 +518,7 @@ tracking_settle(const Tracking *tracking, Oid relid, bool may_write)
 	if (came == NIL && went == NIL)
 		return NULL;
 	if (!may_write)
-		return psprintf("table %s has been altered, truncated or restored since the last run",
+		return psprintf("table \"%s\" has been altered, truncated or restored since the last run",
 						track_table_name(relid));
 
 	set_ranges(tracking, relid, came);
@@ -519,4 +527,18 @@ tracking_settle(const Tracking *tracking, Oid relid, bool may_write)
 		replace_leaves(tracking->id, now);
 	CommandCounterIncrement();
 	return NULL;
+}
+
+const char *
+tracking_settle(const Tracking *tracking, Oid relid, bool may_write)
+{
+	const char *problem = settle(tracking, relid, may_write);
+
+	/* What this run reads may be gone, by the next one, as unnoticed as it came. */
+	if (problem && may_write)
+	{
+		marks_write(tracking->id, DT_NOBEGIN, DT_NOEND);
+		CommandCounterIncrement();
+	}
+	return problem;
 }

@@ -16,7 +16,9 @@
  * them for any source could have all runs read everything.  So they are only taken
  * from transactions that hold the lock of a writer on the table or one of its
  * partitions.  Nobody gets that without the right to write there, and whoever writes
- * has it, through views, functions and foreign keys too.
+ * has it, through views, functions and foreign keys too.  The tables are those that go
+ * by the source's name, and those that the last run saw there: a table that has another
+ * name for a while is marked all the same.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,6 +55,13 @@ enum
 	SOURCES_TIME_COLUMN,
 	SOURCES_ID_COLUMN,
 	SOURCES_XID_COLUMN
+};
+
+/* Columns of batchagg_leaves, as far as they are needed here. */
+enum
+{
+	LEAVES_SOURCE_ID = 1,
+	LEAVES_TOKEN
 };
 
 /* As batchagg_sources.mode has them. */
@@ -248,39 +257,81 @@ find_writable(int32 id)
 	return tracking ? know_source(id, relid) : NULL;
 }
 
-/* Is one of the source's tables, which may be many, locked for writing? */
 static bool
-find_locked(Writable *source)
+is_locked(Oid relid)
 {
-	ListCell   *lc;
-
-	foreach(lc, find_all_inheritors(source->relid, NoLock, NULL))
-		if (CheckRelationOidLockedByMe(lfirst_oid(lc), RowExclusiveLock, false))
-		{
-			source->locked = lfirst_oid(lc);
-			return true;
-		}
-	return false;
+	return OidIsValid(relid) && CheckRelationOidLockedByMe(relid, RowExclusiveLock, false);
 }
 
 /*
- * Is this transaction writing to source `id`, as far as locks tell?  `schema` is
- * the extension's.  (Where it is not, the table was most likely renamed: it is not
- * that source any more, and its marks would be of no use.)
+ * The tables that the last run knew to be leaves of the source: their oids begin the
+ * tokens in batchagg_leaves.
+ */
+static List *
+known_leaves(int32 id)
+{
+	Oid			relid = get_relname_relid("batchagg_leaves", known.schema);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List	   *leaves = NIL;
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, LEAVES_SOURCE_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	rel = table_open(relid, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+		leaves = lappend_oid(leaves, atooid(text_or_null(tuple, RelationGetDescr(rel),
+														 LEAVES_TOKEN)));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	UnregisterSnapshot(snapshot);
+	return leaves;
+}
+
+/*
+ * One of the source's tables that is locked for writing, of which there may be many;
+ * InvalidOid if none is.
+ */
+static Oid
+find_locked(int32 id, Oid relid)
+{
+	ListCell   *lc;
+
+	if (OidIsValid(relid))
+		foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+			if (is_locked(lfirst_oid(lc)))
+				return lfirst_oid(lc);
+	foreach(lc, known_leaves(id))
+		if (is_locked(lfirst_oid(lc)))
+			return lfirst_oid(lc);
+	return InvalidOid;
+}
+
+/*
+ * Is this transaction writing to source `id`, as far as locks tell?  `schema` is the
+ * extension's.
  */
 bool
 tracking_writing(Oid schema, int32 id)
 {
 	Writable   *source;
+	Oid			locked;
 
 	if (schema != known.schema)
 		forget();
 	known.schema = schema;
 	source = find_writable(id);
-	if (source == NULL || !OidIsValid(source->relid))
-		return false;
-	return CheckRelationOidLockedByMe(source->locked, RowExclusiveLock, false) ||
-		find_locked(source);
+	if (source == NULL || is_locked(source->locked))
+		return source != NULL;
+
+	/* Looking at tables may have us forget the source. */
+	locked = find_locked(id, source->relid);
+	source = find_writable(id);
+	if (source != NULL && OidIsValid(locked))
+		source->locked = locked;
+	return OidIsValid(locked);
 }
 
 /*

@@ -181,7 +181,7 @@ require_names(Oid relid)
 		if (found[i] && !is_ours(found[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("trigger \"%s\" for table %s already exists", triggers[i].name,
+					 errmsg("trigger \"%s\" for table \"%s\" already exists", triggers[i].name,
 							track_table_name(relid)),
 					 errdetail("It is not one of batchagg's."),
 					 errhint("Rename it.")));
@@ -235,7 +235,7 @@ triggers_drop(const char *table, Oid relid)
 static char *
 trigger_problem(int number, Oid relid, const char *problem)
 {
-	return psprintf("trigger \"%s\" of table %s %s", triggers[number].name,
+	return psprintf("trigger \"%s\" of table \"%s\" %s", triggers[number].name,
 					track_table_name(relid), problem);
 }
 

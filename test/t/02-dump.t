@@ -51,12 +51,13 @@ SELECT * FROM batchagg_run_job(3);
 DELETE FROM batch_jobs WHERE id = 4;
 UPDATE batch_jobs SET scheduled_from = now() - interval '3 days';
 SELECT * FROM batchagg_run_due();
+SELECT batchagg_track_source('"Visit"', id_column => 'user_id'), batchagg_track_source('readings', 'snapshot');
 SQL
 
 # All that is to be the same.
 my @tables = qw(batchagg_events batch_jobs batchjob_definitions batchjob_metrics metricsandtables batchagg_layouts
-  batchagg_positions batchagg_store batchagg_measurements batchagg_runs batchagg_counters batchagg_ledger ruleexecutionresults);
-my @sequences = qw(batch_jobs_id_seq batchjob_definitions_id_seq batchagg_layouts_id_seq batchagg_runs_run_id_seq);
+  batchagg_positions batchagg_store batchagg_measurements batchagg_runs batchagg_counters batchagg_ledger batchagg_sources ruleexecutionresults);
+my @sequences = qw(batch_jobs_id_seq batchjob_definitions_id_seq batchagg_layouts_id_seq batchagg_runs_run_id_seq batchagg_sources_source_id_seq);
 my $contents = join("\n",
 	map({ "SELECT '$_', count(*), md5(string_agg(t::text, ',' ORDER BY t::text COLLATE \"C\")) FROM rollup.$_ t;" } @tables),
 	map({ "SELECT '$_', last_value, is_called FROM rollup.$_;" } @sequences));
@@ -95,6 +96,25 @@ SELECT count(*) FROM (
 	(SELECT entity_id, timestamp, metric_value FROM rollup.RuleExecutionResults WHERE result_name = 'tsum_hour_pages')
 ) d
 SQL
+
+	# What was tracked still is: all is marked once, then what changes.
+	my $marks = "SELECT source, low, high, ids FROM rollup.batchagg_marks JOIN rollup.batchagg_sources USING (source_id) ORDER BY 1, 2, 3";
+	my $settle = "SELECT rollup.batchagg_settle_source('\"Visit\"') IS NULL, rollup.batchagg_settle_source('readings') IS NULL";
+	$node->safe_psql($name, 'DELETE FROM rollup.batchagg_marks');
+	is($node->safe_psql($name, $settle), 't|t', "$format: tracking is whole");
+	is($node->safe_psql($name, $marks), qq(public."Visit"|-infinity|infinity|\npublic.readings|-infinity|infinity|),
+		'... and all is marked');
+	is($node->safe_psql($name, "DELETE FROM rollup.batchagg_marks; $settle; $marks"), 't|t', '... once');
+	$node->safe_psql($name, <<'SQL');
+SET timezone = 'UTC';
+INSERT INTO "Visit" VALUES ('u7', '2024-04-01 10:00+00', 1);
+INSERT INTO readings VALUES ('u7', '2024-04-02 10:00', 'm0', 1);
+DELETE FROM readings WHERE ts = '2024-04-02 10:00';
+SQL
+	is( $node->safe_psql($name, "SET timezone = 'UTC'; $marks"),
+		qq(public."Visit"|2024-04-01 10:00:00+00|2024-04-01 10:00:00+00|{u7}\npublic.readings|2024-04-02 10:00:00+00|2024-04-02 10:00:00+00|{u7}),
+		'... then what changes is');
+	$node->safe_psql($name, q(DELETE FROM "Visit" WHERE user_id = 'u7'));
 
 	# New rows have new identities.
 	is( $node->safe_psql($name, "INSERT INTO rollup.batch_jobs (event_name) VALUES ('SHIFT') RETURNING id"), '5',
