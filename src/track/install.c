@@ -54,7 +54,7 @@
  *----------
  */
 
-static void pg_attribute_noreturn()
+static void
 refuse(Oid relid, int sqlerrcode, const char *detail, const char *hint)
 {
 	ereport(ERROR,
@@ -67,7 +67,7 @@ refuse(Oid relid, int sqlerrcode, const char *detail, const char *hint)
 static void
 check_kind(Oid relid)
 {
-	const char *hint = "Only tables can be tracked; runs read all of other sources.";
+	const char *is;
 
 	switch (get_rel_relkind(relid))
 	{
@@ -75,14 +75,20 @@ check_kind(Oid relid)
 		case RELKIND_PARTITIONED_TABLE:
 			return;
 		case RELKIND_VIEW:
-			refuse(relid, ERRCODE_WRONG_OBJECT_TYPE, "It is a view.", hint);
+			is = "It is a view.";
+			break;
 		case RELKIND_MATVIEW:
-			refuse(relid, ERRCODE_WRONG_OBJECT_TYPE, "It is a materialized view.", hint);
+			is = "It is a materialized view.";
+			break;
 		case RELKIND_FOREIGN_TABLE:
-			refuse(relid, ERRCODE_WRONG_OBJECT_TYPE, "It is a foreign table.", hint);
+			is = "It is a foreign table.";
+			break;
 		default:
-			refuse(relid, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.", hint);
+			is = "It is not a table.";
+			break;
 	}
+	refuse(relid, ERRCODE_WRONG_OBJECT_TYPE, is,
+		   "Only tables can be tracked; runs read all of other sources.");
 }
 
 /* A table that has rows, alone or as a partition. */
@@ -95,16 +101,13 @@ check_storage(Oid root, Oid relid)
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s a foreign table.", is),
 			   "Rows of a foreign table change without notice.");
-	switch (get_rel_persistence(relid))
-	{
-		case RELPERSISTENCE_TEMP:
-			refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s a temporary table.", is),
-				   "It is gone before a run could profit.");
-		case RELPERSISTENCE_UNLOGGED:
-			refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s an unlogged table.", is),
-				   psprintf("A crash empties it unnoticed. Use ALTER TABLE %s SET LOGGED first.",
-							track_table_name(relid)));
-	}
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s a temporary table.", is),
+			   "It is gone before a run could profit.");
+	if (get_rel_persistence(relid) == RELPERSISTENCE_UNLOGGED)
+		refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s an unlogged table.", is),
+			   psprintf("A crash empties it unnoticed. Use ALTER TABLE %s SET LOGGED first.",
+						track_table_name(relid)));
 }
 
 static void
@@ -203,10 +206,7 @@ column_type(Oid relid, const char *column, Oid *collation)
 	return getBaseType(type);
 }
 
-/*
- * A query's only row and column, as text.  *others is whether there are more rows.  Its
- * argument is the source's name.
- */
+/* The first column of a query's rows.  Its argument is the source's name. */
 static List *
 query_texts(const char *sql, const char *source)
 {
@@ -472,7 +472,7 @@ read_mode(const char *mode)
 			 errhint("Modes are \"log\" and \"snapshot\".")));
 }
 
-static void pg_attribute_noreturn()
+static void
 not_tracked(const char *table)
 {
 	ereport(ERROR,

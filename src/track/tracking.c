@@ -136,7 +136,7 @@ typedef struct Writable
 {
 	int32		id;
 	Oid			relid;			/* InvalidOid: there is no table of that name */
-	Oid			locked;			/* which was found locked the last time */
+	Oid			locked;			/* or one of its partitions, locked the last time */
 } Writable;
 
 static struct
@@ -323,7 +323,7 @@ tracking_writing(Oid schema, int32 id)
 		forget();
 	known.schema = schema;
 	source = find_writable(id);
-	if (source == NULL || is_locked(source->locked))
+	if (source == NULL || is_locked(source->relid) || is_locked(source->locked))
 		return source != NULL;
 
 	/* Looking at tables may have us forget the source. */
