@@ -202,7 +202,7 @@ explain_query(Explanation *explanation, SourceScan *scan)
 	ScanQuery  *query = query_choose(scan);
 	const Plan *plan = query->plan->planTree;
 
-	add_line(explanation, 0, "query", query->text);
+	add_line(explanation, 0, "query", query_text(scan, query));
 	add_line(explanation, 0, "estimate",
 			 psprintf("%.0f rows, cost %.0f", plan->plan_rows, plan->total_cost));
 	explain_missing_index(explanation, scan, query);

@@ -18,7 +18,9 @@
  * what nobody asked for; or as a join with the entities whose groups are to be
  * read, each with its range of time.  Which is best depends on how much there
  * is and which indexes there are, and that is the planner's to say: each way is
- * planned, and the cheapest taken.
+ * planned, and the cheapest taken.  Of the join, the planner could only guess
+ * how many rows each entity has in its range; so what one of them costs by
+ * itself is asked instead, and the join is made as a loop over them.
  *
  * Where the plan is one scan of a table, it is then made to return the table's
  * rows as they are instead of projecting the columns that are asked for: the
@@ -27,6 +29,8 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <limits.h>
 
 #include "access/table.h"
 #include "catalog/pg_attribute.h"
@@ -38,10 +42,12 @@
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
@@ -49,6 +55,7 @@
 #include "utils/xid8.h"
 
 #include "catalog/filter.h"
+#include "catalog/store.h"
 #include "engine/entity.h"
 #include "engine/query.h"
 #include "time/zone.h"
@@ -450,64 +457,140 @@ scan_entity_ranges(const ScanQuery *query, const SourceScan *scan, int *n)
 	return ranges;
 }
 
-/*
- * Joins the source with the entities that are to be read and their ranges of
- * time.  Returns the condition of the join.
- */
-static Node *
-join_entities(Builder *builder, const ScanQuery *query, const SourceScan *scan)
+/* The type of a source's ids, and how its values are handled. */
+typedef struct IdType
 {
-	const Source *source = ((Rollup *) linitial(scan->rollups))->source;
-	List	   *rows = NIL;
 	Oid			type;
-	int32		typmod;
 	Oid			collation;
 	int16		length;
 	bool		by_value;
-	EntityRange *ranges;
-	int			n;
-	ParseNamespaceItem *item;
-	Node	   *columns[3];
-	char	   *names[] = {"entity", "low", "high"};
-	Alias	   *alias = makeAlias("changed", list_make3(makeString(names[0]), makeString(names[1]),
-														makeString(names[2])));
-	int			i;
+	char		align;
+} IdType;
 
-	get_atttypetypmodcoll(source->relid, source->id_column, &type, &typmod, &collation);
-	type = getBaseType(type);
-	get_typlenbyval(type, &length, &by_value);
-	ranges = scan_entity_ranges(query, scan, &n);
-	for (i = 0; i < n; i++)
-	{
-		Datum		id = source_id_from_text(source, ranges[i].entity, ranges[i].entity_length);
+static IdType
+id_type(const Source *source)
+{
+	IdType		result;
+	int32		typmod;
 
-		rows = lappend(rows, list_make3(makeConst(type, -1, collation, length, id, false, by_value),
-										time_const(query, ranges[i].from),
-										time_const(query, ranges[i].to)));
-	}
-	item = addRangeTableEntryForValues(builder->pstate, rows,
-									   list_make3_oid(type, query->time_type, query->time_type),
-									   list_make3_int(-1, -1, -1),
-									   list_make3_oid(collation, InvalidOid, InvalidOid),
-									   alias, false, true);
-	addNSItemToQuery(builder->pstate, item, true, true, true);
-	for (i = 0; i < lengthof(columns); i++)
-		columns[i] = scanNSItemForColumn(builder->pstate, item, 0, names[i], -1);
-	return all_of(list_make3(compare(builder, "=", source_column(builder, source->id_column),
-									 columns[0]),
-							 compare(builder, ">=", source_column(builder, source->time_column),
-									 columns[1]),
-							 compare(builder, "<", source_column(builder, source->time_column),
-									 columns[2])));
+	get_atttypetypmodcoll(source->relid, source->id_column, &result.type, &typmod,
+						  &result.collation);
+	result.type = getBaseType(result.type);
+	get_typlenbyvalalign(result.type, &result.length, &result.by_value, &result.align);
+	return result;
+}
+
+/* unnest() of an array of elements that are not NULL. */
+static Node *
+unnest(Datum *elements, int n, const IdType *type)
+{
+	Datum		array = PointerGetDatum(construct_array(elements, n, type->type, type->length,
+														type->by_value, type->align));
+	Const	   *list = makeConst(get_array_type(type->type), -1, type->collation, -1, array,
+								 false, false);
+	FuncExpr   *call = makeFuncExpr(F_UNNEST_ANYARRAY, type->type, list_make1(list),
+									type->collation, type->collation, COERCE_EXPLICIT_CALL);
+
+	call->funcretset = true;
+	return (Node *) call;
 }
 
 /*
- * The condition on the rows that a scan has to read; NULL: all of them.
+ * The entities that are to be read and their ranges of time, as a table in the
+ * query with the columns entity, low and high.
+ */
+static ParseNamespaceItem *
+add_entities(Builder *builder, const ScanQuery *query, const Source *source,
+			 const EntityRange *ranges, int n)
+{
+	IdType		ids = id_type(source);
+	IdType		times = {query->time_type, InvalidOid, sizeof(int64), FLOAT8PASSBYVAL,
+	TYPALIGN_DOUBLE};
+	Datum	   *elements[3];
+	List	   *functions;
+	RangeFunction *clause = makeNode(RangeFunction);
+	ParseNamespaceItem *item;
+	int			i;
+
+	if (times.type == DATEOID)
+		times = (IdType) {DATEOID, InvalidOid, sizeof(DateADT), true, TYPALIGN_INT};
+	for (i = 0; i < lengthof(elements); i++)
+		elements[i] = palloc(n * sizeof(Datum));
+	for (i = 0; i < n; i++)
+	{
+		elements[0][i] = source_id_from_text(source, ranges[i].entity, ranges[i].entity_length);
+		elements[1][i] = ((Const *) time_const(query, ranges[i].from))->constvalue;
+		elements[2][i] = ((Const *) time_const(query, ranges[i].to))->constvalue;
+	}
+	functions = list_make3(unnest(elements[0], n, &ids), unnest(elements[1], n, &times),
+						   unnest(elements[2], n, &times));
+	clause->is_rowsfrom = true;
+	clause->alias = makeAlias("changed", list_make3(makeString("entity"), makeString("low"),
+													makeString("high")));
+	item = addRangeTableEntryForFunction(builder->pstate,
+										 list_make3("unnest", "unnest", "unnest"), functions,
+										 list_make3(NIL, NIL, NIL), clause, false, true);
+	addNSItemToQuery(builder->pstate, item, true, true, true);
+	return item;
+}
+
+/* The condition that a row is of an entity and in a range of time. */
+static Node *
+row_of_entity(const Builder *builder, const Source *source, Node *entity, Node *low, Node *high)
+{
+	return all_of(list_make3(compare(builder, "=", source_column(builder, source->id_column),
+									 entity),
+							 compare(builder, ">=", source_column(builder, source->time_column),
+									 low),
+							 compare(builder, "<", source_column(builder, source->time_column),
+									 high)));
+}
+
+/*
+ * Joins the source with the entities that are to be read and their ranges of
+ * time, at most `max` of them.  Returns the condition of the join.
  */
 static Node *
-rows_to_read(Builder *builder, const ScanQuery *query, const SourceScan *scan, Reading reading)
+join_entities(Builder *builder, ScanQuery *query, const SourceScan *scan, int max)
 {
-	switch (reading)
+	const Source *source = ((Rollup *) linitial(scan->rollups))->source;
+	EntityRange *ranges = scan_entity_ranges(query, scan, &query->nentities);
+	ParseNamespaceItem *item = add_entities(builder, query, source, ranges,
+											Min(query->nentities, max));
+
+	return row_of_entity(builder, source,
+						 scanNSItemForColumn(builder->pstate, item, 0, "entity", -1),
+						 scanNSItemForColumn(builder->pstate, item, 0, "low", -1),
+						 scanNSItemForColumn(builder->pstate, item, 0, "high", -1));
+}
+
+/*
+ * The condition that a row is of one of the entities that are to be read, and in
+ * its range of time.
+ */
+static Node *
+one_entity(const Builder *builder, ScanQuery *query, const SourceScan *scan)
+{
+	const Source *source = ((Rollup *) linitial(scan->rollups))->source;
+	EntityRange *ranges = scan_entity_ranges(query, scan, &query->nentities);
+	const EntityRange *range = &ranges[query->nentities / 2];
+	IdType		ids = id_type(source);
+	Datum		id = source_id_from_text(source, range->entity, range->entity_length);
+
+	return row_of_entity(builder, source,
+						 (Node *) makeConst(ids.type, -1, ids.collation, ids.length, id, false,
+											ids.by_value),
+						 time_const(query, range->from), time_const(query, range->to));
+}
+
+/*
+ * The condition on the rows that a scan has to read; NULL: all of them.  At most
+ * max_entities are named.
+ */
+static Node *
+rows_to_read(Builder *builder, ScanQuery *query, const SourceScan *scan, int max_entities)
+{
+	switch (query->reading)
 	{
 		case READ_ALL:
 			return NULL;
@@ -516,36 +599,13 @@ rows_to_read(Builder *builder, const ScanQuery *query, const SourceScan *scan, R
 		case READ_RANGES:
 			return time_in_ranges(builder, query, scan, scan_ranges(query, scan, MAX_RANGES));
 		case READ_ENTITIES:
-			return join_entities(builder, query, scan);
+			return join_entities(builder, query, scan, max_entities);
+		case READ_ONE_ENTITY:
+			return one_entity(builder, query, scan);
 		case READ_NEW:
 			return row_is_new(builder, query, scan);
 	}
 	pg_unreachable();
-}
-
-/*
- * A query as SQL, for people.  Of the many entities that it may name, only the
- * first are in it.
- */
-static char *
-query_text(const Query *query)
-{
-	Query	   *shown = copyObject(unconstify(Query *, query));
-	int			hidden = 0;
-	char	   *text;
-	ListCell   *lc;
-
-	foreach(lc, shown->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-
-		if (rte->rtekind != RTE_VALUES)
-			continue;
-		hidden = Max(list_length(rte->values_lists) - MAX_SHOWN_ENTITIES, 0);
-		rte->values_lists = list_truncate(rte->values_lists, MAX_SHOWN_ENTITIES);
-	}
-	text = pg_get_querydef(shown, true);
-	return hidden > 0 ? psprintf("%s -- and %d more values", text, hidden) : text;
 }
 
 /*
@@ -554,7 +614,7 @@ query_text(const Query *query)
  * inputs.  ERROR where a filter is not allowed.
  */
 static ScanQuery *
-query_build(SourceScan *scan, Reading reading)
+query_build(SourceScan *scan, Reading reading, int max_entities)
 {
 	const Source *source = scan->source;
 	ScanQuery  *result = palloc0(sizeof(ScanQuery));
@@ -564,13 +624,15 @@ query_build(SourceScan *scan, Reading reading)
 	List	   *where = NIL;
 	Node	   *needed;
 
+	result->reading = reading;
+	result->query = query;
 	builder.source = addRangeTableEntryForRelation(builder.pstate, rel, AccessShareLock, NULL,
 												   true, true);
 	addNSItemToQuery(builder.pstate, builder.source, true, true, true);
 	add_columns(&builder, result, scan);
 	if (source->definition->filter != NULL && !filters_differ(scan))
 		where = lappend(where, filter_transform(builder.pstate, source->definition->filter));
-	needed = rows_to_read(&builder, result, scan, reading);
+	needed = rows_to_read(&builder, result, scan, max_entities);
 	if (needed != NULL)
 		where = lappend(where, needed);
 
@@ -586,12 +648,25 @@ query_build(SourceScan *scan, Reading reading)
 	assign_query_collations(builder.pstate, query);
 	free_parsestate(builder.pstate);
 	table_close(rel, NoLock);
-
-	result->reading = reading;
-	result->query = query;
-	result->text = query_text(query);
 	return result;
 }
+
+/*
+ * A scan's query as SQL, for people: of the many entities that it may name, only
+ * the first are in it.
+ */
+char *
+query_text(SourceScan *scan, const ScanQuery *query)
+{
+	const ScanQuery *shown = query_build(scan, query->reading, MAX_SHOWN_ENTITIES);
+	char	   *text = pg_get_querydef(shown->query, true);
+
+	return query->nentities <= MAX_SHOWN_ENTITIES ? text :
+		psprintf("%s -- and %d more", text, query->nentities - MAX_SHOWN_ENTITIES);
+}
+
+/* Settings under which a join with entities is a loop over them. */
+static const char *const loop_settings[] = {"enable_hashjoin", "enable_mergejoin"};
 
 /*
  * Plans a scan's query, serially, as the current user.  ERROR where the user
@@ -601,9 +676,16 @@ static void
 query_plan(ScanQuery *query)
 {
 	List	   *rewritten = QueryRewrite(copyObject(query->query));
+	int			level = NewGUCNestLevel();
+	int			i;
+
+	if (query->reading == READ_ENTITIES)
+		for (i = 0; i < lengthof(loop_settings); i++)
+			store_set(loop_settings[i], "off");
 
 	/* A SELECT becomes one SELECT, as no rule can say otherwise for it. */
-	query->plan = pg_plan_query(linitial_node(Query, rewritten), query->text, 0, NULL);
+	query->plan = pg_plan_query(linitial_node(Query, rewritten), QUERY_NAME, 0, NULL);
+	AtEOXact_GUC(false, level);
 }
 
 /*
@@ -662,17 +744,26 @@ query_choose(SourceScan *scan)
 		readings[n++] = READ_RANGE;
 		readings[n++] = READ_RANGES;
 		if (query_is_of_entities(scan))
-			readings[n++] = READ_ENTITIES;
+			readings[n++] = READ_ONE_ENTITY;
 	}
 	for (i = 0; i < n; i++)
 	{
-		ScanQuery  *query = query_build(scan, readings[i]);
+		ScanQuery  *query = query_build(scan, readings[i], INT_MAX);
 
 		query_plan(query);
-		if (best == NULL ||
-			query->plan->planTree->total_cost < best->plan->planTree->total_cost)
+		query->cost = query->plan->planTree->total_cost;
+		if (query->reading == READ_ONE_ENTITY)
+			query->cost *= query->nentities;
+		if (best == NULL || query->cost < best->cost)
 			best = query;
 	}
+	if (n == 1)
+		return best;
+
+	/* The last one built says where the rollups find their columns. */
+	best = query_build(scan, best->reading == READ_ONE_ENTITY ? READ_ENTITIES : best->reading,
+					   INT_MAX);
+	query_plan(best);
 	return best;
 }
 

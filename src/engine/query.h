@@ -20,6 +20,7 @@ typedef enum Reading
 	READ_RANGE,					/* one range of time that has all that is needed */
 	READ_RANGES,				/* a few ranges of time */
 	READ_ENTITIES,				/* a join with the entities, and a range for each */
+	READ_ONE_ENTITY,			/* one of these alone, to see what it costs */
 	READ_NEW					/* rows that are new since the cursor */
 } Reading;
 
@@ -28,8 +29,9 @@ typedef struct ScanQuery
 {
 	Reading		reading;
 	Query	   *query;
-	char	   *text;			/* as SQL */
 	PlannedStmt *plan;
+	double		cost;			/* as the planner estimates it */
+	int			nentities;		/* READ_ENTITIES: how many there are */
 	int			nvalues;
 	int		   *value_columns;	/* the metrics, or the value of a row layout */
 	Oid		   *value_types;
@@ -40,6 +42,10 @@ typedef struct ScanQuery
 	Oid			table;			/* rows are this table's own; else InvalidOid */
 } ScanQuery;
 
+/* What PostgreSQL is told that it executes. */
+#define QUERY_NAME "batchagg scan"
+
+extern char *query_text(SourceScan *scan, const ScanQuery *query);
 extern ScanQuery *query_choose(SourceScan *scan);
 extern bool query_is_of_entities(const SourceScan *scan);
 extern void query_take_table_rows(ScanQuery *query, SourceScan *scan);

@@ -83,7 +83,10 @@ static const struct
 	{"bytea_output", "hex"},
 
 	/* Sums must not depend on where a scan that shares another's begins. */
-	{"synchronize_seqscans", "off"}
+	{"synchronize_seqscans", "off"},
+
+	/* There is next to nothing to compile in a scan of columns. */
+	{"jit", "off"}
 };
 
 /* One of the jobs of a run. */

@@ -622,7 +622,7 @@ void
 scan_run(SourceScan *scan, const ScanQuery *query)
 {
 	ScanReceiver *receiver = receiver_create(scan, query);
-	QueryDesc  *desc = CreateQueryDesc(query->plan, query->text, GetActiveSnapshot(),
+	QueryDesc  *desc = CreateQueryDesc(query->plan, QUERY_NAME, GetActiveSnapshot(),
 									   InvalidSnapshot, &receiver->pub, NULL, NULL, 0);
 
 	ExecutorStart(desc, 0);
