@@ -59,7 +59,7 @@ CREATE FUNCTION some_time() RETURNS timestamptz LANGUAGE sql AS $$
 	FROM (SELECT random() AS chance OFFSET 0) c
 $$;
 CREATE FUNCTION some_user() RETURNS integer LANGUAGE sql AS $$
-	SELECT CASE WHEN random() < 0.98 THEN floor(random() * 6)::integer END
+	SELECT CASE WHEN random() < 0.98 THEN floor(random() * 5)::integer END
 $$;
 CREATE FUNCTION some_load() RETURNS float8 LANGUAGE sql AS $$
 	SELECT CASE WHEN random() < 0.8 THEN floor(random() * 100000) END
@@ -71,7 +71,7 @@ $$;
 
 -- Locks some rows that nobody else has, and returns their ids.
 CREATE FUNCTION take(n integer, lowest integer DEFAULT -100) RETURNS SETOF bigint LANGUAGE sql AS $$
-	SELECT id FROM visit WHERE id >= (SELECT floor(lowest + random() * (last_value - lowest)) FROM visit_id)
+	SELECT id FROM visit WHERE id >= (SELECT floor(lowest + random() * (last_value - lowest))::bigint FROM visit_id)
 	ORDER BY id LIMIT n FOR UPDATE SKIP LOCKED
 $$;
 
@@ -86,24 +86,24 @@ my %short = (
 	insert => [ 10, 'INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(1);' ],
 	insert_many => [ 3, 'INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(12);' ],
 	insert_select => [ 1, <<'SQL' ],
-INSERT INTO visit (user_id, ts, pages, load) SELECT user_id, ts + interval '1 day', pages, load FROM visit WHERE id IN (SELECT take(8)) AND ts < now() - interval '2 days';
+INSERT INTO visit (user_id, ts, pages, load) SELECT user_id, ts + interval '1 day', pages, load FROM visit WHERE id = ANY (ARRAY(SELECT take(8))) AND ts < now() - interval '2 days';
 SQL
-	values => [ 8, "UPDATE visit SET pages = pages + 1, load = some_load() WHERE id IN (SELECT take(3));" ],
-	status => [ 2, "UPDATE visit SET status = CASE status WHEN 'idle' THEN 'active' ELSE 'idle' END WHERE id IN (SELECT take(3));" ],
-	time => [ 4, 'UPDATE visit SET id = DEFAULT, ts = some_time() WHERE id IN (SELECT take(3));' ],
-	entity => [ 4, 'UPDATE visit SET id = DEFAULT, user_id = some_user() WHERE id IN (SELECT take(3));' ],
-	both => [ 1, 'UPDATE visit SET id = DEFAULT, user_id = some_user(), ts = some_time(), pages = -pages WHERE id IN (SELECT take(3));' ],
-	same => [ 1, 'UPDATE visit SET pages = pages WHERE id IN (SELECT take(3));' ],
-	delete => [ 6, 'DELETE FROM visit WHERE id IN (SELECT take(2));' ],
+	values => [ 8, "UPDATE visit SET pages = pages + 1, load = some_load() WHERE id = ANY (ARRAY(SELECT take(3)));" ],
+	status => [ 2, "UPDATE visit SET status = CASE status WHEN 'idle' THEN 'active' ELSE 'idle' END WHERE id = ANY (ARRAY(SELECT take(3)));" ],
+	time => [ 4, 'UPDATE visit SET id = DEFAULT, ts = some_time() WHERE id = ANY (ARRAY(SELECT take(3)));' ],
+	entity => [ 4, 'UPDATE visit SET id = DEFAULT, user_id = some_user() WHERE id = ANY (ARRAY(SELECT take(3)));' ],
+	both => [ 1, 'UPDATE visit SET id = DEFAULT, user_id = some_user(), ts = some_time(), pages = -pages WHERE id = ANY (ARRAY(SELECT take(3)));' ],
+	same => [ 1, 'UPDATE visit SET pages = pages WHERE id = ANY (ARRAY(SELECT take(3)));' ],
+	delete => [ 6, 'DELETE FROM visit WHERE id = ANY (ARRAY(SELECT take(2)));' ],
 	move_user => [ 1, <<'SQL' ],
-UPDATE visit SET id = DEFAULT, user_id = some_user() WHERE id IN (SELECT id FROM visit WHERE ts BETWEEN now() - interval '3 days' AND now() - interval '70 hours' ORDER BY id FOR UPDATE SKIP LOCKED);
+UPDATE visit SET id = DEFAULT, user_id = some_user() WHERE id = ANY (ARRAY(SELECT id FROM visit WHERE ts BETWEEN now() - interval '3 days' AND now() - interval '70 hours' ORDER BY id FOR UPDATE SKIP LOCKED));
 SQL
 	upsert => [ 3, <<'SQL' ],
-INSERT INTO visit (id, ts, user_id, pages, load) SELECT -i, date_trunc('hour', now()) - i * interval '7 hours', i % 6, i, i FROM generate_series(:n, :n + 3) i
+INSERT INTO visit (id, ts, user_id, pages, load) SELECT -i, date_trunc('hour', now()) - i * interval '7 hours', i % 5, i, i FROM generate_series(:n, :n + 3) i
 ON CONFLICT (id, ts, user_id) DO UPDATE SET pages = visit.pages + 1, load = excluded.load;
 SQL
 	upsert_nothing => [ 1, <<'SQL' ],
-INSERT INTO visit (id, ts, user_id, pages, load) SELECT -i, date_trunc('hour', now()) - i * interval '7 hours', i % 6, i, i FROM generate_series(:n, :n + 3) i
+INSERT INTO visit (id, ts, user_id, pages, load) SELECT -i, date_trunc('hour', now()) - i * interval '7 hours', i % 5, i, i FROM generate_series(:n, :n + 3) i
 ON CONFLICT DO NOTHING;
 SQL
 	merge => [ 2, <<'SQL' ],
@@ -114,14 +114,14 @@ SQL
 BEGIN;
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(2);
 SAVEPOINT a;
-UPDATE visit SET id = DEFAULT, pages = pages + 100, ts = some_time() WHERE id IN (SELECT take(2));
-DELETE FROM visit WHERE id IN (SELECT take(1));
+UPDATE visit SET id = DEFAULT, pages = pages + 100, ts = some_time() WHERE id = ANY (ARRAY(SELECT take(2)));
+DELETE FROM visit WHERE id = ANY (ARRAY(SELECT take(1)));
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(2);
 ROLLBACK TO a;
 SAVEPOINT b;
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(2);
 SAVEPOINT c;
-UPDATE visit SET id = DEFAULT, user_id = some_user() WHERE id IN (SELECT take(2));
+UPDATE visit SET id = DEFAULT, user_id = some_user() WHERE id = ANY (ARRAY(SELECT take(2)));
 RELEASE b;
 \sleep :pause ms
 COMMIT;
@@ -129,7 +129,7 @@ SQL
 	only_in_savepoint => [ 1, <<'SQL' ],
 BEGIN;
 SAVEPOINT a;
-UPDATE visit SET pages = pages + 1 WHERE id IN (SELECT take(2));
+UPDATE visit SET pages = pages + 1 WHERE id = ANY (ARRAY(SELECT take(2)));
 RELEASE a;
 \sleep :pause ms
 COMMIT;
@@ -137,12 +137,12 @@ SQL
 	rolled_back => [ 2, <<'SQL' ],
 BEGIN;
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(2);
-UPDATE visit SET id = DEFAULT, pages = pages + 1000, user_id = some_user() WHERE id IN (SELECT take(2));
+UPDATE visit SET id = DEFAULT, pages = pages + 1000, user_id = some_user() WHERE id = ANY (ARRAY(SELECT take(2)));
 ROLLBACK;
 SQL
 	repeatable => [ 2, <<'SQL' ],
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-UPDATE visit SET pages = pages + 1 WHERE id IN (SELECT take(2));
+UPDATE visit SET pages = pages + 1 WHERE id = ANY (ARRAY(SELECT take(2)));
 \sleep :pause ms
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(2);
 COMMIT;
@@ -152,7 +152,7 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT sum(pages) FROM visit WHERE id BETWEEN -10 AND 10;
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(2);
 \sleep :pause ms
-DELETE FROM visit WHERE id IN (SELECT take(1));
+DELETE FROM visit WHERE id = ANY (ARRAY(SELECT take(1)));
 COMMIT;
 SQL
 );
@@ -162,8 +162,8 @@ my %long = (
 	long => [ 1, <<'SQL' ],
 BEGIN;
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(5);
-UPDATE visit SET id = DEFAULT, pages = pages + 1, ts = some_time() WHERE id IN (SELECT take(3, 1));
-DELETE FROM visit WHERE id IN (SELECT take(2, 1));
+UPDATE visit SET id = DEFAULT, pages = pages + 1, ts = some_time() WHERE id = ANY (ARRAY(SELECT take(3, 1)));
+DELETE FROM visit WHERE id = ANY (ARRAY(SELECT take(2, 1)));
 \sleep :seconds s
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(5);
 COMMIT;
@@ -173,8 +173,8 @@ SQL
 BEGIN;
 INSERT INTO visit (user_id, ts, pages, load, status) SELECT * FROM some_rows(3);
 SAVEPOINT a;
-UPDATE visit SET id = DEFAULT, pages = pages + 1, user_id = some_user() WHERE id IN (SELECT take(3, 1));
-DELETE FROM visit WHERE id IN (SELECT take(1, 1));
+UPDATE visit SET id = DEFAULT, pages = pages + 1, user_id = some_user() WHERE id = ANY (ARRAY(SELECT take(3, 1)));
+DELETE FROM visit WHERE id = ANY (ARRAY(SELECT take(1, 1)));
 PREPARE TRANSACTION 'p:gid';
 \sleep :pause ms
 SQL
