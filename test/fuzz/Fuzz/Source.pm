@@ -528,6 +528,28 @@ sub grant
 	return @sql;
 }
 
+# Whether changes can be tracked: those of tables can, but for temporary ones and
+# those with others that inherit from them.
+sub can_be_tracked
+{
+	my ($self) = @_;
+
+	return $self->{shape} =~ /^(table|partitioned)$/;
+}
+
+# SQL, without its semicolon, that has them tracked, by one entity's id or by time
+# only.
+sub track
+{
+	my ($self, $schema) = @_;
+	my ($focal) = sample(1, sort keys %{ $self->{ids} });
+	my @arguments = (literal($self->{relation}) . '::regclass', literal(pick('log', 'snapshot')),
+		'time_column => ' . literal($self->{time}{name}));
+
+	push @arguments, 'id_column => ' . literal($self->{ids}{$focal}{name}) if chance(0.7);
+	return "SELECT $schema.batchagg_track_source(" . join(', ', @arguments) . ')';
+}
+
 # --- changes of the data -----------------------------------------------------
 
 # SQL that adds $n rows, in all columns or in the given ones.
