@@ -537,8 +537,8 @@ sub can_be_tracked
 	return $self->{shape} =~ /^(table|partitioned)$/;
 }
 
-# SQL, without its semicolon, that has them tracked, by one entity's id or by time
-# only.
+# SQL, without its semicolon, that has them tracked: by one entity's id, where its
+# type allows, or by whatever is found.
 sub track
 {
 	my ($self, $schema) = @_;
@@ -546,7 +546,9 @@ sub track
 	my @arguments = (literal($self->{relation}) . '::regclass', literal(pick('log', 'snapshot')),
 		'time_column => ' . literal($self->{time}{name}));
 
-	push @arguments, 'id_column => ' . literal($self->{ids}{$focal}{name}) if chance(0.7);
+	push @arguments, 'id_column => ' . literal($self->{ids}{$focal}{name})
+		if $self->{ids}{$focal}{type} =~ /^(smallint|integer|bigint|text|varchar|uuid)(\(\d+\))?$/
+		&& chance(0.7);
 	return "SELECT $schema.batchagg_track_source(" . join(', ', @arguments) . ')';
 }
 
