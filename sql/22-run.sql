@@ -84,6 +84,27 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION batchagg_explain_job(integer) IS
 'says what a run of a job would do: its scans with their sources, columns, query and estimated cost, and the rollups that each scan feeds; writes nothing';
 
+CREATE FUNCTION batchagg_verify_job(
+	job_id integer,
+	"from" timestamptz DEFAULT NULL,
+	"to" timestamptz DEFAULT NULL,
+	OUT definition_id integer,
+	OUT source text,
+	OUT "timestamp" timestamptz,
+	OUT entity_id text,
+	OUT metric_name text,
+	OUT aggregation_type text,
+	OUT stored float8,
+	OUT computed float8,
+	OUT stored_count bigint,
+	OUT computed_count bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_verify_job'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_verify_job(integer, timestamptz, timestamptz) IS
+'recomputes the results of a job in the buckets that begin in a range, and returns those that are stored otherwise, missing or too many; writes nothing';
+
 CREATE FUNCTION batchagg_progress(
 	OUT run_id bigint,
 	OUT job_id integer,

@@ -204,18 +204,61 @@ layout_create(const StoredLayout *layout)
 }
 
 /*
- * Returns the id of the layout that holds these results.  With may_write it is
+ * Sets the id of the layout that holds these results.  With may_write it is
  * locked to the end of the transaction, and made if it is not there, with any
- * other layout in its place set aside; else 0 is returned where it is not there.
+ * other layout in its place set aside; else the id is 0 where it is not there.
  */
-int32
-layout_ensure(const StoredLayout *layout, bool may_write)
+void
+layout_ensure(StoredLayout *layout, bool may_write)
 {
-	int32		id = layout_find(layout, may_write);
+	layout->id = layout_find(layout, may_write);
+	if (layout->id == 0 && may_write)
+		layout->id = layout_create(layout);
+}
 
-	if (id == 0 && may_write)
-		id = layout_create(layout);
-	return id;
+/*
+ * The stored layouts of these definitions but the listed ones, a list of
+ * StoredLayout without names of results.
+ */
+List *
+layouts_others(const List *definition_ids, const List *layout_ids)
+{
+	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID};
+	Datum		values[] = {store_int_array(definition_ids), store_int_array(layout_ids)};
+	List	   *result = NIL;
+	StoredLayout *layout = NULL;
+	ListCell   *lc;
+	List	   *rows = store_query(true,
+								   psprintf("SELECT l.id, l.definition_id, l.source, p.metric, "
+											"p.metric_name, p.aggregation_type FROM %s l "
+											"JOIN %s p ON p.layout_id = l.id "
+											"WHERE l.definition_id = ANY ($1) AND l.id <> ALL ($2) "
+											"ORDER BY l.id, p.position",
+											store_table("batchagg_layouts"),
+											store_table("batchagg_positions")),
+								   lengthof(types), types, values);
+
+	foreach(lc, rows)
+	{
+		char	  **row = lfirst(lc);
+		int32		id = pg_strtoint32(row[0]);
+
+		if (layout == NULL || layout->id != id)
+		{
+			layout = palloc0(sizeof(StoredLayout));
+			layout->id = id;
+			layout->definition_id = pg_strtoint32(row[1]);
+			layout->source = row[2];
+			layout->metrics = palloc(list_length(rows) * sizeof(int));
+			layout->metric_names = palloc(list_length(rows) * sizeof(char *));
+			layout->aggregate_names = palloc(list_length(rows) * sizeof(char *));
+			result = lappend(result, layout);
+		}
+		layout->metrics[layout->npositions] = pg_strtoint32(row[3]);
+		layout->metric_names[layout->npositions] = row[4];
+		layout->aggregate_names[layout->npositions++] = row[5];
+	}
+	return result;
 }
 
 /*

@@ -11,23 +11,25 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
-/* One part of the results of a definition on a source, as it is to be stored. */
+/* One part of the results of a definition on a source, as it is or is to be stored. */
 typedef struct StoredLayout
 {
+	int32		id;				/* 0: it is not stored, or not known yet */
 	int32		definition_id;
 	const char *source;			/* qualified name */
 	int			part;			/* from 1 */
 	const char *focal_entity;
 	const char *granularity;	/* canonical */
 	int			npositions;
-	const int  *metrics;		/* of each position, from 1 */
-	const char *const *metric_names;
-	const char *const *aggregate_names;
-	const char *const *result_names;
+	int		   *metrics;		/* of each position, from 1 */
+	const char **metric_names;
+	const char **aggregate_names;
+	const char **result_names;
 	TimestampTz history_before; /* results of earlier buckets are kept; DT_NOBEGIN: none */
 } StoredLayout;
 
-extern int32 layout_ensure(const StoredLayout *layout, bool may_write);
+extern void layout_ensure(StoredLayout *layout, bool may_write);
+extern List *layouts_others(const List *definition_ids, const List *layout_ids);
 extern void layouts_drop_others(const List *definition_ids, const List *layout_ids,
 								const List *untouched);
 extern void layout_changed(int32 layout_id);

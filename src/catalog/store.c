@@ -304,9 +304,23 @@ plan_statement(bool as_owner, const char *sql, int nargs, const Oid *types)
 	return plan;
 }
 
-/* Runs a statement in a scope of its own; with `latest`, with a new snapshot. */
+/* Do statements see what the active snapshot sees, and nothing newer? */
+static bool as_active_snapshot = false;
+
+/*
+ * Has store_query() read with the active snapshot until it is told otherwise, or
+ * with the latest, as it does at first.  For a run that only reads: nobody is
+ * locked out by it, so the rows of our tables must be of the time of the store.
+ */
+void
+store_read_as_active(bool as_active)
+{
+	as_active_snapshot = as_active;
+}
+
+/* Runs a statement in a scope of its own, with this snapshot or (invalid) a new one. */
 static List *
-run_statement(bool as_owner, bool latest, const char *sql, int nargs, const Oid *types,
+run_statement(bool as_owner, Snapshot snapshot, const char *sql, int nargs, const Oid *types,
 			  const Datum *values)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -317,8 +331,7 @@ run_statement(bool as_owner, bool latest, const char *sql, int nargs, const Oid 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_snapshot(plan_statement(as_owner, sql, nargs, types), (Datum *) values, NULL,
-							 latest ? GetLatestSnapshot() : InvalidSnapshot, InvalidSnapshot,
-							 false, true, 0) < 0)
+							 snapshot, InvalidSnapshot, false, true, 0) < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", sql);
 	rows = copy_rows(caller);
 	SPI_finish();
@@ -335,7 +348,8 @@ run_statement(bool as_owner, bool latest, const char *sql, int nargs, const Oid 
 List *
 store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
 {
-	return run_statement(as_owner, false, sql, nargs, types, values);
+	return run_statement(as_owner, as_active_snapshot ? GetActiveSnapshot() : InvalidSnapshot, sql,
+						 nargs, types, values);
 }
 
 /*
@@ -360,5 +374,5 @@ store_int_array(const List *integers)
 List *
 store_query_latest(bool as_owner, const char *sql)
 {
-	return run_statement(as_owner, true, sql, 0, NULL, NULL);
+	return run_statement(as_owner, GetLatestSnapshot(), sql, 0, NULL, NULL);
 }

@@ -47,6 +47,7 @@ extern void store_set(const char *setting, const char *value);
 extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *types,
 						 const Datum *values);
 extern List *store_query_latest(bool as_owner, const char *sql);
+extern void store_read_as_active(bool as_active);
 extern Datum store_int_array(const List *integers);
 
 /*

@@ -52,7 +52,7 @@ typedef struct ResultPart
 	int			nmetrics;
 	ResultMetric *metrics;
 	int			words;			/* of their partial states */
-	int32		layout_id;		/* 0: a dry run, and nothing is stored yet */
+	struct StoredLayout *layout;	/* its id 0: a dry run, and nothing is stored yet */
 } ResultPart;
 
 /* What one definition computes from one source. */

@@ -35,6 +35,13 @@
  * transaction can be taken into account twice, which does no harm, but never be
  * left out: no order of commits, and no writer that takes long, changes that.
  *
+ * A part of the results can be recomputed on its own, to repair or to verify it.
+ * That repeats the last run for these buckets, with its horizon.  Its cursor, if
+ * it can still be used, stays as it is: the part is newer than the cursor says,
+ * and is brought up to date with the rest.  Only rows that are to be added, and
+ * were there when the part was recomputed, would be counted twice; so their
+ * times are marked, and the next run recomputes instead.
+ *
  * A mode is trusted only where it covers all that can happen.  Where the
  * owner's rows depend on row-level security, or the filter on anything but the
  * row, or triggers are missing, the source is read as a whole.
@@ -61,6 +68,7 @@
 #include "engine/refresh.h"
 #include "engine/run.h"
 #include "time/zone.h"
+#include "track/marks.h"
 
 /* To be changed when the stored partial states are. */
 #define STATES_VERSION 1
@@ -183,6 +191,9 @@ typedef struct RefreshPlanner
 {
 	TimestampTz run_time;
 	bool		may_write;
+	bool		repeats;		/* what the last run had, in buckets that begin in */
+	TimestampTz from;			/* [from, to) */
+	TimestampTz to;
 	List	   *cursors;		/* of Cursor */
 	List	   *relations;		/* of TrackedRelation */
 } RefreshPlanner;
@@ -644,6 +655,139 @@ refresh_tidy(const Refresh *refresh)
 	return layouts_delete_before(source->definition->id, source->name, refresh->retained_from);
 }
 
+/* The start of the first of a definition's buckets that begins at t or later. */
+static TimestampTz
+bucket_from(const Definition *definition, TimestampTz t)
+{
+	TimestampTz start;
+
+	if (TIMESTAMP_NOT_FINITE(t))
+		return t;
+	start = bucket_start(&definition->granularity, definition->tz, t);
+	return start == t ? t : bucket_end(&definition->granularity, definition->tz, start);
+}
+
+/*
+ * Are partial states stored with the results from a source?
+ */
+static bool
+states_are_stored(const Source *source)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {
+		Int32GetDatum(source->definition->id),
+		CStringGetTextDatum(source->name)
+	};
+	List	   *rows = store_query(true,
+								   psprintf("SELECT 1 FROM %s l CROSS JOIN LATERAL "
+											"(SELECT states FROM %s WHERE layout_id = l.id LIMIT 1) s "
+											"WHERE definition_id = $1 AND source = $2 "
+											"AND states IS NOT NULL",
+											store_table("batchagg_layouts"),
+											store_table("batchagg_store")),
+								   lengthof(types), types, values);
+
+	return rows != NIL;
+}
+
+/* Marks these ranges of a source. */
+static void
+mark_extents(const Refresh *refresh, const Extents *extents)
+{
+	bool		local = time_is_local(refresh->source);
+	const pg_tz *tz = refresh->source->definition->tz;
+	int64		least;
+	int64		greatest;
+	int			i;
+
+	for (i = 0; i < extents->n; i++)
+	{
+		TimestampTz low = extents->items[i].from;
+		TimestampTz high = extents->items[i].to;
+
+		if (local && low != DT_NOBEGIN)
+		{
+			zone_offsets_near(tz, low, &least, &greatest);
+			low += least;
+		}
+		if (local && high != DT_NOEND)
+		{
+			zone_offsets_near(tz, high, &least, &greatest);
+			high += greatest;
+		}
+		marks_write(refresh->tracking->id, low, high == DT_NOEND ? high : high - 1);
+	}
+}
+
+/*
+ * Marks the buckets in which what is recomputed has rows that the cursor does not
+ * see: the next run would add them once more.
+ */
+static void
+mark_new_rows(Refresh *refresh)
+{
+	Extents    *recomputed = refresh->extents;
+	Extents    *news = extents_create();
+
+	refresh->extents = news;
+	add_new_rows(refresh);
+	refresh->extents = recomputed;
+	extents_finish(news);
+	extents_forget_entities(news);
+	if (recomputed->n > 0)
+		extents_clip(news, recomputed->items[0].from, recomputed->items[0].to);
+	mark_extents(refresh, news);
+}
+
+/* The instant that the definition's horizon is counted back from. */
+static TimestampTz
+horizon_at(const Definition *definition, TimestampTz t)
+{
+	return definition->complete_only ?
+		bucket_start(&definition->granularity, definition->tz, t) : t;
+}
+
+/*
+ * Plans to recompute a range of the results, as of the last run.
+ */
+static void
+refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
+{
+	const Definition *definition = refresh->source->definition;
+	const Cursor *last = cursor_find(planner->cursors, definition->id, refresh->source->name);
+
+	if (last != NULL)
+		refresh->horizon = horizon_at(definition, last->horizon);
+	refresh->extents = extents_create();
+	extents_add(refresh->extents, bucket_from(definition, planner->from),
+				bucket_from(definition, planner->to), NULL, 0);
+	if (planner->may_write)
+	{
+		choose_mode(planner, refresh);
+		refresh->fingerprint = fingerprint(refresh);
+		refresh->cursor = usable_cursor(refresh, planner->cursors);
+	}
+	else
+		refresh->keeps_states = states_merge(refresh->source) && states_are_stored(refresh->source);
+	if (refresh->cursor != NULL && refresh->keeps_states && refresh->extents->n > 0)
+		mark_new_rows(refresh);
+}
+
+/*
+ * Plans to bring the results up to date.
+ */
+static void
+refresh_go_on(RefreshPlanner *planner, Refresh *refresh)
+{
+	choose_mode(planner, refresh);
+	refresh->fingerprint = fingerprint(refresh);
+	refresh->cursor = usable_cursor(refresh, planner->cursors);
+	if (refresh->cursor != NULL)
+		refresh_from_cursor(refresh);
+	else
+		refresh->extents = extents_everything();
+}
+
 /*
  * Plans what has to be recomputed of the results from one source.
  */
@@ -654,22 +798,32 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 	Refresh    *refresh = palloc0(sizeof(Refresh));
 
 	refresh->source = source;
-	refresh->horizon = planner->run_time - definition->job_delay * USECS_PER_HOUR;
-	if (definition->complete_only)
-		refresh->horizon = bucket_start(&definition->granularity, definition->tz,
-										refresh->horizon);
+	refresh->horizon = horizon_at(definition, planner->run_time -
+								  definition->job_delay * USECS_PER_HOUR);
 	refresh->ahead = DT_NOBEGIN;
-	choose_mode(planner, refresh);
-	refresh->fingerprint = fingerprint(refresh);
-	refresh->cursor = usable_cursor(refresh, planner->cursors);
-	if (refresh->cursor != NULL)
-		refresh_from_cursor(refresh);
+	if (planner->repeats)
+		refresh_repeat(planner, refresh);
 	else
-		refresh->extents = extents_everything();
+		refresh_go_on(planner, refresh);
 	plan_history(refresh);
 	if (refresh->retained_from != DT_NOBEGIN)
 		extents_clip(refresh->extents, refresh->retained_from, DT_NOEND);
 	return refresh;
+}
+
+static List *
+plan_all(RefreshPlanner *planner, List *sources)
+{
+	List	   *definition_ids = NIL;
+	List	   *refreshes = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
+	planner->cursors = cursors_load(definition_ids);
+	foreach(lc, sources)
+		refreshes = lappend(refreshes, refresh_plan(planner, lfirst(lc)));
+	return refreshes;
 }
 
 /*
@@ -682,14 +836,22 @@ List *
 refreshes_plan(List *sources, TimestampTz run_time, bool may_write)
 {
 	RefreshPlanner planner = {.run_time = run_time,.may_write = may_write};
-	List	   *definition_ids = NIL;
-	List	   *refreshes = NIL;
-	ListCell   *lc;
 
-	foreach(lc, sources)
-		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
-	planner.cursors = cursors_load(definition_ids);
-	foreach(lc, sources)
-		refreshes = lappend(refreshes, refresh_plan(&planner, lfirst(lc)));
-	return refreshes;
+	return plan_all(&planner, sources);
+}
+
+/*
+ * Plans to recompute the results from these sources in the buckets that begin in
+ * [from, to), as of the last run, whose time was run_time: likewise.  Without
+ * may_write, partial states are recomputed where they are stored.
+ */
+List *
+refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from, TimestampTz to,
+				 bool may_write)
+{
+	RefreshPlanner planner = {
+		.run_time = run_time,.may_write = may_write,.repeats = true,.from = from,.to = to
+	};
+
+	return plan_all(&planner, sources);
 }

@@ -46,6 +46,8 @@ typedef struct Refresh
 } Refresh;
 
 extern List *refreshes_plan(List *sources, TimestampTz run_time, bool may_write);
+extern List *refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from,
+							  TimestampTz to, bool may_write);
 extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
 extern bool refresh_counts_passed_time(const Refresh *refresh);

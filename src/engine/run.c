@@ -23,6 +23,11 @@
  *		for the next runs to go on from.
  *	 7. Record each job's run in batchagg_runs.
  *
+ * The last run of a job can be repeated for a part of its results: up to the same
+ * horizon, from the source as it is now.  Then no cursor is left, as it would
+ * say of all results what is true of these; of what was there before, the ones
+ * that cannot be used are dropped.  Without writing, that verifies the results.
+ *
  * An error anywhere undoes it all.  Where many jobs run in one statement, those
  * that run together have a subtransaction of their own.  If it fails, each of
  * them runs again alone in its own, so that the others do not suffer from the
@@ -105,6 +110,7 @@ typedef struct Run
 	int			n;
 	JobRun	   *jobs;
 	bool		dry_run;
+	const RunRequest *repeats;	/* the last run is repeated for a part; else NULL */
 	TimestampTz slot;
 	List	   *refreshes;		/* of Refresh: all sources of all definitions */
 	const JobRun *at;			/* the job being loaded, resolved or finished */
@@ -318,12 +324,15 @@ run_init(Run *run, const RunRequest *requests, int n, RunResult *results)
 	run->n = n;
 	run->jobs = palloc0(n * sizeof(JobRun));
 	run->dry_run = requests[0].dry_run;
+	run->repeats = requests[0].repeats ? &requests[0] : NULL;
 	run->slot = requests[0].slot != 0 ? requests[0].slot : GetCurrentStatementStartTimestamp();
 	memset(results, 0, n * sizeof(RunResult));
 	for (i = 0; i < n; i++)
 	{
 		if (requests[i].slot != requests[0].slot || requests[i].dry_run != run->dry_run)
 			elog(ERROR, "jobs of different slots cannot run together");
+		if (requests[i].repeats && n > 1)
+			elog(ERROR, "runs are repeated one by one");
 		run->jobs[i].request = &requests[i];
 		run->jobs[i].result = &results[i];
 		run->jobs[i].counts.first_bucket = DT_NOEND;
@@ -367,6 +376,7 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 	PG_CATCH();
 	{
 		current.run = NULL;
+		store_read_as_active(false);
 		if (current.registered)
 			disable_timeout(current.timeout, false);
 		MemoryContextSwitchTo(caller);
@@ -484,7 +494,11 @@ run_plan(Run *run, Problems *problems)
 		run->at = &run->jobs[i];
 		sources = list_concat(sources, job_sources(run->jobs[i].job, problems));
 	}
-	run->refreshes = refreshes_plan(sources, run->slot, !run->dry_run);
+	if (run->repeats)
+		run->refreshes = refreshes_repeat(sources, run->slot, run->repeats->from,
+										  run->repeats->to, !run->dry_run);
+	else
+		run->refreshes = refreshes_plan(sources, run->slot, !run->dry_run);
 }
 
 /* The job of a run that a rollup is of. */
@@ -541,37 +555,6 @@ run_layouts(Run *run, List *scans)
 	}
 }
 
-/*
- * Runs the scans and stores their results.
- */
-static void
-run_scans(Run *run, List *scans)
-{
-	StoreWriter *store;
-	ListCell   *lc;
-
-	/* The same snapshot, but what we have just stored is seen. */
-	run_layouts(run, scans);
-	CommandCounterIncrement();
-	PushCopiedSnapshot(GetActiveSnapshot());
-	UpdateActiveSnapshotCommandId();
-	store = store_writer_open(run->dry_run);
-	foreach(lc, scans)
-	{
-		SourceScan *scan = lfirst(lc);
-
-		run->scan = scan;
-		progress_scan(scan->source->relid, foreach_current_index(lc) + 1, list_length(scans));
-		run_scan(run, scan);
-		progress_store();
-		scan_store_groups(run, scan, store);
-		run->scan = NULL;
-		scan_count_rows(run, scan);
-	}
-	store_writer_close(store);
-	PopActiveSnapshot();
-}
-
 /* The ids of a job's definitions, and in *horizon the latest of their horizons. */
 static List *
 definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
@@ -588,6 +571,69 @@ definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
 		*horizon = Max(*horizon, slot - definition->job_delay * USECS_PER_HOUR);
 	}
 	return ids;
+}
+
+/*
+ * Reports what is stored where nothing is computed: in other layouts than the
+ * scans', and of buckets whose results are retained no longer.
+ */
+static void
+run_report_others(const Run *run, List *scans, StoreWriter *store)
+{
+	const RunRequest *range = run->repeats;
+	TimestampTz horizon;
+	ListCell   *lc;
+
+	foreach(lc, layouts_others(definition_ids(run->jobs[0].job, run->slot, &horizon),
+							   run->jobs[0].layouts))
+		store_report_layout(store, lfirst(lc), range->from, range->to);
+	foreach(lc, scans)
+	{
+		ListCell   *lc2;
+
+		foreach(lc2, ((SourceScan *) lfirst(lc))->rollups)
+		{
+			Rollup	   *rollup = lfirst(lc2);
+			TimestampTz to = Min(rollup->refresh->retained_from, range->to);
+			int			i;
+
+			for (i = 0; i < rollup->nparts && to > range->from; i++)
+				store_report_layout(store, rollup->parts[i].layout, range->from, to);
+		}
+	}
+}
+
+/*
+ * Runs the scans and stores their results.
+ */
+static void
+run_scans(Run *run, List *scans)
+{
+	StoreWriter *store;
+	ListCell   *lc;
+
+	/* The same snapshot, but what we have just stored is seen. */
+	run_layouts(run, scans);
+	CommandCounterIncrement();
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	store = store_writer_open(run->dry_run, run->repeats ? run->repeats->differences : NULL);
+	foreach(lc, scans)
+	{
+		SourceScan *scan = lfirst(lc);
+
+		run->scan = scan;
+		progress_scan(scan->source->relid, foreach_current_index(lc) + 1, list_length(scans));
+		run_scan(run, scan);
+		progress_store();
+		scan_store_groups(run, scan, store);
+		run->scan = NULL;
+		scan_count_rows(run, scan);
+	}
+	if (run->repeats && run->repeats->differences)
+		run_report_others(run, scans, store);
+	store_writer_close(store);
+	PopActiveSnapshot();
 }
 
 /*
@@ -609,7 +655,7 @@ run_tidy(const Run *run, JobRun *job, const List *definition_ids)
 			continue;
 		if (refresh->extents->n == 0 && !refresh->additions)
 			untouched = lappend(untouched, refresh->source);
-		if (refresh->mode != REFRESH_FULL)
+		if (run->repeats ? refresh->cursor != NULL : refresh->mode != REFRESH_FULL)
 			tracked = lappend(tracked, refresh->source);
 	}
 	layouts_drop_others(definition_ids, job->layouts, untouched);
@@ -700,6 +746,34 @@ run_tell(const Run *run)
 	progress_start(&progress);
 }
 
+/*
+ * The slot of a run that repeats another is that one's.  Where there was none, it
+ * stays what it is.  ERROR where nothing is to be written: then there is nothing
+ * to compare with.
+ */
+static void
+run_take_last_slot(Run *run)
+{
+	int32		job_id = run->jobs[0].job->id;
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
+	List	   *rows = store_query(true,
+								   psprintf("SELECT " STORE_MICROSECONDS("slot") " FROM %s "
+											"WHERE job_id = $1 AND status = 'succeeded' "
+											"ORDER BY run_id DESC LIMIT 1",
+											store_table("batchagg_runs")),
+								   lengthof(types), types, values);
+
+	if (rows != NIL)
+		run->slot = run->jobs[0].result->slot = pg_strtoint64(((char **) linitial(rows))[0]);
+	else if (run->dry_run)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no successful run of job %d is recorded", job_id),
+				 errdetail("Up to which time its results should be is not known."),
+				 errhint("Call batchagg_run_job(%d) first.", job_id)));
+}
+
 /* run_jobs(), within its clean-up. */
 static void
 run_locked(Run *run)
@@ -728,21 +802,25 @@ run_locked(Run *run)
 		for (i = 0; i < run->n; i++)
 			run->jobs[i].result->run_id = record_next_id();
 	}
-	run_tell(run);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	store_read_as_active(run->dry_run);
 
 	run_load(run, &raise);
 	timeout_set(timeout_of(run));
+	if (run->repeats)
+		run_take_last_slot(run);
+	run_tell(run);
 	progress_plan(run->jobs[0].job->owner);
 	run_plan(run, &raise);
 	run_scans(run, plan_scans(run->refreshes));
 	for (i = 0; i < run->n; i++)
 		run_finish(run, &run->jobs[i]);
-	if (!run->dry_run)
+	if (!run->dry_run && !run->repeats)
 		run_leave_cursors(run);
 
 	progress_end();
+	store_read_as_active(false);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	error_context_stack = callback.previous;

@@ -20,6 +20,13 @@ typedef struct RunRequest
 								 * sends the notification (run_notify) */
 	int			attempt;		/* of the slot, from 1 */
 	TimestampTz slot;			/* nominal time; 0: the statement's start */
+
+	/* Of one job: the last run once more, for a part of its results. */
+	bool		repeats;
+	TimestampTz from;			/* for the buckets that begin from here on */
+	TimestampTz to;				/* and before this */
+	const struct DifferenceSink *differences;	/* of a dry run: who is told of
+												 * them; NULL: nobody */
 } RunRequest;
 
 typedef struct RunResult

@@ -23,6 +23,9 @@
  * ones instead merges their partial states with those that are kept with the
  * stored results, and deletes nothing.
  *
+ * Where the results are only to be verified, the merge goes the same way, and
+ * each result that differs is reported instead of being written.
+ *
  * Where results are to outlive the rows that they were computed from, a group
  * of the protected time is never deleted, and replaced only by one of at least
  * as many rows.
@@ -105,6 +108,7 @@ typedef struct SeriesEntry
 struct StoreWriter
 {
 	bool		dry_run;		/* compare, count and write nothing */
+	const DifferenceSink *sink; /* of a dry run that reports differences; else NULL */
 	Relation	rel;
 	Relation	key;			/* the index by which rows are merged */
 	Snapshot	snapshot;		/* the run's */
@@ -125,6 +129,7 @@ struct StoreWriter
 	MemoryContext series_context;	/* what they point to */
 	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
+	MemoryContext report_context;	/* reset with each row that is reported */
 	int64		groups;			/* put so far */
 	int64		changed;		/* rows inserted, updated or deleted so far */
 };
@@ -164,34 +169,29 @@ static void store_update(StoreWriter *store, ItemPointer tid,
 						 const Datum *values, const bool *nulls);
 
 /*
- * The layout of a part of the rollup's results, found or, with may_write, made.
+ * The layout that a part of the rollup's results has, or is to have.
  */
-static int32
-part_layout(const Rollup *rollup, int part, bool may_write)
+static StoredLayout *
+part_layout(const Rollup *rollup, int part)
 {
 	const ResultPart *results = &rollup->parts[part];
 	int			n = results->npositions;
-	int		   *metrics = palloc(n * sizeof(int));
-	const char **metric_names = palloc(n * sizeof(char *));
-	const char **aggregate_names = palloc(n * sizeof(char *));
-	const char **result_names = palloc(n * sizeof(char *));
+	StoredLayout *layout = palloc0(sizeof(StoredLayout));
 	char		infix[GRANULARITY_TEXT_LEN];
-	StoredLayout layout = {
-		.definition_id = rollup->definition->id,
-		.source = rollup->source->name,
-		.part = part + 1,
-		.focal_entity = rollup->definition->focal_entity,
-		.granularity = rollup->definition->granularity_text,
-		.npositions = n,
-		.metrics = metrics,
-		.metric_names = metric_names,
-		.aggregate_names = aggregate_names,
-		.result_names = result_names,
-		.history_before = rollup->refresh->history_before
-	};
 	int			i;
 	int			j;
 
+	layout->definition_id = rollup->definition->id;
+	layout->source = rollup->source->name;
+	layout->part = part + 1;
+	layout->focal_entity = rollup->definition->focal_entity;
+	layout->granularity = rollup->definition->granularity_text;
+	layout->npositions = n;
+	layout->metrics = palloc(n * sizeof(int));
+	layout->metric_names = palloc(n * sizeof(char *));
+	layout->aggregate_names = palloc(n * sizeof(char *));
+	layout->result_names = palloc(n * sizeof(char *));
+	layout->history_before = rollup->refresh->history_before;
 	granularity_result_infix(&rollup->definition->granularity, infix);
 	for (i = 0; i < results->nmetrics; i++)
 	{
@@ -201,13 +201,14 @@ part_layout(const Rollup *rollup, int part, bool may_write)
 		{
 			int			at = results->metrics[i].first + j;
 
-			metrics[at] = i + 1;
-			metric_names[at] = metric->name;
-			aggregate_names[at] = metric->aggregates[j].name;
-			result_names[at] = psprintf("t%s_%s_%s", aggregate_names[at], infix, metric->name);
+			layout->metrics[at] = i + 1;
+			layout->metric_names[at] = metric->name;
+			layout->aggregate_names[at] = metric->aggregates[j].name;
+			layout->result_names[at] = psprintf("t%s_%s_%s", layout->aggregate_names[at], infix,
+												metric->name);
 		}
 	}
-	return layout_ensure(&layout, may_write);
+	return layout;
 }
 
 /*
@@ -223,22 +224,25 @@ rollup_find_layouts(Rollup *rollup, bool may_write)
 
 	for (i = 0; i < rollup->nparts; i++)
 	{
-		rollup->parts[i].layout_id = part_layout(rollup, i, may_write);
-		result = lappend_int(result, rollup->parts[i].layout_id);
+		rollup->parts[i].layout = part_layout(rollup, i);
+		layout_ensure(rollup->parts[i].layout, may_write);
+		result = lappend_int(result, rollup->parts[i].layout->id);
 	}
 	return result;
 }
 
 /*
  * Opens the store for a run, whose snapshot is the active one.  With dry_run,
- * nothing is written.  Everything is allocated in the current context.
+ * nothing is written; then a sink, if there is one, is told of all differences.
+ * Everything is allocated in the current context.
  */
 StoreWriter *
-store_writer_open(bool dry_run)
+store_writer_open(bool dry_run, const DifferenceSink *sink)
 {
 	StoreWriter *store = palloc0(sizeof(StoreWriter));
 
 	store->dry_run = dry_run;
+	store->sink = sink;
 	store->context = CurrentMemoryContext;
 	store->rel = table_open(store_relid("batchagg_store"),
 							dry_run ? AccessShareLock : RowExclusiveLock);
@@ -247,6 +251,8 @@ store_writer_open(bool dry_run)
 	store->now = GetCurrentTimestamp();
 	store->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg stored row",
 											   ALLOCSET_DEFAULT_SIZES);
+	store->report_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg reported row",
+												  ALLOCSET_SMALL_SIZES);
 	store->batch_size = batchagg_batch_size;
 	if (dry_run)
 		return store;
@@ -353,7 +359,7 @@ rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts)
 
 		part->part = &rollup->parts[i];
 		part->stored = table_slot_create(store->rel, NULL);
-		if (part->part->layout_id != 0)
+		if (part->part->layout->id != 0)
 			part->scan = store_begin_scan(store);
 	}
 	if (!rollup->adds)
@@ -387,7 +393,7 @@ part_seek(StoreWriter *store, PartWriter *part, const Extent *extent)
 	if (part->scan == NULL)
 		return;
 	ScanKeyInit(&keys[0], KEY_LAYOUT_ID, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(part->part->layout_id));
+				Int32GetDatum(part->part->layout->id));
 	if (extent->entity == NULL)
 	{
 		ScanKeyInit(&keys[1], KEY_BUCKET, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
@@ -429,13 +435,113 @@ part_has_stored(const PartWriter *part)
 	return !TTS_EMPTY(part->stored);
 }
 
-/* Counts a row of the part that is inserted, updated or deleted. */
-static void
-part_count_change(RollupWriter *writer, PartWriter *part)
+/*
+ * What a packed row has, taken apart; of one that is not there, nothing.
+ */
+typedef struct UnpackedRow
 {
+	Datum	   *results;
+	bool	   *undefined;
+	int			nresults;
+	Datum	   *counts;			/* of each metric; none: all have sample_count */
+	int			ncounts;
+	int64		sample_count;
+} UnpackedRow;
+
+static void
+row_unpack(const Datum *values, const bool *nulls, UnpackedRow *row)
+{
+	memset(row, 0, sizeof(UnpackedRow));
+	if (values == NULL)
+		return;
+	row->sample_count = DatumGetInt64(values[STORE_SAMPLE_COUNT]);
+	deconstruct_array(DatumGetArrayTypeP(values[STORE_RESULTS]), FLOAT8OID, sizeof(float8),
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &row->results, &row->undefined,
+					  &row->nresults);
+	if (!nulls[STORE_METRIC_COUNTS])
+		deconstruct_array(DatumGetArrayTypeP(values[STORE_METRIC_COUNTS]), INT8OID, sizeof(int64),
+						  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &row->counts, NULL, &row->ncounts);
+}
+
+/*
+ * Takes a result out of a row, and its number of samples; the metric counts from
+ * 1, the position from 0.  Returns false where it is undefined.
+ */
+static bool
+row_result(const UnpackedRow *row, int position, int metric, double *result, int64 *count)
+{
+	if (position >= row->nresults || row->undefined[position])
+		return false;
+	*result = DatumGetFloat8(row->results[position]);
+	*count = metric <= row->ncounts ? DatumGetInt64(row->counts[metric - 1]) : row->sample_count;
+	return true;
+}
+
+/* Is it one? */
+static bool
+is_difference(const Difference *difference)
+{
+	if (difference->is_stored != difference->is_computed)
+		return true;
+	return difference->is_stored &&
+		(memcmp(&difference->stored, &difference->computed, sizeof(double)) != 0 ||
+		 difference->stored_count != difference->computed_count);
+}
+
+/*
+ * Tells the sink what the results of a stored row (NULL: there is none) are that
+ * differ from those of a computed one (likewise), or their numbers of samples.
+ * Partial states are no results.
+ */
+static void
+row_report(const StoreWriter *store, const StoredLayout *layout, const TupleTableSlot *row,
+		   const Datum *values, const bool *nulls)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(store->report_context);
+	const Datum *key = row ? row->tts_values : values;
+	Difference	difference = {
+		.definition_id = layout->definition_id,
+		.source = layout->source,
+		.bucket = DatumGetTimestampTz(key[STORE_BUCKET]),
+		.entity = DatumGetTextPP(key[STORE_ENTITY_ID])
+	};
+	UnpackedRow stored;
+	UnpackedRow computed;
+	int			i;
+
+	row_unpack(row ? row->tts_values : NULL, row ? row->tts_isnull : NULL, &stored);
+	row_unpack(values, nulls, &computed);
+	for (i = 0; i < layout->npositions; i++)
+	{
+		difference.metric_name = layout->metric_names[i];
+		difference.aggregate_name = layout->aggregate_names[i];
+		difference.is_stored = row_result(&stored, i, layout->metrics[i], &difference.stored,
+										  &difference.stored_count);
+		difference.is_computed = row_result(&computed, i, layout->metrics[i],
+											&difference.computed, &difference.computed_count);
+		if (is_difference(&difference))
+			store->sink->take(store->sink->arg, &difference);
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(store->report_context);
+}
+
+/*
+ * A row of the part is to be inserted (then `row` is NULL), updated or (`values`
+ * is NULL) deleted: counts it, or has it reported.  Returns whether to do it.
+ */
+static bool
+part_change(RollupWriter *writer, PartWriter *part, const TupleTableSlot *row,
+			const Datum *values, const bool *nulls)
+{
+	StoreWriter *store = writer->store;
+
 	part->changed++;
 	writer->counts->changed++;
-	writer->store->changed++;
+	store->changed++;
+	if (store->sink != NULL)
+		row_report(store, part->part->layout, row, values, nulls);
+	return !store->dry_run;
 }
 
 /* Are results of this bucket kept, whatever becomes of its rows? */
@@ -451,12 +557,9 @@ part_delete_stored(RollupWriter *writer, PartWriter *part)
 {
 	StoreWriter *store = writer->store;
 
-	if (!bucket_is_kept(writer, DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET])))
-	{
-		part_count_change(writer, part);
-		if (!store->dry_run)
-			simple_table_tuple_delete(store->rel, &part->stored->tts_tid, store->snapshot);
-	}
+	if (!bucket_is_kept(writer, DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET])) &&
+		part_change(writer, part, part->stored, NULL, NULL))
+		simple_table_tuple_delete(store->rel, &part->stored->tts_tid, store->snapshot);
 	part_advance(store, part);
 }
 
@@ -576,8 +679,30 @@ rollup_writer_close(RollupWriter *writer)
 		if (part->scan != NULL)
 			index_endscan(part->scan);
 		if (part->changed > 0 && !writer->store->dry_run)
-			layout_changed(part->part->layout_id);
+			layout_changed(part->part->layout->id);
 	}
+}
+
+/*
+ * Reports the results that are stored in a layout, in buckets that begin from
+ * `from` on and before `to`, as ones that are not computed.
+ */
+void
+store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from, TimestampTz to)
+{
+	ResultPart	results = {.layout = layout};
+	PartWriter	part = {.part = &results};
+	Extent		range = {.from = from,.to = to};
+
+	part.stored = table_slot_create(store->rel, NULL);
+	part.scan = store_begin_scan(store);
+	for (part_seek(store, &part, &range); part_has_stored(&part); part_advance(store, &part))
+	{
+		CHECK_FOR_INTERRUPTS();
+		row_report(store, layout, part.stored, NULL, NULL);
+	}
+	ExecDropSingleTupleTableSlot(part.stored);
+	index_endscan(part.scan);
 }
 
 /*
@@ -601,10 +726,10 @@ part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	if (part->scan == NULL || !part_has_stored(part))
 		return;
 	if (part->stored->tts_isnull[STORE_STATES])
-		elog(ERROR, "partial states are missing in layout %d", part->part->layout_id);
+		elog(ERROR, "partial states are missing in layout %d", part->part->layout->id);
 	states = DatumGetByteaPP(part->stored->tts_values[STORE_STATES]);
 	if (VARSIZE_ANY_EXHDR(states) != part->part->words * sizeof(StateWord))
-		elog(ERROR, "partial states of layout %d have an unexpected length", part->part->layout_id);
+		elog(ERROR, "partial states of layout %d have an unexpected length", part->part->layout->id);
 	stored = memcpy(palloc(part->part->words * sizeof(StateWord)), VARDATA_ANY(states),
 					part->part->words * sizeof(StateWord));
 	for (i = 0; i < part->part->nmetrics; i++)
@@ -666,17 +791,14 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	}
 	if (!part_has_stored(part) || order > 0)
 	{
-		part_count_change(writer, part);
-		if (!store->dry_run)
+		if (part_change(writer, part, NULL, values, nulls))
 			store_insert(store, values, nulls);
 		return true;
 	}
-	if (!part_row_equal(part, values, nulls) && part_may_replace(writer, part, group, values, nulls))
-	{
-		part_count_change(writer, part);
-		if (!store->dry_run)
-			store_update(store, &part->stored->tts_tid, values, nulls);
-	}
+	if (!part_row_equal(part, values, nulls) &&
+		part_may_replace(writer, part, group, values, nulls) &&
+		part_change(writer, part, part->stored, values, nulls))
+		store_update(store, &part->stored->tts_tid, values, nulls);
 	part_advance(store, part);
 	return true;
 }
@@ -814,7 +936,7 @@ part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 	for (i = 1; i < nmetrics; i++)
 		same &= counts[i] == counts[0];
 	memset(nulls, 0, STORE_COLUMNS * sizeof(bool));
-	values[STORE_LAYOUT_ID] = Int32GetDatum(part->part->layout_id);
+	values[STORE_LAYOUT_ID] = Int32GetDatum(part->part->layout->id);
 	values[STORE_BUCKET] = TimestampTzGetDatum(group->bucket);
 	values[STORE_ENTITY_ID] =
 		PointerGetDatum(cstring_to_text_with_len(group->entity, group->entity_length));

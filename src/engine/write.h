@@ -8,6 +8,7 @@
 #ifndef BATCHAGG_WRITE_H
 #define BATCHAGG_WRITE_H
 
+#include "catalog/layout.h"
 #include "engine/plan.h"
 
 typedef struct StoreWriter StoreWriter;
@@ -24,7 +25,36 @@ typedef struct WriteCounts
 
 extern List *rollup_find_layouts(Rollup *rollup, bool may_write);
 
-extern StoreWriter *store_writer_open(bool dry_run);
+/*
+ * A result that is stored otherwise than it is computed.  Of one that is only
+ * stored, or only computed, the other side is false.
+ */
+typedef struct Difference
+{
+	int32		definition_id;
+	const char *source;			/* qualified and quoted */
+	TimestampTz bucket;
+	text	   *entity;
+	const char *metric_name;
+	const char *aggregate_name;
+	bool		is_stored;
+	bool		is_computed;
+	double		stored;
+	double		computed;
+	int64		stored_count;	/* number of samples */
+	int64		computed_count;
+} Difference;
+
+/* Who is told of differences, in place of the store. */
+typedef struct DifferenceSink
+{
+	void		(*take) (void *arg, const Difference *difference);
+	void	   *arg;
+} DifferenceSink;
+
+extern StoreWriter *store_writer_open(bool dry_run, const DifferenceSink *sink);
+extern void store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from,
+								TimestampTz to);
 extern void store_writer_close(StoreWriter *store);
 
 extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts);

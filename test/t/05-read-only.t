@@ -51,6 +51,8 @@ for my $case ([ $primary, 'read-only transaction', 'SET default_transaction_read
 		'succeeded|100|36|1', '... and a dry run made');
 	is( $node->safe_psql('postgres', "$begin SELECT status, groups, changed FROM batchagg_run_job(2, true)"),
 		'succeeded|3|3', '... of a job without results too');
+	is( $node->safe_psql('postgres', "$begin SELECT entity_id, aggregation_type, stored, computed FROM batchagg_verify_job(1) ORDER BY 2"),
+		"u1|p95|6.699999999999999|901.5999999999999\nu1|sum|12|1012", '... and results verified');
 	like( $node->safe_psql('postgres', "$begin SELECT value FROM batchagg_explain_job(1) WHERE item = 'source'"),
 		qr/visit/, '... and a job explained');
 }
