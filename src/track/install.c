@@ -402,7 +402,6 @@ forget_marks(int32 source_id)
 	leaves_forget(source_id);
 	store_query(true, psprintf("DELETE FROM %s WHERE source_id = $1", store_table("batchagg_marks")),
 				lengthof(types), types, values);
-	/* What runs remember of the source (batchagg_cursors) goes here. */
 }
 
 static int32
