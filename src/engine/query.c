@@ -409,8 +409,21 @@ entity_range_compare(const void *a, const void *b)
 	return range_a->from < range_b->from ? -1 : (range_a->from > range_b->from ? 1 : 0);
 }
 
+/* The order of time, in which tables usually are. */
+static int
+entity_range_compare_time(const void *a, const void *b)
+{
+	const EntityRange *range_a = a;
+	const EntityRange *range_b = b;
+
+	if (range_a->from != range_b->from)
+		return range_a->from < range_b->from ? -1 : 1;
+	return entity_range_compare(a, b);
+}
+
 /*
- * What a scan's rollups need of each entity, disjoint.  Sets *n.
+ * What a scan's rollups need of each entity, disjoint, in an order in which
+ * rows that are read one after the other are near to each other.  Sets *n.
  */
 static EntityRange *
 scan_entity_ranges(const ScanQuery *query, const SourceScan *scan, int *n)
@@ -453,6 +466,7 @@ scan_entity_ranges(const ScanQuery *query, const SourceScan *scan, int *n)
 		else
 			ranges[used++] = ranges[i];
 	}
+	qsort(ranges, used, sizeof(EntityRange), entity_range_compare_time);
 	*n = used;
 	return ranges;
 }
