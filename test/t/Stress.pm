@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_stressed make_visits stress resolve_prepared compared);
+our @EXPORT = qw(start_stressed make_visits clients stress resolve_prepared compared);
 
 # A server that many write to.
 sub start_stressed
@@ -236,18 +236,14 @@ FROM pg_prepared_xacts WHERE database = current_database() AND $old \\gexec
 SQL
 }
 
-# 16 writers for some seconds; meanwhile @runners, each a hash of scripts as
-# above, which one client goes through by chance.  Returns the transactions that
-# were written.  Prepared transactions stay behind.
-sub stress
+# Lets clients run for some seconds: lists of their number and a hash of scripts as
+# above, which each goes through by chance.  Returns the transactions of each list.
+# Prepared transactions stay behind.
+sub clients
 {
-	my ($node, $database, $seconds, @runners) = @_;
-	my @clients = (
-		start_clients($node, $database, 12, $seconds, scripts($node, %short)),
-		start_clients($node, $database, 4, $seconds, scripts($node, %long)),
-		map { start_clients($node, $database, 1, $seconds, scripts($node, %$_)) } @runners);
+	my ($node, $database, $seconds, @lists) = @_;
+	my @clients = map { start_clients($node, $database, $_->[0], $seconds, scripts($node, %{ $_->[1] })) } @lists;
 	my $began = time();
-	my $written = 0;
 
 	while (time() - $began < $seconds)
 	{
@@ -259,11 +255,17 @@ sub stress
 		$client->{run}->finish;
 		is($client->{run}->result(0), 0, 'no client has an error') or diag($client->{output});
 	}
-	for my $client (@clients[ 0, 1 ])
-	{
-		$written += $1 if $client->{output} =~ /transactions actually processed: (\d+)/;
-	}
-	return $written;
+	return map { $_->{output} =~ /transactions actually processed: (\d+)/ ? $1 : 0 } @clients;
+}
+
+# 16 writers for some seconds; meanwhile @runners, hashes of scripts for one client
+# each.  Returns the transactions that were written.
+sub stress
+{
+	my ($node, $database, $seconds, @runners) = @_;
+	my ($short, $long) = clients($node, $database, $seconds, [ 12, \%short ], [ 4, \%long ], map { [ 1, $_ ] } @runners);
+
+	return $short + $long;
 }
 
 # What is in table compared (what, compared, differences, example), by what.
