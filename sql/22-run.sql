@@ -105,6 +105,18 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION batchagg_verify_job(integer, timestamptz, timestamptz) IS
 'recomputes the results of a job in the buckets that begin in a range, and returns those that are stored otherwise, missing or too many; writes nothing';
 
+CREATE PROCEDURE batchagg_backfill(
+	job_id integer,
+	"from" timestamptz DEFAULT NULL,
+	"to" timestamptz DEFAULT NULL,
+	piece interval DEFAULT NULL,
+	newest_first boolean DEFAULT true)
+AS 'MODULE_PATHNAME', 'batchagg_backfill'
+LANGUAGE C;
+
+COMMENT ON PROCEDURE batchagg_backfill(integer, timestamptz, timestamptz, interval, boolean) IS
+'recomputes the results of a job in the buckets that begin in a range, in pieces of about this length, and commits each; goes on with what an earlier call has left';
+
 CREATE FUNCTION batchagg_progress(
 	OUT run_id bigint,
 	OUT job_id integer,

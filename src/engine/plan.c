@@ -369,21 +369,6 @@ rollup_make_parts(Rollup *rollup)
 	}
 }
 
-/* About how long a granularity's buckets are, in minutes: to order them. */
-static int64
-granularity_length(const Granularity *g)
-{
-	switch (g->kind)
-	{
-		case BUCKET_DAYS:
-			return (int64) g->width * MINS_PER_HOUR * HOURS_PER_DAY;
-		case BUCKET_MONTHS:
-			return (int64) g->width * MINS_PER_HOUR * HOURS_PER_DAY * DAYS_PER_MONTH;
-		default:
-			return g->width;
-	}
-}
-
 /*
  * Finer before coarser; of equal ones, those first that have more to feed
  * others with.

@@ -586,11 +586,11 @@ refresh_from_cursor(Refresh *refresh)
 }
 
 /*
- * The time of the oldest row that the owner sees of a source; DT_NOEND: there is
- * none.
+ * The time of the oldest or newest row that the owner sees of a source.  Where
+ * there is none, the oldest is at DT_NOEND and the newest at DT_NOBEGIN.
  */
-static TimestampTz
-oldest_row(const Source *source)
+TimestampTz
+source_row_time(const Source *source, bool newest)
 {
 	const Definition *definition = source->definition;
 	OwnerScope	scope;
@@ -599,15 +599,15 @@ oldest_row(const Source *source)
 
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = store_query(false,
-					   psprintf("SELECT " STORE_MICROSECONDS("%s") " FROM (SELECT min(%s) FROM %s "
+					   psprintf("SELECT " STORE_MICROSECONDS("%s") " FROM (SELECT %s(%s) FROM %s "
 								"WHERE isfinite(%s)) AS s (t)",
-								time_as_instant(source, "t"), time_name(source), source->name,
-								time_name(source)),
+								time_as_instant(source, "t"), newest ? "max" : "min",
+								time_name(source), source->name, time_name(source)),
 					   0, NULL, NULL);
 	owner_leave(&scope);
 	row = linitial(rows);
 	if (row[0] == NULL)
-		return DT_NOEND;
+		return newest ? DT_NOBEGIN : DT_NOEND;
 	return time_is_local(source) ?
 		bucket_from_local(definition->tz, pg_strtoint64(row[0])) : pg_strtoint64(row[0]);
 }
@@ -631,7 +631,7 @@ plan_history(Refresh *refresh)
 		refresh->retained_from = bucket_before(definition, horizon, definition->retention);
 	if (!definition->keep_history)
 		return;
-	oldest = oldest_row(source);
+	oldest = source_row_time(source, false);
 	if (oldest != DT_NOEND)
 		oldest = bucket_end(&definition->granularity, definition->tz,
 							bucket_start(&definition->granularity, definition->tz, oldest));
@@ -734,12 +734,11 @@ mark_new_rows(Refresh *refresh)
 	refresh->extents = recomputed;
 	extents_finish(news);
 	extents_forget_entities(news);
-	if (recomputed->n > 0)
-		extents_clip(news, recomputed->items[0].from, recomputed->items[0].to);
+	extents_clip(news, recomputed->items[0].from, recomputed->items[0].to);
 	mark_extents(refresh, news);
 }
 
-/* The instant that the definition's horizon is counted back from. */
+/* The horizon of a definition's results where rows are read up to t. */
 static TimestampTz
 horizon_at(const Definition *definition, TimestampTz t)
 {

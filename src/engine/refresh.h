@@ -50,6 +50,7 @@ extern List *refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz f
 							  TimestampTz to, bool may_write);
 extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
+extern TimestampTz source_row_time(const Source *source, bool newest);
 extern bool refresh_counts_passed_time(const Refresh *refresh);
 
 /* Notes that there may be a row at this time, from the horizon on. */

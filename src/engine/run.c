@@ -233,15 +233,31 @@ timeout_of(const Run *run)
 /*
  * Locks a job against other runs, to the end of the transaction.  Jobs have no
  * relation to lock: the lock is on an object of class batch_jobs.  Returns false
- * where another transaction holds it.
+ * where another transaction holds it and is not waited for.
  */
 static bool
-job_try_lock(int32 job_id)
+job_acquire_lock(int32 job_id, bool wait)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static bool
+job_try_lock(int32 job_id)
+{
+	return job_acquire_lock(job_id, false);
+}
+
+/*
+ * Locks a job against runs before one of the caller's, when others have ended.
+ * The caller holds no other lock that runs wait for.
+ */
+void
+job_lock(int32 job_id)
+{
+	(void) job_acquire_lock(job_id, true);
 }
 
 /*
@@ -472,7 +488,7 @@ run_load(Run *run, Problems *problems)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("jobs %d and %d have different owners and cannot run together",
 							run->jobs[0].job->id, job->job->id)));
-		if (!job->job->enabled && !job->request->scheduled)
+		if (!job->job->enabled && !job->request->scheduled && !run->repeats)
 			ereport(NOTICE,
 					(errmsg("job %d is disabled", job->job->id),
 					 errdetail("It runs now because it was started by hand; events do not run it.")));
@@ -747,14 +763,12 @@ run_tell(const Run *run)
 }
 
 /*
- * The slot of a run that repeats another is that one's.  Where there was none, it
- * stays what it is.  ERROR where nothing is to be written: then there is nothing
- * to compare with.
+ * The slot of a job's last run that succeeded, as far as the history goes; 0:
+ * there was none.
  */
-static void
-run_take_last_slot(Run *run)
+TimestampTz
+run_last_slot(int32 job_id)
 {
-	int32		job_id = run->jobs[0].job->id;
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 	List	   *rows = store_query(true,
@@ -764,8 +778,22 @@ run_take_last_slot(Run *run)
 											store_table("batchagg_runs")),
 								   lengthof(types), types, values);
 
-	if (rows != NIL)
-		run->slot = run->jobs[0].result->slot = pg_strtoint64(((char **) linitial(rows))[0]);
+	return rows == NIL ? 0 : pg_strtoint64(((char **) linitial(rows))[0]);
+}
+
+/*
+ * The slot of a run that repeats another is that one's.  Where there was none, it
+ * stays what it is.  ERROR where nothing is to be written: then there is nothing
+ * to compare with.
+ */
+static void
+run_take_last_slot(Run *run)
+{
+	int32		job_id = run->jobs[0].job->id;
+	TimestampTz slot = run_last_slot(job_id);
+
+	if (slot != 0)
+		run->slot = run->jobs[0].result->slot = slot;
 	else if (run->dry_run)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -49,6 +49,8 @@ typedef struct RunResult
 	TimestampTz finished;
 } RunResult;
 
+extern void job_lock(int32 job_id);
+extern TimestampTz run_last_slot(int32 job_id);
 extern void run_job(const RunRequest *request, RunResult *result);
 extern void run_jobs(const RunRequest *requests, int n, RunResult *results);
 extern bool run_timed_out(void);

@@ -229,6 +229,23 @@ granularity_nests(const Granularity *fine, const Granularity *coarse)
 	return false;				/* keep compiler quiet */
 }
 
+/*
+ * About how long a granularity's buckets are, in minutes: to order them.
+ */
+int64
+granularity_length(const Granularity *g)
+{
+	switch (g->kind)
+	{
+		case BUCKET_DAYS:
+			return (int64) g->width * MINUTES_PER_DAY;
+		case BUCKET_MONTHS:
+			return (int64) g->width * MINUTES_PER_DAY * DAYS_PER_MONTH;
+		default:
+			return g->width;
+	}
+}
+
 /* ------------------------------------------------------------------------
  * Bounds
  * ------------------------------------------------------------------------

@@ -48,6 +48,7 @@ extern const char *granularity_parse(const char *text, Granularity *result);
 extern void granularity_format(const Granularity *g, char *buf);
 extern void granularity_result_infix(const Granularity *g, char *buf);
 extern bool granularity_nests(const Granularity *fine, const Granularity *coarse);
+extern int64 granularity_length(const Granularity *g);
 
 extern TimestampTz bucket_start(const Granularity *g, const pg_tz *tz, TimestampTz t);
 extern TimestampTz bucket_end(const Granularity *g, const pg_tz *tz, TimestampTz start);
