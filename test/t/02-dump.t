@@ -52,6 +52,8 @@ DELETE FROM batch_jobs WHERE id = 4;
 UPDATE batch_jobs SET scheduled_from = now() - interval '3 days';
 SELECT * FROM batchagg_run_due();
 SELECT batchagg_track_source('"Visit"', id_column => 'user_id'), batchagg_track_source('readings', 'snapshot');
+SELECT * FROM batchagg_run_all();
+SELECT * FROM batchagg_run_job(3);
 SQL
 
 # All that is to be the same.
@@ -81,6 +83,15 @@ for my $format ('plain', 'custom')
 	}
 	is($node->safe_psql($name, $contents), $original, '... with everything');
 
+	# What was tracked still is: all is marked, once.
+	my $marks = "SELECT source, low, high, ids FROM rollup.batchagg_marks JOIN rollup.batchagg_sources USING (source_id) ORDER BY 1, 2, 3";
+	my $settle = "SELECT rollup.batchagg_settle_source('\"Visit\"') IS NULL, rollup.batchagg_settle_source('readings') IS NULL";
+	$node->safe_psql($name, 'DELETE FROM rollup.batchagg_marks');
+	is($node->safe_psql($name, $settle), 't|t', "$format: tracking is whole");
+	is($node->safe_psql($name, $marks), qq(public."Visit"|-infinity|infinity|\npublic.readings|-infinity|infinity|),
+		'... and all is marked');
+	is($node->safe_psql($name, "DELETE FROM rollup.batchagg_marks; $settle; $marks"), 't|t', '... once');
+
 	# The jobs are the same, and so are their results.
 	is( $node->safe_psql($name, 'SELECT job_id, status, changed FROM rollup.batchagg_run_all()'),
 		"1|succeeded|0\n2|succeeded|0", '... whose runs find nothing changed');
@@ -97,14 +108,8 @@ SELECT count(*) FROM (
 ) d
 SQL
 
-	# What was tracked still is: all is marked once, then what changes.
-	my $marks = "SELECT source, low, high, ids FROM rollup.batchagg_marks JOIN rollup.batchagg_sources USING (source_id) ORDER BY 1, 2, 3";
-	my $settle = "SELECT rollup.batchagg_settle_source('\"Visit\"') IS NULL, rollup.batchagg_settle_source('readings') IS NULL";
+	# Now what changes is marked.
 	$node->safe_psql($name, 'DELETE FROM rollup.batchagg_marks');
-	is($node->safe_psql($name, $settle), 't|t', "$format: tracking is whole");
-	is($node->safe_psql($name, $marks), qq(public."Visit"|-infinity|infinity|\npublic.readings|-infinity|infinity|),
-		'... and all is marked');
-	is($node->safe_psql($name, "DELETE FROM rollup.batchagg_marks; $settle; $marks"), 't|t', '... once');
 	$node->safe_psql($name, <<'SQL');
 SET timezone = 'UTC';
 INSERT INTO "Visit" VALUES ('u7', '2024-04-01 10:00+00', 1);
@@ -113,7 +118,7 @@ DELETE FROM readings WHERE ts = '2024-04-02 10:00';
 SQL
 	is( $node->safe_psql($name, "SET timezone = 'UTC'; $marks"),
 		qq(public."Visit"|2024-04-01 10:00:00+00|2024-04-01 10:00:00+00|{u7}\npublic.readings|2024-04-02 10:00:00+00|2024-04-02 10:00:00+00|{u7}),
-		'... then what changes is');
+		'... what changes is marked');
 	$node->safe_psql($name, q(DELETE FROM "Visit" WHERE user_id = 'u7'));
 
 	# New rows have new identities.
