@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -245,15 +246,34 @@ marks_are_many(void)
 	return blocks > MAX_KEPT_MARKS / MARKS_PER_BLOCK;
 }
 
+/* The oldest transaction that any snapshot in use might not see. */
+static FullTransactionId
+oldest_unseen(void)
+{
+	Relation	marks = table_open(store_relid("batchagg_marks"), AccessShareLock);
+	TransactionId oldest = GetOldestNonRemovableTransactionId(marks);
+	FullTransactionId result;
+
+	table_close(marks, NoLock);
+	result.value = full_xid(oldest, ReadNextFullTransactionId());
+	return result;
+}
+
 /*
- * Deletes the marks of a source that all cursors have seen.  If another
- * transaction is at that, it is left to it: runs do not wait for each other.
+ * Deletes the marks of a source that all cursors have seen, and those that runs
+ * under way will leave: a first run has none yet that we could see, but a
+ * snapshot.  If another transaction is at that, it is left to it: runs do not
+ * wait for each other.
  */
 void
 marks_forget_seen(int32 source_id, const char *source)
 {
-	Oid			types[] = {INT4OID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(source_id), CStringGetTextDatum(source)};
+	Oid			types[] = {INT4OID, TEXTOID, XID8OID};
+	Datum		values[] = {
+		Int32GetDatum(source_id),
+		CStringGetTextDatum(source),
+		FullTransactionIdGetDatum(oldest_unseen())
+	};
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batchagg_marks"), (uint32) source_id, 0);
@@ -262,7 +282,7 @@ marks_forget_seen(int32 source_id, const char *source)
 	if (marks_are_many())
 		cursors_drop_laggards(source_id, source);
 	store_query(true,
-				psprintf("DELETE FROM %s WHERE source_id = $1 AND xid < "
+				psprintf("DELETE FROM %s WHERE source_id = $1 AND xid < $3 AND xid < "
 						 "(SELECT min(pg_snapshot_xmin(snapshot)) FROM %s WHERE source = $2)",
 						 store_table("batchagg_marks"), store_table("batchagg_cursors")),
 				lengthof(types), types, values);
