@@ -56,6 +56,18 @@ BEGIN
 	RAISE NOTICE 'read % rows, % groups, changed %; differences: %', r.rows_read, r.groups, r.changed, differences(job, source);
 END $$;
 
+-- Runs until no marks are left but `n`: others' snapshots may hold them back.
+CREATE PROCEDURE run_until_marks(n integer) LANGUAGE plpgsql AS $$ BEGIN
+	FOR i IN 1 .. 300 LOOP
+		PERFORM batchagg_run_job(1);
+		COMMIT;
+		IF (SELECT count(*) FROM batchagg_marks) <= n THEN
+			RETURN;
+		END IF;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END $$;
+
 -- log
 CALL step(1, 'kpi');
 SELECT batchagg_track_source('kpi');
@@ -146,6 +158,7 @@ CALL step(1, 'kpi');
 
 -- Marks that all cursors have seen are gone; those that one lags behind for are
 -- kept, but not without end.
+CALL run_until_marks(0);
 SELECT count(*) FROM batchagg_marks;
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) SELECT 1, 'user', 'kpi', '1-month';
 CALL step(1, 'kpi');
@@ -159,8 +172,7 @@ SELECT count(*) FROM batchagg_marks;
 INSERT INTO batchagg_marks SELECT s.source_id, pg_current_xact_id(), '2026-01-01', '2026-01-01' FROM batchagg_sources s, generate_series(1, 1100000);
 SELECT status FROM batchagg_run_job(1);
 INSERT INTO kpi VALUES (3, '2026-01-03 04:08+00', 1000, 1);
-SELECT status FROM batchagg_run_job(1);
-SELECT status FROM batchagg_run_job(1);
+CALL run_until_marks(0);
 SELECT value FROM batchagg_explain_job(2) WHERE item = 'mode';
 SELECT count(*) FROM batchagg_marks;
 DELETE FROM batch_jobs WHERE id = 2;
@@ -274,4 +286,4 @@ CALL step(4, 'part');
 DROP EXTENSION batchagg CASCADE;
 DROP TABLE kpi, local, part, part1;
 DROP FUNCTION plain, differences;
-DROP PROCEDURE step;
+DROP PROCEDURE step, run_until_marks;
