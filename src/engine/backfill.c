@@ -298,7 +298,7 @@ piece_end(const Backfill *backfill, const Job *job)
 	if (backfill->newest_first ? end <= backfill->until : end >= backfill->until)
 		return backfill->until;
 	bound = nearest_bound(coarsest(job), end);
-	if (Abs(bound - end) <= Abs(next - end) / 2)
+	if (Max(bound, end) - Min(bound, end) <= (Max(next, end) - Min(next, end)) / 2)
 		end = bound;
 	return backfill->newest_first ? Max(end, backfill->until) : Min(end, backfill->until);
 }
