@@ -22,6 +22,9 @@
 #include "fmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #include "engine/mix.h"
 #include "engine/wanted.h"
