@@ -135,6 +135,18 @@ image_decides(Oid typid, Oid collation)
 }
 
 /*
+ * Do equal ids of this type, or of the type its domain is over, always have the
+ * same text?
+ */
+bool
+entities_print_alike(Oid typid, Oid collation)
+{
+	typid = getBaseType(typid);
+	return image_decides(typid, collation) ||
+		(typid == BPCHAROID && get_collation_isdeterministic(collation));
+}
+
+/*
  * Creates an empty set of entities whose ids are of type `typid` (a domain is
  * seen as its base type) under `collation`.  All memory is in a child of
  * `parent`.

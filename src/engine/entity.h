@@ -21,6 +21,7 @@ entity_text_compare(const char *a, int length_a, const char *b, int length_b)
 	return length_a < length_b ? -1 : (length_a > length_b ? 1 : 0);
 }
 
+extern bool entities_print_alike(Oid typid, Oid collation);
 extern Entities *entities_create(MemoryContext parent, Oid typid, Oid collation);
 extern uint32 entities_intern(Entities *entities, Datum id);
 extern void entities_rank(Entities *entities);

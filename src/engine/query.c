@@ -30,6 +30,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <limits.h>
 
 #include "access/table.h"
@@ -571,11 +572,16 @@ join_entities(Builder *builder, ScanQuery *query, const SourceScan *scan, int ma
 	EntityRange *ranges = scan_entity_ranges(query, scan, &query->nentities);
 	ParseNamespaceItem *item = add_entities(builder, query, source, ranges,
 											Min(query->nentities, max));
+	Node	   *joined;
 
-	return row_of_entity(builder, source,
-						 scanNSItemForColumn(builder->pstate, item, 0, "entity", -1),
-						 scanNSItemForColumn(builder->pstate, item, 0, "low", -1),
-						 scanNSItemForColumn(builder->pstate, item, 0, "high", -1));
+	joined = row_of_entity(builder, source,
+						   scanNSItemForColumn(builder->pstate, item, 0, "entity", -1),
+						   scanNSItemForColumn(builder->pstate, item, 0, "low", -1),
+						   scanNSItemForColumn(builder->pstate, item, 0, "high", -1));
+
+	/* Of the join alone the planner does not see which partitions it can leave out. */
+	return all_of(list_make2(joined, time_in_ranges(builder, query, scan,
+													scan_ranges(query, scan, 1))));
 }
 
 /*
@@ -736,6 +742,39 @@ scan_needs_everything(const SourceScan *scan)
 	return false;
 }
 
+/* Does a plan read a whole table, or a whole partition? */
+static bool
+plan_reads_whole_table(const Plan *plan)
+{
+	ListCell   *lc;
+
+	if (plan == NULL)
+		return false;
+	if (IsA(plan, SeqScan))
+		return true;
+	if (IsA(plan, Append))
+		foreach(lc, ((const Append *) plan)->appendplans)
+			if (plan_reads_whole_table(lfirst(lc)))
+				return true;
+	return plan_reads_whole_table(plan->lefttree) || plan_reads_whole_table(plan->righttree);
+}
+
+/*
+ * What a query costs.  A loop over entities costs what one of them does, as often
+ * as there are; without an index it is out of the question.
+ */
+static double
+query_cost(const ScanQuery *query)
+{
+	double		cost = query->plan->planTree->total_cost;
+
+	if (query->reading != READ_ONE_ENTITY)
+		return cost;
+	if (plan_reads_whole_table(query->plan->planTree))
+		return DBL_MAX;
+	return cost * query->nentities;
+}
+
 /*
  * The query of a scan, built and planned in the cheapest of the ways that there
  * are; sets the rollups' inputs.  As the current user, under the current
@@ -765,10 +804,7 @@ query_choose(SourceScan *scan)
 		ScanQuery  *query = query_build(scan, readings[i], INT_MAX);
 
 		query_plan(query);
-		query->cost = query->plan->planTree->total_cost;
-		if (query->reading == READ_ONE_ENTITY)
-			query->cost *= query->nentities;
-		if (best == NULL || query->cost < best->cost)
+		if (best == NULL || query_cost(query) < query_cost(best))
 			best = query;
 	}
 	if (n == 1)

@@ -30,7 +30,6 @@ typedef struct ScanQuery
 	Reading		reading;
 	Query	   *query;
 	PlannedStmt *plan;
-	double		cost;			/* as the planner estimates it */
 	int			nentities;		/* READ_ENTITIES: how many there are */
 	int			nvalues;
 	int		   *value_columns;	/* the metrics, or the value of a row layout */

@@ -65,6 +65,7 @@
 #include "catalog/filter.h"
 #include "catalog/layout.h"
 #include "catalog/store.h"
+#include "engine/entity.h"
 #include "engine/refresh.h"
 #include "engine/run.h"
 #include "time/zone.h"
@@ -149,10 +150,19 @@ static const char *
 tracking_obstacle(const Source *source, const Tracking *tracking)
 {
 	const char *time_column = get_attname(source->relid, source->time_column, false);
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
 
 	if (strcmp(time_column, tracking->time_column) != 0)
 		return psprintf("the definition's time column is \"%s\", and the source is tracked by \"%s\"",
 						time_column, tracking->time_column);
+	if (source->id_column != InvalidAttrNumber)
+	{
+		get_atttypetypmodcoll(source->relid, source->id_column, &type, &typmod, &collation);
+		if (!entities_print_alike(type, collation))
+			return "ids that are equal can look different, and which look they get depends on all rows";
+	}
 	if (check_enable_rls(source->relid, source->definition->job->owner, true) == RLS_ENABLED)
 		return "row-level security decides which rows the owner sees";
 	if (filter_is_mutable(source))

@@ -194,12 +194,21 @@ know_tables(void)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
 		known.registered = true;
 	}
-	if (!OidIsValid(known.sources_relid) || !OidIsValid(known.marks_relid))
+	while (!OidIsValid(known.sources_relid) || !OidIsValid(known.marks_relid))
 	{
-		known.sources_relid = get_relname_relid("batchagg_sources", known.schema);
-		known.marks_relid = get_relname_relid("batchagg_marks", known.schema);
+		uint64		changes = known.changes;
+		Oid			sources = get_relname_relid("batchagg_sources", known.schema);
+		Oid			marks = get_relname_relid("batchagg_marks", known.schema);
+
+		/* Looking one up may have us forget what we know of the other. */
+		if (changes != known.changes)
+			continue;
+		if (!OidIsValid(sources) || !OidIsValid(marks))
+			return false;
+		known.sources_relid = sources;
+		known.marks_relid = marks;
 	}
-	return OidIsValid(known.sources_relid) && OidIsValid(known.marks_relid);
+	return true;
 }
 
 /* The oid of a qualified name, for those who may lack rights on its schema, too. */
