@@ -84,7 +84,7 @@
 #define MAX_HOUR_ENTITIES "100"
 
 /* A change of one entity that can be in more buckets is one of all entities. */
-#define MAX_MARKED_BUCKETS 4
+#define MAX_MARKED_BUCKETS 8
 
 /*
  * Times of changes, gathered by hour and entity: from the columns low, high and

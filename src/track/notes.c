@@ -31,7 +31,7 @@
 #define MAX_ID_LENGTH 255
 
 /* More hours are taken together. */
-#define MAX_HOURS 1024
+#define MAX_HOURS 4096
 
 typedef struct Id
 {

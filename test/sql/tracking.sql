@@ -381,22 +381,22 @@ INSERT INTO longs SELECT i, '2024-01-03'::timestamptz + i % 5 * interval '10 min
 INSERT INTO longs SELECT i % 101, '2024-01-04'::timestamptz + i % 101 / 90 * interval '1 hour' FROM generate_series(1, 1010) i;
 SELECT low, high, cardinality(ids), (SELECT count(DISTINCT i) FROM unnest(ids) i) FROM batchagg_marks ORDER BY low;
 DELETE FROM batchagg_marks;
--- Up to 1024 hours, then two by two; no row is outside of the marks, nor any entity.
-INSERT INTO longs SELECT i % 7, '2024-01-01'::timestamptz + i * interval '1 hour' FROM generate_series(0, 1023) i;
+-- Up to 4096 hours, then two by two; no row is outside of the marks, nor any entity.
+INSERT INTO longs SELECT i % 7, '2024-01-01'::timestamptz + i * interval '1 hour' FROM generate_series(0, 4095) i;
 SELECT count(*), min(low), max(high), max(high - low) = '0' AS moments, min(cardinality(ids)), max(cardinality(ids)) FROM batchagg_marks;
 DELETE FROM batchagg_marks;
 TRUNCATE longs;
-INSERT INTO longs SELECT i % 90, '1969-12-20'::timestamptz + i * interval '1 hour 5 minutes' FROM generate_series(0, 1600) i ORDER BY (i * 997) % 1601;
-SELECT count(*) BETWEEN 513 AND 1024 AS bounded, min(low), max(high), max(high - low) < interval '2 hours' AS two_by_two, count(*) FILTER (WHERE ids IS NULL) AS any FROM batchagg_marks;
+INSERT INTO longs SELECT i % 90, '1969-12-20'::timestamptz + i * interval '1 hour 5 minutes' FROM generate_series(0, 6400) i ORDER BY (i * 997) % 6401;
+SELECT count(*) BETWEEN 2049 AND 4096 AS bounded, min(low), max(high), max(high - low) < interval '2 hours' AS two_by_two, count(*) FILTER (WHERE ids IS NULL) AS any FROM batchagg_marks;
 SELECT count(*) AS not_marked FROM longs l WHERE NOT EXISTS (SELECT FROM batchagg_marks WHERE ts BETWEEN low AND high AND l.id::text = ANY (ids));
 SELECT count(*) AS marked_twice FROM batchagg_marks a JOIN batchagg_marks b ON a.ctid < b.ctid AND a.low <= b.high AND b.low <= a.high;
 SELECT count(*) AS for_nothing FROM batchagg_marks CROSS JOIN unnest(ids) i WHERE NOT EXISTS (SELECT FROM longs l WHERE l.id::text = i AND ts BETWEEN low AND high);
 DELETE FROM batchagg_marks;
 -- From one end of time to the other
 TRUNCATE longs;
-INSERT INTO longs SELECT 1, '4713-01-01 BC'::timestamptz + i * interval '250 years' FROM generate_series(0, 1190) i;
+INSERT INTO longs SELECT 1, '4713-01-01 BC'::timestamptz + i * interval '62 years' FROM generate_series(0, 4800) i;
 INSERT INTO longs VALUES (1, '294276-12-31 23:59:59.999999'), (1, '4714-11-24 00:00:00+00 BC');
-SELECT count(*) <= 1025 AS bounded, min(low), max(high) FROM batchagg_marks;
+SELECT count(*) <= 4097 AS bounded, min(low), max(high) FROM batchagg_marks;
 SELECT count(*) AS not_marked FROM longs WHERE NOT EXISTS (SELECT FROM batchagg_marks WHERE ts BETWEEN low AND high);
 DELETE FROM batchagg_marks;
 DROP TABLE shorts, longs, varchars, texts;
