@@ -143,7 +143,7 @@ subtest 'phases of a run' => sub {
 	$locker->query_safe('BEGIN; LOCK TABLE batchagg_store IN EXCLUSIVE MODE');
 	make_due($node, 'postgres', $job);
 	wait_until("$phase = 'planning'", 'planning');
-	$locker->query_safe('ROLLBACK; BEGIN; LOCK TABLE batchagg_layouts IN EXCLUSIVE MODE');
+	$locker->query_safe('ROLLBACK; BEGIN; LOCK TABLE batchagg_cursors IN EXCLUSIVE MODE');
 	wait_until("$phase = 'reading'", 'reading');
 	is( sql("SELECT jobs, source, scan, scans, attempt, run_id > 0, slot = (SELECT slot FROM batchagg_ledger WHERE job_id = $job) FROM batchagg_progress WHERE job_id = $job"),
 		'1|gated|1|1|1|t|t', '... what, and for which slot');
