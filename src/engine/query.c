@@ -230,17 +230,13 @@ add_columns(Builder *builder, ScanQuery *query, SourceScan *scan)
 static int64
 raw_time(const ScanQuery *query, const pg_tz *tz, TimestampTz t, bool after)
 {
-	int64		least;
-	int64		greatest;
-
 	if (t < MIN_TIMESTAMP || t == DT_NOBEGIN)
 		return DT_NOBEGIN;
 	if (!IS_VALID_TIMESTAMP(t))
 		return DT_NOEND;
 	if (query->time_type == TIMESTAMPTZOID)
 		return t;
-	zone_offsets_near(tz, t, &least, &greatest);
-	t += after ? greatest : least;
+	t = after ? zone_highest_reading(tz, t) : zone_lowest_reading(tz, t);
 	if (query->time_type == DATEOID)
 		t = floor_div(t + (after ? USECS_PER_DAY - 1 : 0), USECS_PER_DAY) * USECS_PER_DAY;
 	return IS_VALID_TIMESTAMP(t) ? t : (after ? DT_NOEND : DT_NOBEGIN);
@@ -807,12 +803,9 @@ query_choose(SourceScan *scan)
 		if (best == NULL || query_cost(query) < query_cost(best))
 			best = query;
 	}
-	if (n == 1)
+	if (best->reading != READ_ONE_ENTITY)
 		return best;
-
-	/* The last one built says where the rollups find their columns. */
-	best = query_build(scan, best->reading == READ_ONE_ENTITY ? READ_ENTITIES : best->reading,
-					   INT_MAX);
+	best = query_build(scan, READ_ENTITIES, INT_MAX);
 	query_plan(best);
 	return best;
 }
