@@ -273,3 +273,21 @@ filter_transform(ParseState *pstate, const char *filter)
 	pstate->p_sourcetext = saved_text;
 	return expression;
 }
+
+/*
+ * Parses and analyses `filter` as filter_transform() does, over the columns of
+ * relation `rel`, which is locked, as range table entry 1.
+ */
+Node *
+filter_of_relation(Relation rel, const char *filter)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	Node	   *expression;
+
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, false);
+	addNSItemToQuery(pstate, item, true, true, true);
+	expression = filter_transform(pstate, filter);
+	free_parsestate(pstate);
+	return expression;
+}

@@ -21,4 +21,7 @@ extern Node *filter_parse(const char *filter);
  */
 extern Node *filter_transform(ParseState *pstate, const char *filter);
 
+/* The same, of the columns of a relation alone. */
+extern Node *filter_of_relation(Relation rel, const char *filter);
+
 #endif							/* BATCHAGG_FILTER_H */

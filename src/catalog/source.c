@@ -930,12 +930,10 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 {
 	Problems	raise = {.collect = false};
 	Draft		draft = {.reader = reader, .problems = &raise};
-	ParseState *pstate = make_parsestate(NULL);
 	Bitmapset  *used = NULL;
 	AttrNumber *columns;
 	int			n = 0;
 	int			member = -1;
-	ParseNamespaceItem *item;
 	StoreScope	scope;
 
 	draft.name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
@@ -945,17 +943,13 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 
 	store_enter(&scope, false);
 	store_set("TimeZone", timezone);
-	item = addRangeTableEntryForRelation(pstate, draft.rel, AccessShareLock, NULL, true, false);
-	addNSItemToQuery(pstate, item, true, true, true);
-	pull_varattnos(filter_transform(pstate, filter), 1, &used);
+	pull_varattnos(filter_of_relation(draft.rel, filter), 1, &used);
 	store_leave(&scope);
 
 	columns = palloc(sizeof(AttrNumber) * (bms_num_members(used) + 1));
 	while ((member = bms_next_member(used, member)) >= 0)
 		columns[n++] = member + FirstLowInvalidHeapAttributeNumber;
 	require_privileges(&draft, columns, n);
-
-	free_parsestate(pstate);
 	draft_close(&draft);
 }
 

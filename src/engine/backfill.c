@@ -303,6 +303,32 @@ piece_end(const Backfill *backfill, const Job *job)
 	return backfill->newest_first ? Max(end, backfill->until) : Min(end, backfill->until);
 }
 
+/* Does a request mean this backfill, which is not finished? */
+static bool
+means_backfill(const BackfillRequest *request, const Backfill *backfill)
+{
+	if (request->from == DT_NOBEGIN && request->to == DT_NOEND)
+		return true;
+	return backfill->from == request->from && backfill->to == request->to &&
+		backfill->newest_first == request->newest_first;
+}
+
+/* Goes on with a backfill. */
+static void
+backfill_resume(const BackfillRequest *request, Backfill *backfill, const Job *job)
+{
+	ereport(NOTICE,
+			(errmsg("the backfill of job %d goes on from %s", job->id,
+					timestamptz_to_str(backfill->next)),
+			 errdetail_plural("%d piece of it was done before.",
+							  "%d pieces of it were done before.",
+							  backfill->pieces_done, backfill->pieces_done)));
+	if (request->piece)
+		backfill->piece = request->piece;
+	(void) piece_end(backfill, job);
+	backfill_save(backfill);
+}
+
 /*
  * Begins, or goes on with, a backfill, for the caller to do its pieces.  Sets
  * *started, by which they know it.  Returns false where there is nothing to do.
@@ -313,7 +339,6 @@ backfill_begin(const BackfillRequest *request, TimestampTz *started)
 {
 	Problems	raise = {.collect = false};
 	Job		   *job = job_load(request->job_id, &raise);
-	bool		unbounded = request->from == DT_NOBEGIN && request->to == DT_NOEND;
 	Backfill	backfill;
 	TimestampTz low = request->from;
 	TimestampTz high = request->to;
@@ -321,19 +346,9 @@ backfill_begin(const BackfillRequest *request, TimestampTz *started)
 	job_lock(job->id);
 	if (backfill_load(job->id, &backfill))
 	{
-		if (unbounded || (backfill.from == request->from && backfill.to == request->to &&
-						  backfill.newest_first == request->newest_first))
+		if (means_backfill(request, &backfill))
 		{
-			ereport(NOTICE,
-					(errmsg("the backfill of job %d goes on from %s", job->id,
-							timestamptz_to_str(backfill.next)),
-					 errdetail_plural("%d piece of it was done before.",
-									  "%d pieces of it were done before.",
-									  backfill.pieces_done, backfill.pieces_done)));
-			if (request->piece)
-				backfill.piece = request->piece;
-			(void) piece_end(&backfill, job);
-			backfill_save(&backfill);
+			backfill_resume(request, &backfill, job);
 			*started = backfill.started;
 			return true;
 		}

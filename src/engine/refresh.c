@@ -53,9 +53,7 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_relation.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -123,8 +121,6 @@ static bool
 filter_is_mutable(const Source *source)
 {
 	const Definition *definition = source->definition;
-	ParseState *pstate;
-	ParseNamespaceItem *item;
 	Relation	rel;
 	OwnerScope	scope;
 	bool		result;
@@ -133,11 +129,7 @@ filter_is_mutable(const Source *source)
 		return false;
 	owner_enter(&scope, definition->job, definition->timezone);
 	rel = table_open(source->relid, AccessShareLock);
-	pstate = make_parsestate(NULL);
-	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, false);
-	addNSItemToQuery(pstate, item, true, true, true);
-	result = contain_mutable_functions(filter_transform(pstate, definition->filter));
-	free_parsestate(pstate);
+	result = contain_mutable_functions(filter_of_relation(rel, definition->filter));
 	table_close(rel, NoLock);
 	owner_leave(&scope);
 	return result;
@@ -385,20 +377,9 @@ static void
 add_times(Refresh *refresh, bool local, TimestampTz low, TimestampTz high, const char *entity)
 {
 	const pg_tz *tz = refresh->source->definition->tz;
-	int64		least;
-	int64		greatest;
 
-	if (local && low != DT_NOBEGIN)
-	{
-		zone_offsets_near(tz, low, &least, &greatest);
-		low -= greatest;
-	}
-	if (local && high != DT_NOEND)
-	{
-		zone_offsets_near(tz, high, &least, &greatest);
-		high -= least;
-	}
-	add_instants(refresh, low, high, entity);
+	add_instants(refresh, local ? zone_earliest(tz, low) : low,
+				 local ? zone_latest(tz, high) : high, entity);
 }
 
 /* Adds what gather_sql has found. */
@@ -706,8 +687,6 @@ mark_extents(const Refresh *refresh, const Extents *extents)
 {
 	bool		local = time_is_local(refresh->source);
 	const pg_tz *tz = refresh->source->definition->tz;
-	int64		least;
-	int64		greatest;
 	int			i;
 
 	for (i = 0; i < extents->n; i++)
@@ -715,15 +694,10 @@ mark_extents(const Refresh *refresh, const Extents *extents)
 		TimestampTz low = extents->items[i].from;
 		TimestampTz high = extents->items[i].to;
 
-		if (local && low != DT_NOBEGIN)
+		if (local)
 		{
-			zone_offsets_near(tz, low, &least, &greatest);
-			low += least;
-		}
-		if (local && high != DT_NOEND)
-		{
-			zone_offsets_near(tz, high, &least, &greatest);
-			high += greatest;
+			low = zone_lowest_reading(tz, low);
+			high = zone_highest_reading(tz, high);
 		}
 		marks_write(refresh->tracking->id, low, high == DT_NOEND ? high : high - 1);
 	}

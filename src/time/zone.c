@@ -102,22 +102,54 @@ zone_stretch(const pg_tz *tz, TimestampTz t)
 }
 
 /*
- * The least and the greatest offset in force around instant t: no reading of a
- * local clock, existing or not, that is taken for t is read at another.
+ * The least or the greatest offset in force around t, an instant or a reading;
+ * of an infinite one 0.
  */
-void
-zone_offsets_near(const pg_tz *tz, TimestampTz t, int64 *least, int64 *greatest)
+static int64
+offset_near(const pg_tz *tz, int64 t, bool greatest)
 {
-	TimestampTz end = t + 2 * ZONE_MAX_OFFSET;
-	ZoneStretch stretch = zone_stretch(tz, t - 2 * ZONE_MAX_OFFSET);
+	ZoneStretch stretch;
+	int64		result;
 
-	*least = *greatest = stretch.offset;
-	while (stretch.end < end)
+	if (TIMESTAMP_NOT_FINITE(t))
+		return 0;
+	stretch = zone_stretch(tz, t - 2 * ZONE_MAX_OFFSET);
+	result = stretch.offset;
+	while (stretch.end < t + 2 * ZONE_MAX_OFFSET)
 	{
 		stretch = zone_stretch(tz, stretch.end);
-		*least = Min(*least, stretch.offset);
-		*greatest = Max(*greatest, stretch.offset);
+		result = greatest ? Max(result, stretch.offset) : Min(result, stretch.offset);
 	}
+	return result;
+}
+
+/*
+ * Bounds of the readings that can be taken for instants, and of the instants
+ * that readings can be taken for, those in gaps and repetitions of the local
+ * clock included.  Infinite times stay what they are.
+ */
+Timestamp
+zone_lowest_reading(const pg_tz *tz, TimestampTz t)
+{
+	return t + offset_near(tz, t, false);
+}
+
+Timestamp
+zone_highest_reading(const pg_tz *tz, TimestampTz t)
+{
+	return t + offset_near(tz, t, true);
+}
+
+TimestampTz
+zone_earliest(const pg_tz *tz, Timestamp local)
+{
+	return local - offset_near(tz, local, true);
+}
+
+TimestampTz
+zone_latest(const pg_tz *tz, Timestamp local)
+{
+	return local - offset_near(tz, local, false);
 }
 
 /*

@@ -29,7 +29,10 @@ typedef struct ZoneStretch
 extern const char *zone_parse(const char *name, pg_tz **result);
 
 extern ZoneStretch zone_stretch(const pg_tz *tz, TimestampTz t);
-extern void zone_offsets_near(const pg_tz *tz, TimestampTz t, int64 *least, int64 *greatest);
+extern Timestamp zone_lowest_reading(const pg_tz *tz, TimestampTz t);
+extern Timestamp zone_highest_reading(const pg_tz *tz, TimestampTz t);
+extern TimestampTz zone_earliest(const pg_tz *tz, Timestamp local);
+extern TimestampTz zone_latest(const pg_tz *tz, Timestamp local);
 extern Timestamp zone_lowest_since(const pg_tz *tz, TimestampTz t);
 extern Timestamp zone_passed_before(const pg_tz *tz, TimestampTz t);
 extern TimestampTz zone_settles(const pg_tz *tz, Timestamp local);
