@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * deform.c
- *	  Taking the columns out of a table's rows.
+ *	  Taking the columns that are needed out of a table's rows.
  *
  * PostgreSQL takes a row apart column by column, with a look at each one's
  * type, length, alignment and NULL bit.  Tables of counters are mostly columns
  * of eight bytes, one after the other, and mostly without NULLs: so much can be
- * decided once for all rows, and a run of such columns is one copy.  Rows that
- * do have NULLs go PostgreSQL's way.
+ * decided once for all rows, and a run of such columns is one copy, to where they
+ * are wanted, or one step over them.  Rows that do have NULLs go PostgreSQL's
+ * way.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,33 +18,56 @@
 
 #include "engine/deform.h"
 
+/* Where a column is to go: its place among columns[], -1: nowhere, -2: twice. */
+static int
+column_place(const int *columns, int n, int column)
+{
+	int			place = -1;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (columns[i] == column)
+			place = place == -1 ? i : -2;
+	return place;
+}
+
+/* Does a column of words go with those of the last step? */
+static bool
+step_goes_on(const DeformStep *last, int place)
+{
+	if (last == NULL || last->kind != DEFORM_WORDS)
+		return false;
+	return place < 0 ? last->place < 0 : last->place >= 0 && place == last->place + last->n;
+}
+
 /*
- * Prepares to take the first `natts` columns out of rows of this shape, none of
- * which is dropped or missing in rows.  Returns NULL where that is not
- * possible.  Memory is taken from the current context.
+ * Prepares to take `n` columns out of rows of this shape, none of which is
+ * dropped or missing in rows; they are numbered from 0.  Returns NULL where that
+ * is not possible.  Memory is taken from the current context.
  */
 Deformer *
-deformer_create(TupleDesc desc, int natts)
+deformer_create(TupleDesc desc, const int *columns, int n)
 {
 	Deformer   *deformer = palloc(sizeof(Deformer));
 	DeformStep *last = NULL;
 	int			i;
 
-	deformer->natts = natts;
+	deformer->natts = 0;
+	for (i = 0; i < n; i++)
+		deformer->natts = Max(deformer->natts, columns[i] + 1);
 	deformer->nsteps = 0;
-	deformer->steps = palloc(natts * sizeof(DeformStep));
-	deformer->values = palloc0(natts * sizeof(Datum));
-	deformer->nulls = palloc0(natts * sizeof(bool));
+	deformer->steps = palloc(deformer->natts * sizeof(DeformStep));
 
-	for (i = 0; i < natts; i++)
+	for (i = 0; i < deformer->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		bool		is_word = column->attbyval && column->attlen == sizeof(Datum) &&
 			column->attalign == TYPALIGN_DOUBLE;
+		int			place = column_place(columns, n, i);
 
-		if (column->attlen < -1)
+		if (column->attlen < -1 || place == -2)
 			return NULL;
-		if (is_word && last != NULL && last->kind == DEFORM_WORDS)
+		if (is_word && step_goes_on(last, place))
 		{
 			last->n++;
 			continue;
@@ -51,7 +75,7 @@ deformer_create(TupleDesc desc, int natts)
 		last = &deformer->steps[deformer->nsteps++];
 		last->kind = is_word ? DEFORM_WORDS :
 			column->attlen > 0 ? DEFORM_FIXED : DEFORM_VARLENA;
-		last->column = i;
+		last->place = place;
 		last->n = 1;
 		last->length = column->attlen;
 		last->by_value = column->attbyval;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * deform.h
- *	  Taking the columns out of a table's rows.
+ *	  Taking the columns that are needed out of a table's rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,31 +22,30 @@ typedef enum DeformKind
 typedef struct DeformStep
 {
 	DeformKind	kind;
-	int			column;			/* the first, from 0 */
+	int			place;			/* of the first column among those that are taken;
+								 * -1: passed over */
 	int			n;				/* columns */
 	int			length;			/* of a column, in bytes */
 	bool		by_value;
 	char		align;			/* as in pg_attribute */
 } DeformStep;
 
-/* How the rows of a table are taken apart, and the columns of the last one. */
+/* How the rows of a table are taken apart. */
 typedef struct Deformer
 {
-	int			natts;			/* columns that are needed, from the first on */
+	int			natts;			/* columns that are looked at, from the first on */
 	int			nsteps;
 	DeformStep *steps;
-	Datum	   *values;
-	bool	   *nulls;			/* all false */
 } Deformer;
 
-extern Deformer *deformer_create(TupleDesc desc, int natts);
+extern Deformer *deformer_create(TupleDesc desc, const int *columns, int n);
 
 /*
- * Takes the slot's row apart.  Returns false, having done nothing, where it is
- * not a row on a page or has NULLs or too few columns.
+ * Takes the slot's row apart: its columns go to values[].  Returns false, having
+ * done nothing, where it is not a row on a page or has NULLs or too few columns.
  */
 static inline bool
-deform_row(Deformer *deformer, const TupleTableSlot *slot)
+deform_row(const Deformer *deformer, const TupleTableSlot *slot, Datum *values)
 {
 	HeapTuple	tuple;
 	const DeformStep *step;
@@ -67,17 +66,20 @@ deform_row(Deformer *deformer, const TupleTableSlot *slot)
 		{
 			case DEFORM_WORDS:
 				at = att_align_nominal(at, TYPALIGN_DOUBLE);
-				memcpy(deformer->values + step->column, data + at, step->n * sizeof(Datum));
+				if (step->place >= 0)
+					memcpy(values + step->place, data + at, step->n * sizeof(Datum));
 				at += step->n * sizeof(Datum);
 				break;
 			case DEFORM_FIXED:
 				at = att_align_nominal(at, step->align);
-				deformer->values[step->column] = fetch_att(data + at, step->by_value, step->length);
+				if (step->place >= 0)
+					values[step->place] = fetch_att(data + at, step->by_value, step->length);
 				at += step->length;
 				break;
 			case DEFORM_VARLENA:
 				at = att_align_pointer(at, step->align, -1, data + at);
-				deformer->values[step->column] = PointerGetDatum(data + at);
+				if (step->place >= 0)
+					values[step->place] = PointerGetDatum(data + at);
 				at += VARSIZE_ANY(data + at);
 				break;
 		}

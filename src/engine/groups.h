@@ -9,24 +9,7 @@
 #ifndef BATCHAGG_GROUPS_H
 #define BATCHAGG_GROUPS_H
 
-#include "stats/state.h"
-
-/* Adds one row's values to the states of a span of metrics. */
-typedef struct MetricSpan MetricSpan;
-typedef void (*AddRow) (const MetricSpan *span, StateWord *states,
-						const Datum *inputs, const bool *nulls,
-						TimestampTz t, MemoryContext values_context);
-
-/* A run of neighbouring metrics whose states have the same fields. */
-struct MetricSpan
-{
-	int			first;			/* its first metric's number among a row's values */
-	int			n;				/* metrics */
-	uint32		fields;
-	int			words;			/* of one state */
-	int			offset;			/* of the first state, words from the group's first */
-	AddRow		add_row;		/* inputs and nulls are those of the first metric */
-};
+#include "stats/span.h"
 
 /* How the states of a group's metrics lie one behind the other. */
 typedef struct GroupLayout
@@ -34,18 +17,26 @@ typedef struct GroupLayout
 	int			nmetrics;
 	int		   *numbers;		/* of each metric among a row's values, ascending */
 	uint32	   *fields;			/* of each metric */
-	int		   *offsets;		/* of each metric's state, in words */
+	int		   *span_of;		/* the span that each metric is in, by its index */
+	int		   *places;			/* and its number in that */
 	int			words;			/* of all states */
 	StateWord  *empty;			/* states of a group without values */
 	int			nspans;
 	MetricSpan *spans;
 } GroupLayout;
 
+/* A group's state of a metric, by the metric's number in the layout. */
+static inline State
+group_state(const GroupLayout *layout, StateWord *states, int metric)
+{
+	return span_state(&layout->spans[layout->span_of[metric]], states, layout->places[metric]);
+}
+
 extern void group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 							  const uint32 *fields);
 extern void group_states_init(const GroupLayout *layout, StateWord *states);
 extern void group_states_merge(const GroupLayout *layout, StateWord *into,
-							   const StateWord *from, MemoryContext values_context);
+							   StateWord *from, MemoryContext values_context);
 
 typedef struct Groups Groups;
 

@@ -248,18 +248,22 @@ metric_compare(const ListCell *a, const ListCell *b)
 	uint32		fields_a = ((const ScanMetric *) lfirst(a))->fields;
 	uint32		fields_b = ((const ScanMetric *) lfirst(b))->fields;
 
-	return fields_a < fields_b ? -1 : (fields_a > fields_b ? 1 : 0);
+	if (fields_a != fields_b)
+		return fields_a < fields_b ? -1 : 1;
+	return ((const ScanMetric *) lfirst(a))->number - ((const ScanMetric *) lfirst(b))->number;
 }
 
 /*
  * Orders and numbers the scan's metrics so that those with equal fields are
- * neighbours.
+ * neighbours, else in the order in which they were added.
  */
 static void
 scan_order_metrics(SourceScan *scan)
 {
 	ListCell   *lc;
 
+	foreach(lc, scan->metrics)
+		((ScanMetric *) lfirst(lc))->number = foreach_current_index(lc);
 	list_sort(scan->metrics, metric_compare);
 	foreach(lc, scan->metrics)
 		((ScanMetric *) lfirst(lc))->number = foreach_current_index(lc);
@@ -331,6 +335,40 @@ rollup_state(const Rollup *rollup, const ScanMetric *metric)
 	return i;
 }
 
+/* Can two metrics be finished together, the second being the next one? */
+static bool
+metrics_are_alike(const GroupLayout *layout, const ResultMetric *a, const ResultMetric *b)
+{
+	int			n = a->job_metric->naggregates;
+	int			i;
+
+	if (layout->span_of[a->state] != layout->span_of[b->state] || a->state + 1 != b->state ||
+		n != b->job_metric->naggregates)
+		return false;
+	for (i = 0; i < n; i++)
+		if (a->job_metric->aggregates[i].kind != b->job_metric->aggregates[i].kind)
+			return false;
+	return span_can_finish(a->job_metric->aggregates, n);
+}
+
+/*
+ * Notes which metrics of a part can be finished together.
+ */
+static void
+part_join_metrics(const GroupLayout *layout, ResultPart *part)
+{
+	int			i;
+
+	for (i = part->nmetrics - 1; i >= 0; i--)
+	{
+		ResultMetric *metric = &part->metrics[i];
+
+		metric->together = 1;
+		if (i + 1 < part->nmetrics && metrics_are_alike(layout, metric, metric + 1))
+			metric->together += (metric + 1)->together;
+	}
+}
+
 /*
  * Distributes a rollup's results over packed rows, and the partial states that
  * are kept with them.  They stand in the job's order of metrics; all of a
@@ -343,6 +381,7 @@ rollup_make_parts(Rollup *rollup)
 	int			n = list_length(metrics);
 	ResultPart *part = NULL;
 	ListCell   *lc;
+	int			i;
 
 	rollup->parts = palloc0(n * sizeof(ResultPart));
 	foreach(lc, metrics)
@@ -367,6 +406,8 @@ rollup_make_parts(Rollup *rollup)
 		part->npositions += metric->naggregates;
 		part->words += words;
 	}
+	for (i = 0; i < rollup->nparts; i++)
+		part_join_metrics(rollup->layout, &rollup->parts[i]);
 }
 
 /*

@@ -43,6 +43,8 @@ typedef struct ResultMetric
 	int			state;			/* number of its state in a group */
 	const JobMetric *job_metric;
 	int			first;			/* position of its first aggregate, from 0 */
+	int			together;		/* metrics from here on whose states are finished at
+								 * once: neighbours, with the same aggregates */
 } ResultMetric;
 
 /* The results of a group that are stored in one packed row. */
@@ -79,6 +81,8 @@ typedef struct Rollup
 
 	int			id_input;		/* position of the id in the scan's rows, -1: none */
 	int			filter_input;	/* position of the filter's flag, -1: none */
+	int			id_place;		/* fed from rows: the place of each among the columns */
+	int			filter_place;	/* that the receiver takes */
 	BucketCache *buckets;
 	LocalCache *locals;			/* where time is local */
 	MetricSpan *single_spans;	/* row layout: each metric of the scan as a span

@@ -67,14 +67,21 @@ typedef struct ScanReceiver
 	Rollup	  **fed;
 	bool		convert;		/* some values do not arrive as float8 */
 
+	int			width;			/* columns that are taken out of a row */
+	int		   *columns;		/* their numbers in the query's rows: the values' first */
+	int			time_place;		/* the time's number among them */
+	int			name_place;		/* the name's, in row layout */
 	Deformer   *deformer;		/* NULL: PostgreSQL takes all rows apart */
-	const Datum *columns;		/* of the row at hand */
-	const bool *column_nulls;
+	Datum	   *row;			/* the row at hand, the batch's next */
+	const bool *row_nulls;
+	const bool *no_nulls;		/* all false */
 
 	int			nrows;			/* rows in the batch */
 	int			batch_size;
-	Datum	   *values;			/* of the batch's rows, as float8, row by row */
-	bool	   *nulls;
+	Datum	   *rows;			/* of the batch, `width` columns each; values become
+								 * float8 */
+	bool	   *nulls;			/* likewise */
+	bool	   *has_nulls;		/* each row: is a value NULL? */
 	int		   *metrics;		/* row layout: each row's metric */
 
 	Entities   *names;			/* row layout: the metric names met */
@@ -180,27 +187,17 @@ value_number(Oid type, Datum value)
 	}
 }
 
-/* Keeps a row's values in the batch, as float8. */
-static inline void
-batch_keep_values(ScanReceiver *receiver)
+/* Makes the values of the row at hand float8. */
+static void
+row_convert(ScanReceiver *receiver)
 {
 	const ScanQuery *query = receiver->query;
-	Datum	   *values = receiver->values + receiver->nrows * query->nvalues;
-	bool	   *nulls = receiver->nulls + receiver->nrows * query->nvalues;
 	int			i;
 
 	for (i = 0; i < query->nvalues; i++)
-	{
-		int			column = query->value_columns[i];
-
-		values[i] = receiver->columns[column];
-		nulls[i] = receiver->column_nulls[column];
-	}
-	if (!receiver->convert)
-		return;
-	for (i = 0; i < query->nvalues; i++)
-		if (!nulls[i])
-			values[i] = Float8GetDatum(value_number(query->value_types[i], values[i]));
+		if (!receiver->row_nulls[i])
+			receiver->row[i] = Float8GetDatum(value_number(query->value_types[i],
+														   receiver->row[i]));
 }
 
 /* What became of a row for one rollup. */
@@ -226,16 +223,16 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 		rollup->single_spans[receiver->metrics[receiver->nrows]].n == 0)
 		return ROW_NOT_MEANT;
 	if (rollup->filter_input >= 0 &&
-		(receiver->column_nulls[rollup->filter_input] ||
-		 !DatumGetBool(receiver->columns[rollup->filter_input])))
+		(receiver->row_nulls[rollup->filter_place] ||
+		 !DatumGetBool(receiver->row[rollup->filter_place])))
 		return ROW_NOT_MEANT;
 	if (kind == ROW_TIME_MISSING)
 		return ROW_SKIPPED;
 	if (rollup->id_input >= 0)
 	{
-		if (unlikely(receiver->column_nulls[rollup->id_input]))
+		if (unlikely(receiver->row_nulls[rollup->id_place]))
 			return ROW_SKIPPED;
-		id = receiver->columns[rollup->id_input];
+		id = receiver->row[rollup->id_place];
 	}
 	if (kind == ROW_TIME_LOCAL)
 		t = local_cache_instant(rollup->locals, t);
@@ -261,10 +258,10 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 static inline void
 scan_take_row(ScanReceiver *receiver)
 {
-	int			column = receiver->query->time_column;
+	int			place = receiver->time_place;
 	TimestampTz time = 0;
-	RowTime		kind = row_time(receiver->query->time_type, receiver->columns[column],
-								receiver->column_nulls[column], &time);
+	RowTime		kind = row_time(receiver->query->time_type, receiver->row[place],
+								receiver->row_nulls[place], &time);
 	bool		taken = false;
 	bool		skipped = false;
 	int			i;
@@ -279,7 +276,8 @@ scan_take_row(ScanReceiver *receiver)
 	receiver->scan->rows_skipped += skipped;
 	if (!taken)
 		return;
-	batch_keep_values(receiver);
+	if (receiver->convert)
+		row_convert(receiver);
 	receiver->nrows++;
 }
 
@@ -299,8 +297,9 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 	for (i = 0; i < rows->n; i++)
 	{
 		int			row = rows->rows[i];
-		const Datum *values = receiver->values + row * receiver->query->nvalues;
-		const bool *nulls = receiver->nulls + row * receiver->query->nvalues;
+		const double *values = (const double *) receiver->rows + row * receiver->width;
+		const bool *nulls = receiver->has_nulls[row] ?
+			receiver->nulls + row * receiver->width : NULL;
 		const MetricSpan *span = layout->spans;
 		int			nspans = layout->nspans;
 
@@ -310,9 +309,8 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 			nspans = 1;
 		}
 		for (j = 0; j < nspans; j++, span++)
-			span->add_row(span, rows->keys[i].states + span->offset,
-						  values + span->first, nulls + span->first,
-						  rows->times[i], values_context);
+			span->add_row(span, rows->keys[i].states, values + span->first,
+						  nulls ? nulls + span->first : NULL, rows->times[i], values_context);
 	}
 	rows->n = 0;
 }
@@ -333,21 +331,40 @@ batch_flush(ScanReceiver *receiver)
 	receiver->nrows = 0;
 }
 
+/* Takes the columns that are needed out of a row, PostgreSQL having taken it apart. */
+static void
+receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
+{
+	bool	   *nulls = receiver->nulls + receiver->nrows * receiver->width;
+	bool		has_nulls = false;
+	int			i;
+
+	slot_getsomeattrs(slot, receiver->query->last_column + 1);
+	for (i = 0; i < receiver->width; i++)
+	{
+		int			column = receiver->columns[i];
+
+		nulls[i] = slot->tts_isnull[column];
+		receiver->row[i] = nulls[i] ? (Datum) 0 : slot->tts_values[column];
+	}
+	for (i = 0; i < receiver->query->nvalues; i++)
+		has_nulls |= nulls[i];
+	receiver->row_nulls = nulls;
+	receiver->has_nulls[receiver->nrows] = has_nulls;
+}
+
 /* What every row begins with. */
 static inline void
 receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 {
-	if (receiver->deformer != NULL && deform_row(receiver->deformer, slot))
+	receiver->row = receiver->rows + receiver->nrows * receiver->width;
+	if (receiver->deformer != NULL && deform_row(receiver->deformer, slot, receiver->row))
 	{
-		receiver->columns = receiver->deformer->values;
-		receiver->column_nulls = receiver->deformer->nulls;
+		receiver->row_nulls = receiver->no_nulls;
+		receiver->has_nulls[receiver->nrows] = false;
 	}
 	else
-	{
-		slot_getsomeattrs(slot, receiver->query->last_column + 1);
-		receiver->columns = slot->tts_values;
-		receiver->column_nulls = slot->tts_isnull;
-	}
+		receive_slot(receiver, slot);
 	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
 	{
 		MemoryContextReset(receiver->row_context);
@@ -431,12 +448,12 @@ receive_rows(TupleTableSlot *slot, DestReceiver *self)
 {
 	ScanReceiver *receiver = (ScanReceiver *) self;
 	MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
-	int			name = receiver->query->name_column;
+	int			name = receiver->name_place;
 	int			metric = -1;
 
 	receive_row(receiver, slot);
-	if (!receiver->column_nulls[name])
-		metric = row_metric(receiver, receiver->columns[name]);
+	if (!receiver->row_nulls[name])
+		metric = row_metric(receiver, receiver->row[name]);
 	if (metric >= 0)
 	{
 		receiver->metrics[receiver->nrows] = metric;
@@ -490,15 +507,49 @@ rollup_single_spans(Rollup *rollup)
 		const MetricSpan *span = &layout->spans[i];
 
 		for (j = 0; j < span->n; j++)
-		{
-			MetricSpan *single = &rollup->single_spans[span->first + j];
-
-			*single = *span;
-			single->first = 0;
-			single->n = 1;
-			single->offset = span->offset + j * span->words;
-		}
+			rollup->single_spans[span->first + j] = span_single(span, j);
 	}
+}
+
+/* Has the receiver take a column out of each row.  Returns its place among them. */
+static int
+receiver_add_column(ScanReceiver *receiver, int column)
+{
+	int			i;
+
+	for (i = receiver->query->nvalues; i < receiver->width; i++)
+		if (receiver->columns[i] == column)
+			return i;
+	receiver->columns[receiver->width++] = column;
+	return i;
+}
+
+/*
+ * Decides which columns are taken out of rows: the values, in the order of the
+ * metrics' numbers, then all others.
+ */
+static void
+receiver_init_columns(ScanReceiver *receiver)
+{
+	const ScanQuery *query = receiver->query;
+	int			i;
+
+	receiver->columns = palloc((query->nvalues + 2 + 2 * receiver->nfed) * sizeof(int));
+	memcpy(receiver->columns, query->value_columns, query->nvalues * sizeof(int));
+	receiver->width = query->nvalues;
+	receiver->time_place = receiver_add_column(receiver, query->time_column);
+	if (query->name_column >= 0)
+		receiver->name_place = receiver_add_column(receiver, query->name_column);
+	for (i = 0; i < receiver->nfed; i++)
+	{
+		Rollup	   *rollup = receiver->fed[i];
+
+		if (rollup->id_input >= 0)
+			rollup->id_place = receiver_add_column(receiver, rollup->id_input);
+		if (rollup->filter_input >= 0)
+			rollup->filter_place = receiver_add_column(receiver, rollup->filter_input);
+	}
+	receiver->no_nulls = palloc0(receiver->width * sizeof(bool));
 }
 
 static ScanReceiver *
@@ -532,10 +583,12 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	}
 	for (i = 0; i < query->nvalues; i++)
 		receiver->convert |= query->value_types[i] != FLOAT8OID;
-	row_size = query->nvalues * (sizeof(Datum) + sizeof(bool));
+	receiver_init_columns(receiver);
+	row_size = receiver->width * (sizeof(Datum) + sizeof(bool));
 	receiver->batch_size = Max(MIN_BATCH_ROWS, Min(MAX_GROUP_KEYS, BATCH_BYTES / row_size));
-	receiver->values = palloc(receiver->batch_size * query->nvalues * sizeof(Datum));
-	receiver->nulls = palloc(receiver->batch_size * query->nvalues * sizeof(bool));
+	receiver->rows = palloc(receiver->batch_size * receiver->width * sizeof(Datum));
+	receiver->nulls = palloc(receiver->batch_size * receiver->width * sizeof(bool));
+	receiver->has_nulls = palloc(receiver->batch_size * sizeof(bool));
 	receiver->everything = CStringGetTextDatum(entity_of_everything);
 	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg row",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -545,7 +598,8 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	{
 		Relation	rel = table_open(query->table, NoLock);
 
-		receiver->deformer = deformer_create(RelationGetDescr(rel), query->last_column + 1);
+		receiver->deformer = deformer_create(RelationGetDescr(rel), receiver->columns,
+											 receiver->width);
 		table_close(rel, NoLock);
 	}
 	return receiver;

@@ -705,6 +705,15 @@ store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from, 
 	index_endscan(part.scan);
 }
 
+/* A state of a stored row: its words follow each other. */
+static inline State
+stored_state(StateWord *words)
+{
+	State		state = {words, 1};
+
+	return state;
+}
+
 /*
  * Finds the stored row that a group adds to, and adds its states to the
  * group's.
@@ -718,7 +727,7 @@ part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 		.entity = group->entity,
 		.entity_length = group->entity_length
 	};
-	const StateWord *stored;
+	StateWord  *stored;
 	bytea	   *states;
 	int			i;
 
@@ -736,7 +745,8 @@ part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	{
 		int			state = part->part->metrics[i].state;
 
-		state_merge(group->states + layout->offsets[state], stored, layout->fields[state], NULL);
+		state_merge(group_state(layout, group->states, state), stored_state(stored),
+					layout->fields[state], NULL);
 		stored += state_words(layout->fields[state]);
 	}
 }
@@ -853,39 +863,84 @@ make_array(Oid element_type, const void *elements, const bool *nulls, int n, int
 	return PointerGetDatum(array);
 }
 
+/* A group's results for one part, before they become a row. */
+typedef struct PartResults
+{
+	double		results[MAX_PART_RESULTS];
+	bool		undefined[MAX_PART_RESULTS];
+	uint64		counts[MAX_PART_RESULTS];	/* of each metric */
+	int			defined;		/* results that are not undefined */
+} PartResults;
+
 /*
- * Finishes the states of a group for one part: its results and counts, as
- * arrays.  Returns the number of defined results.
+ * Finishes a metric of a group, by its number in the part.  ERROR where a result
+ * is out of range.
  */
-static int
-finish_results(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
-			   double *results, bool *undefined, uint64 *counts)
+static void
+finish_metric(const RollupWriter *writer, const ResultPart *part, int number,
+			  const GroupOut *group, PartResults *out)
 {
 	const GroupLayout *layout = writer->rollup->layout;
-	int			defined = 0;
+	const ResultMetric *metric = &part->metrics[number];
+	const JobMetric *job_metric = metric->job_metric;
+	FinishResult finishes[MAX_AGGREGATES];
 	int			i;
-	int			j;
 
-	for (i = 0; i < part->part->nmetrics; i++)
+	state_finish_all(group_state(layout, group->states, metric->state),
+					 layout->fields[metric->state], job_metric->aggregates,
+					 job_metric->naggregates, out->results + metric->first, finishes);
+	for (i = 0; i < job_metric->naggregates; i++)
 	{
-		const ResultMetric *metric = &part->part->metrics[i];
-		const Aggregate *aggregates = metric->job_metric->aggregates;
-		int			n = metric->job_metric->naggregates;
-		StateWord  *state = group->states + layout->offsets[metric->state];
-		FinishResult finishes[MAX_AGGREGATES];
-
-		counts[i] = STATE_COUNT(state);
-		state_finish_all(state, layout->fields[metric->state], aggregates, n,
-						 results + metric->first, finishes);
-		for (j = 0; j < n; j++)
-		{
-			if (finishes[j] == FINISH_OVERFLOW)
-				report_overflow(writer, metric->job_metric, &aggregates[j], group);
-			undefined[metric->first + j] = finishes[j] == FINISH_UNDEFINED;
-			defined += finishes[j] == FINISH_VALUE;
-		}
+		if (finishes[i] == FINISH_OVERFLOW)
+			report_overflow(writer, job_metric, &job_metric->aggregates[i], group);
+		out->undefined[metric->first + i] = finishes[i] == FINISH_UNDEFINED;
+		out->defined += finishes[i] == FINISH_VALUE;
 	}
-	return defined;
+}
+
+/*
+ * Finishes those metrics of a group together that can be, from one of them on.
+ * Returns false where that must be done one by one.
+ */
+static bool
+finish_together(const GroupLayout *layout, const ResultMetric *metric, const GroupOut *group,
+				PartResults *out)
+{
+	int			n = metric->together;
+	int			naggregates = metric->job_metric->naggregates;
+
+	if (n < SPAN_FINISH_LEAST ||
+		!span_finish(&layout->spans[layout->span_of[metric->state]], group->states,
+					 layout->places[metric->state], n, metric->job_metric->aggregates,
+					 naggregates, out->results + metric->first))
+		return false;
+	memset(out->undefined + metric->first, false, n * naggregates * sizeof(bool));
+	out->defined += n * naggregates;
+	return true;
+}
+
+/*
+ * Finishes the states of a group for one part.
+ */
+static void
+finish_results(const RollupWriter *writer, const ResultPart *part, const GroupOut *group,
+			   PartResults *out)
+{
+	const GroupLayout *layout = writer->rollup->layout;
+	int			next;
+	int			i;
+
+	out->defined = 0;
+	for (i = 0; i < part->nmetrics; i = next)
+	{
+		next = i + part->metrics[i].together;
+		if (finish_together(layout, &part->metrics[i], group, out))
+			continue;
+		for (; i < next; i++)
+			finish_metric(writer, part, i, group, out);
+	}
+	for (i = 0; i < part->nmetrics; i++)
+		out->counts[i] = state_count(group_state(layout, group->states, part->metrics[i].state));
 }
 
 /*
@@ -897,18 +952,21 @@ part_states(const Rollup *rollup, const ResultPart *part, const GroupOut *group)
 	const GroupLayout *layout = rollup->layout;
 	Size		size = VARHDRSZ + part->words * sizeof(StateWord);
 	bytea	   *result = palloc(size);
-	char	   *at = VARDATA(result);
+	StateWord  *words = palloc(part->words * sizeof(StateWord));
+	StateWord  *at = words;
 	int			i;
+	int			j;
 
-	SET_VARSIZE(result, size);
 	for (i = 0; i < part->nmetrics; i++)
 	{
-		int			state = part->metrics[i].state;
-		Size		length = state_words(layout->fields[state]) * sizeof(StateWord);
+		int			number = part->metrics[i].state;
+		State		state = group_state(layout, group->states, number);
 
-		memcpy(at, group->states + layout->offsets[state], length);
-		at += length;
+		for (j = 0; j < state_words(layout->fields[number]); j++)
+			*at++ = *state_at(state, j);
 	}
+	SET_VARSIZE(result, size);
+	memcpy(VARDATA(result), words, part->words * sizeof(StateWord));
 	return PointerGetDatum(result);
 }
 
@@ -920,31 +978,29 @@ static bool
 part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 		 Datum *values, bool *nulls)
 {
-	double		results[MAX_PART_RESULTS];
-	bool		undefined[MAX_PART_RESULTS];
-	uint64		counts[MAX_PART_RESULTS];
+	PartResults out;
 	int			n = part->part->npositions;
 	int			nmetrics = part->part->nmetrics;
-	int			defined = finish_results(writer, part, group, results, undefined, counts);
 	bool		same = true;
 	int			i;
 
-	if (defined == 0)
+	finish_results(writer, part->part, group, &out);
+	if (out.defined == 0)
 		return false;
-	writer->counts->results += defined;
+	writer->counts->results += out.defined;
 
 	for (i = 1; i < nmetrics; i++)
-		same &= counts[i] == counts[0];
+		same &= out.counts[i] == out.counts[0];
 	memset(nulls, 0, STORE_COLUMNS * sizeof(bool));
 	values[STORE_LAYOUT_ID] = Int32GetDatum(part->part->layout->id);
 	values[STORE_BUCKET] = TimestampTzGetDatum(group->bucket);
 	values[STORE_ENTITY_ID] =
 		PointerGetDatum(cstring_to_text_with_len(group->entity, group->entity_length));
-	values[STORE_SAMPLE_COUNT] = Int64GetDatum(counts[0]);
+	values[STORE_SAMPLE_COUNT] = Int64GetDatum(out.counts[0]);
 	nulls[STORE_METRIC_COUNTS] = same;
 	values[STORE_METRIC_COUNTS] = same ? (Datum) 0 :
-		make_array(INT8OID, counts, NULL, nmetrics, 0);
-	values[STORE_RESULTS] = make_array(FLOAT8OID, results, undefined, n, n - defined);
+		make_array(INT8OID, out.counts, NULL, nmetrics, 0);
+	values[STORE_RESULTS] = make_array(FLOAT8OID, out.results, out.undefined, n, n - out.defined);
 	values[STORE_UPDATED_AT] = TimestampTzGetDatum(writer->store->now);
 	nulls[STORE_STATES] = !writer->rollup->refresh->keeps_states;
 	values[STORE_STATES] = nulls[STORE_STATES] ? (Datum) 0 :

@@ -104,32 +104,32 @@ dd_product(DoubleDouble a, DoubleDouble b)
 	return exact_sum(r.high, r.low + (a.high * b.low + a.low * b.high));
 }
 
-/* The number that two words hold. */
+/* The number that a word and the next one hold. */
 static inline DoubleDouble
-dd_load(const StateWord *words)
+dd_load(State state, int word)
 {
 	DoubleDouble r;
 
-	r.high = words[0].x;
-	r.low = words[1].x;
+	r.high = state_at(state, word)->x;
+	r.low = state_at(state, word + 1)->x;
 	return r;
 }
 
 static inline void
-dd_store(StateWord *words, DoubleDouble a)
+dd_store(State state, int word, DoubleDouble a)
 {
-	words[0].x = a.high;
-	words[1].x = a.low;
+	state_at(state, word)->x = a.high;
+	state_at(state, word + 1)->x = a.low;
 }
 
 /* Sum of a state's finite values around its shift. */
 static DoubleDouble
-sum_around_shift(const StateWord *state, uint32 fields)
+sum_around_shift(State state, uint32 fields)
 {
-	double		shift = state[state_word(fields, FIELD_SQUARES)].x;
+	double		shift = state_at(state, state_word(fields, FIELD_SQUARES))->x;
 
-	return dd_sum(dd_load(state + state_word(fields, FIELD_SUM)),
-				  exact_product(-shift, (double) STATE_COUNT(state)));
+	return dd_sum(dd_load(state, state_word(fields, FIELD_SUM)),
+				  exact_product(-shift, (double) state_count(state)));
 }
 
 /*
@@ -137,11 +137,11 @@ sum_around_shift(const StateWord *state, uint32 fields)
  * above, Q - d (2 T - n d).
  */
 static DoubleDouble
-squares_around(const StateWord *state, uint32 fields, DoubleDouble d)
+squares_around(State state, uint32 fields, DoubleDouble d)
 {
 	DoubleDouble t = sum_around_shift(state, fields);
-	DoubleDouble squares = dd_load(state + state_word(fields, FIELD_SQUARES) + 1);
-	DoubleDouble minus_n = {-(double) STATE_COUNT(state), 0};
+	DoubleDouble squares = dd_load(state, state_word(fields, FIELD_SQUARES) + 1);
+	DoubleDouble minus_n = {-(double) state_count(state), 0};
 	DoubleDouble minus_d = {-d.high, -d.low};
 
 	return dd_sum(squares, dd_product(minus_d, dd_sum(dd_sum(t, t), dd_product(minus_n, d))));
@@ -152,15 +152,18 @@ squares_around(const StateWord *state, uint32 fields, DoubleDouble d)
  *		Makes a state of no values.
  */
 void
-state_init(StateWord *state, uint32 fields)
+state_init(State state, uint32 fields)
 {
-	memset(state, 0, state_words(fields) * sizeof(StateWord));
+	int			i;
+
+	for (i = 0; i < state_words(fields); i++)
+		state_at(state, i)->n = 0;
 	if (fields & FIELD_EXTREMES)
 	{
-		StateWord  *extremes = state + state_word(fields, FIELD_EXTREMES);
+		int			extremes = state_word(fields, FIELD_EXTREMES);
 
-		extremes[0].x = get_float8_infinity();
-		extremes[1].x = -get_float8_infinity();
+		state_at(state, extremes)->x = get_float8_infinity();
+		state_at(state, extremes + 1)->x = -get_float8_infinity();
 	}
 }
 
@@ -169,36 +172,70 @@ state_init(StateWord *state, uint32 fields)
  *		Notes that x, which is NaN or infinite, was among the values.
  */
 void
-state_mark_special(StateWord *state, double x)
+state_mark_special(State state, double x)
 {
 	if (isnan(x))
-		state[0].n |= STATE_SAW_NAN;
+		state.words->n |= STATE_SAW_NAN;
 	else
-		state[0].n |= x > 0 ? STATE_SAW_PLUS_INF : STATE_SAW_MINUS_INF;
+		state.words->n |= x > 0 ? STATE_SAW_PLUS_INF : STATE_SAW_MINUS_INF;
 }
 
 /*
  * state_add_end
  *		Lets the value x, seen at instant t, become the first or the last.
  *
- * `ends` are the words of FIELD_ENDS: the first value and its instant, the
- * last and its instant.  First is the smallest of the earliest, last the
- * greatest of the latest, whatever the order in which they are added.
+ * `word` is the first of FIELD_ENDS: the first value and its instant, the last
+ * and its instant.  First is the smallest of the earliest, last the greatest of
+ * the latest, whatever the order in which they are added.
  */
 void
-state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before)
+state_add_end(State state, int word, double x, TimestampTz t, bool none_before)
 {
-	if (none_before || t < ends[1].t ||
-		(t == ends[1].t && float8_compare(x, ends[0].x) < 0))
+	StateWord  *first = state_at(state, word);
+	StateWord  *first_time = state_at(state, word + 1);
+	StateWord  *last = state_at(state, word + 2);
+	StateWord  *last_time = state_at(state, word + 3);
+
+	if (none_before || t < first_time->t ||
+		(t == first_time->t && float8_compare(x, first->x) < 0))
 	{
-		ends[0].x = x;
-		ends[1].t = t;
+		first->x = x;
+		first_time->t = t;
 	}
-	if (none_before || t > ends[3].t ||
-		(t == ends[3].t && float8_compare(x, ends[2].x) > 0))
+	if (none_before || t > last_time->t ||
+		(t == last_time->t && float8_compare(x, last->x) > 0))
 	{
-		ends[2].x = x;
-		ends[3].t = t;
+		last->x = x;
+		last_time->t = t;
+	}
+}
+
+/*
+ * state_merge_rest
+ *		Adds what `from` has of ends and values to `into`; to be called before
+ *		the counts are added up.  ERROR as of value_array_grow().
+ */
+void
+state_merge_rest(State into, State from, uint32 fields, MemoryContext values_context)
+{
+	if (from.words->n == 0)
+		return;
+	if (fields & FIELD_ENDS)
+	{
+		int			ends = state_word(fields, FIELD_ENDS);
+
+		state_add_end(into, ends, state_at(from, ends)->x, state_at(from, ends + 1)->t,
+					  into.words->n == 0);
+		state_add_end(into, ends, state_at(from, ends + 2)->x, state_at(from, ends + 3)->t,
+					  false);
+	}
+	if (fields & FIELD_VALUES)
+	{
+		StateWord  *word = state_at(into, state_word(fields, FIELD_VALUES));
+		const ValueArray *others = state_at(from, state_word(fields, FIELD_VALUES))->values;
+
+		word->values = value_array_append(word->values, others->values, others->used,
+										  values_context);
 	}
 }
 
@@ -211,67 +248,48 @@ state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before)
  * afterwards.  ERROR as of value_array_grow().
  */
 void
-state_merge(StateWord *into, const StateWord *from, uint32 fields,
-			MemoryContext values_context)
+state_merge(State into, State from, uint32 fields, MemoryContext values_context)
 {
-	bool		none_before = (into[0].n == 0);
+	int			sum = state_word(fields, FIELD_SUM);
+	int			shift = state_word(fields, FIELD_SQUARES);
+	int			extremes = state_word(fields, FIELD_EXTREMES);
 
 	if (fields & FIELD_ROWS)
-		into[1].n += from[1].n;
-	if (from[0].n == 0)
+		state_at(into, 1)->n += state_at(from, 1)->n;
+	if (from.words->n == 0)
 		return;
 
+	state_merge_rest(into, from, fields, values_context);
 	if (fields & FIELD_SQUARES)
 	{
-		StateWord  *squares = into + state_word(fields, FIELD_SQUARES);
-		const StateWord *others = from + state_word(fields, FIELD_SQUARES);
+		double		around = state_at(from, shift)->x;
+		DoubleDouble d;
 
-		if (none_before)
-			squares[0].x = others[0].x;
-		dd_store(squares + 1,
-				 dd_sum(dd_load(squares + 1),
-						squares_around(from, fields, exact_sum(squares[0].x, -others[0].x))));
+		if (into.words->n == 0)
+			state_at(into, shift)->x = around;
+		d = exact_sum(state_at(into, shift)->x, -around);
+		dd_store(into, shift + 1,
+				 dd_sum(dd_load(into, shift + 1), squares_around(from, fields, d)));
 	}
 	if (fields & FIELD_SUM)
-	{
-		StateWord  *sum = into + state_word(fields, FIELD_SUM);
-
-		dd_store(sum, dd_sum(dd_load(sum), dd_load(from + state_word(fields, FIELD_SUM))));
-	}
+		dd_store(into, sum, dd_sum(dd_load(into, sum), dd_load(from, sum)));
 	if (fields & FIELD_EXTREMES)
 	{
-		StateWord  *extremes = into + state_word(fields, FIELD_EXTREMES);
-		const StateWord *others = from + state_word(fields, FIELD_EXTREMES);
+		StateWord  *least = state_at(into, extremes);
+		StateWord  *greatest = state_at(into, extremes + 1);
 
-		extremes[0].x = Min(others[0].x, extremes[0].x);
-		extremes[1].x = Max(others[1].x, extremes[1].x);
+		least->x = Min(state_at(from, extremes)->x, least->x);
+		greatest->x = Max(state_at(from, extremes + 1)->x, greatest->x);
 	}
-	if (fields & FIELD_ENDS)
-	{
-		StateWord  *ends = into + state_word(fields, FIELD_ENDS);
-		const StateWord *others = from + state_word(fields, FIELD_ENDS);
-
-		state_add_end(ends, others[0].x, others[1].t, none_before);
-		state_add_end(ends, others[2].x, others[3].t, false);
-	}
-	if (fields & FIELD_VALUES)
-	{
-		StateWord  *word = into + state_word(fields, FIELD_VALUES);
-		const ValueArray *others = from[state_word(fields, FIELD_VALUES)].values;
-
-		word->values = value_array_append(word->values, others->values, others->used,
-										  values_context);
-	}
-
-	into[0].n = (STATE_COUNT(into) + STATE_COUNT(from)) |
-		((into[0].n | from[0].n) & STATE_SAW_SPECIAL);
+	into.words->n = (state_count(into) + state_count(from)) |
+		((into.words->n | from.words->n) & STATE_SAW_SPECIAL);
 }
 
 /* What special values make of a sum or an average. */
 static double
-special_sum(const StateWord *state)
+special_sum(State state)
 {
-	uint64		saw = state[0].n & STATE_SAW_SPECIAL;
+	uint64		saw = state.words->n & STATE_SAW_SPECIAL;
 
 	if (saw == STATE_SAW_PLUS_INF)
 		return get_float8_infinity();
@@ -281,35 +299,35 @@ special_sum(const StateWord *state)
 }
 
 static double
-least_value(const StateWord *state, uint32 fields)
+least_value(State state, uint32 fields)
 {
-	double		least = state[state_word(fields, FIELD_EXTREMES)].x;
+	double		least = state_at(state, state_word(fields, FIELD_EXTREMES))->x;
 
-	if (state[0].n & STATE_SAW_MINUS_INF)
+	if (state.words->n & STATE_SAW_MINUS_INF)
 		return -get_float8_infinity();
-	if (isfinite(least) || (state[0].n & STATE_SAW_PLUS_INF))
+	if (isfinite(least) || (state.words->n & STATE_SAW_PLUS_INF))
 		return least;			/* infinity as initialised, if none is finite */
 	return get_float8_nan();
 }
 
 static double
-greatest_value(const StateWord *state, uint32 fields)
+greatest_value(State state, uint32 fields)
 {
-	if (state[0].n & STATE_SAW_NAN)
+	if (state.words->n & STATE_SAW_NAN)
 		return get_float8_nan();
-	if (state[0].n & STATE_SAW_PLUS_INF)
+	if (state.words->n & STATE_SAW_PLUS_INF)
 		return get_float8_infinity();
-	return state[state_word(fields, FIELD_EXTREMES) + 1].x;
+	return state_at(state, state_word(fields, FIELD_EXTREMES) + 1)->x;
 }
 
 /* The sum of all values by `divisor`. */
 static inline FinishResult
-finish_sum(const StateWord *state, uint32 fields, double divisor, double *result)
+finish_sum(State state, uint32 fields, double divisor, double *result)
 {
-	const StateWord *sum = state + state_word(fields, FIELD_SUM);
-	double		total = sum[0].x + sum[1].x;
+	DoubleDouble sum = dd_load(state, state_word(fields, FIELD_SUM));
+	double		total = sum.high + sum.low;
 
-	if (state[0].n & STATE_SAW_SPECIAL)
+	if (state.words->n & STATE_SAW_SPECIAL)
 		*result = special_sum(state);
 	else if (!isfinite(total))
 		return FINISH_OVERFLOW;
@@ -325,10 +343,10 @@ finish_sum(const StateWord *state, uint32 fields, double divisor, double *result
  * over, T^2 / n is q (T + r) but for r^2 / n, which is far below the last bit.
  */
 static double
-sum_deviations(const StateWord *state, uint32 fields)
+sum_deviations(State state, uint32 fields)
 {
-	double		n = (double) STATE_COUNT(state);
-	DoubleDouble squares = dd_load(state + state_word(fields, FIELD_SQUARES) + 1);
+	double		n = (double) state_count(state);
+	DoubleDouble squares = dd_load(state, state_word(fields, FIELD_SQUARES) + 1);
 	DoubleDouble t = sum_around_shift(state, fields);
 	double		q = t.high / n;
 	DoubleDouble back = exact_product(q, n);
@@ -351,10 +369,10 @@ typedef struct Shared
  * Variance, the summed squared deviations by `divisor`, or its square root.
  */
 static inline FinishResult
-finish_variance(const StateWord *state, uint32 fields, double divisor, bool root,
+finish_variance(State state, uint32 fields, double divisor, bool root,
 				Shared *shared, double *result)
 {
-	if (state[0].n & STATE_SAW_SPECIAL)
+	if (state.words->n & STATE_SAW_SPECIAL)
 	{
 		*result = get_float8_nan();
 		return FINISH_VALUE;
@@ -379,15 +397,15 @@ finish_difference(double a, double b, double *result)
 
 /* One aggregate of a state that has values enough. */
 static inline FinishResult
-finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *shared,
+finish_values(State state, uint32 fields, const Aggregate *aggregate, Shared *shared,
 			  double *result)
 {
-	double		n = (double) STATE_COUNT(state);
-	const StateWord *ends = state + state_word(fields, FIELD_ENDS);
+	double		n = (double) state_count(state);
+	int			ends = state_word(fields, FIELD_ENDS);
 	ValueArray *values = NULL;
 
 	if (fields & FIELD_VALUES)
-		values = state[state_word(fields, FIELD_VALUES)].values;
+		values = state_at(state, state_word(fields, FIELD_VALUES))->values;
 
 	switch (aggregate->kind)
 	{
@@ -416,13 +434,14 @@ finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, Share
 			return finish_difference(greatest_value(state, fields),
 									 least_value(state, fields), result);
 		case AGGREGATE_FIRST:
-			*result = ends[0].x;
+			*result = state_at(state, ends)->x;
 			return FINISH_VALUE;
 		case AGGREGATE_LAST:
-			*result = ends[2].x;
+			*result = state_at(state, ends + 2)->x;
 			return FINISH_VALUE;
 		case AGGREGATE_DELTA:
-			return finish_difference(ends[2].x, ends[0].x, result);
+			return finish_difference(state_at(state, ends + 2)->x, state_at(state, ends)->x,
+									 result);
 		case AGGREGATE_DISTINCT:
 			*result = (double) value_array_distinct(values);
 			return FINISH_VALUE;
@@ -435,17 +454,17 @@ finish_values(StateWord *state, uint32 fields, const Aggregate *aggregate, Share
 
 /* One aggregate of a state. */
 static inline FinishResult
-finish_one(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *shared,
+finish_one(State state, uint32 fields, const Aggregate *aggregate, Shared *shared,
 		   double *result)
 {
-	uint64		n = STATE_COUNT(state);
+	uint64		n = state_count(state);
 	FinishResult finish;
 
 	if (n == 0)
 	{
 		if (aggregate->kind != AGGREGATE_COUNT && aggregate->kind != AGGREGATE_DISTINCT)
 			return FINISH_UNDEFINED;
-		if ((fields & FIELD_ROWS) && state[1].n == 0)
+		if ((fields & FIELD_ROWS) && state_at(state, 1)->n == 0)
 			return FINISH_UNDEFINED;
 		*result = 0;
 		return FINISH_VALUE;
@@ -473,7 +492,7 @@ finish_one(StateWord *state, uint32 fields, const Aggregate *aggregate, Shared *
  * zero is never negative, and there is one NaN.
  */
 FinishResult
-state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double *result)
+state_finish(State state, uint32 fields, const Aggregate *aggregate, double *result)
 {
 	Shared		shared = {.known = false};
 
@@ -485,8 +504,8 @@ state_finish(StateWord *state, uint32 fields, const Aggregate *aggregate, double
  *		Computes `n` aggregates of a state, as state_finish() does, for less
  *		than they cost one by one.
  */
-FMA_VARIANTS void
-state_finish_all(StateWord *state, uint32 fields, const Aggregate *aggregates, int n,
+void
+state_finish_all(State state, uint32 fields, const Aggregate *aggregates, int n,
 				 double *results, FinishResult *finishes)
 {
 	Shared		shared = {.known = false};

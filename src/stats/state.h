@@ -3,13 +3,16 @@
  * state.h
  *	  Partial states: what a group remembers of one metric's values.
  *
- * A partial state is a short run of eight-byte words.  The first word is
- * always there: the number of values, and in its top bits which of NaN,
- * +infinity and -infinity occurred.  The others follow in a fixed order, and
- * only those that the asked aggregates need ("fields").  All inline functions
- * take `fields` as an argument: called with a constant, the compiler folds
- * every test and offset away, and that is how the engine's inner loops are
- * specialised.
+ * A partial state is a few eight-byte words.  The first word is always there:
+ * the number of values, and in its top bits which of NaN, +infinity and
+ * -infinity occurred.  The others follow in a fixed order, and only those that
+ * the asked aggregates need ("fields").  They follow at a distance (stride), so
+ * that states of several metrics can lie side by side: all their first words,
+ * then all their second words, and so on (span.h).
+ *
+ * Inline functions take `fields` as an argument: called with a constant, the
+ * compiler folds every test and offset away, and that is how the engine's inner
+ * loops are specialised.
  *
  * A pure room.  The essay on the arithmetic stands at the top of state.c.
  *
@@ -26,15 +29,12 @@
 #include "stats/quantile.h"
 
 /*
- * Nearly every x86-64 processor can multiply and add in one instruction, but
- * the compiler may use it only in a variant of a function made for those; the
- * loader takes the variant that fits.
+ * Nearly every x86-64 processor can multiply and add in one instruction, and
+ * has registers of four doubles, but the compiler may use them only in variants
+ * of functions that are made for those processors.
  */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
-#define HAVE_FMA_VARIANTS
-#define FMA_VARIANTS __attribute__((target_clones("fma", "default")))
-#else
-#define FMA_VARIANTS
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HAVE_FMA_VARIANT
 #endif
 
 /* Fields: which words a state has behind its first one, in this order. */
@@ -59,7 +59,13 @@ typedef union StateWord
 #define STATE_SAW_PLUS_INF	(UINT64CONST(1) << 62)
 #define STATE_SAW_MINUS_INF	(UINT64CONST(1) << 61)
 #define STATE_SAW_SPECIAL	(STATE_SAW_NAN | STATE_SAW_PLUS_INF | STATE_SAW_MINUS_INF)
-#define STATE_COUNT(state)	((state)[0].n & ~STATE_SAW_SPECIAL)
+
+/* Where a state is. */
+typedef struct State
+{
+	StateWord  *words;			/* the first one */
+	int			stride;			/* from each word to the next, in words */
+} State;
 
 /* Index of the first word of `field` in a state that has `fields`. */
 static inline int
@@ -87,9 +93,24 @@ state_words(uint32 fields)
 	return state_word(fields, FIELD_VALUES) + ((fields & FIELD_VALUES) ? 1 : 0);
 }
 
-extern void state_init(StateWord *state, uint32 fields);
-extern void state_merge(StateWord *into, const StateWord *from, uint32 fields,
-						MemoryContext values_context);
+/* A word of a state, by its index. */
+static inline StateWord *
+state_at(State state, int word)
+{
+	return state.words + (size_t) word * state.stride;
+}
+
+/* The number of values, special ones included. */
+static inline uint64
+state_count(State state)
+{
+	return state.words->n & ~STATE_SAW_SPECIAL;
+}
+
+extern void state_init(State state, uint32 fields);
+extern void state_merge(State into, State from, uint32 fields, MemoryContext values_context);
+extern void state_merge_rest(State into, State from, uint32 fields,
+							 MemoryContext values_context);
 
 /* What finishing a state for one aggregate came to. */
 typedef enum FinishResult
@@ -99,14 +120,14 @@ typedef enum FinishResult
 	FINISH_OVERFLOW				/* finite values whose result is out of range */
 } FinishResult;
 
-extern FinishResult state_finish(StateWord *state, uint32 fields,
-								 const Aggregate *aggregate, double *result);
-extern void state_finish_all(StateWord *state, uint32 fields,
+extern FinishResult state_finish(State state, uint32 fields, const Aggregate *aggregate,
+								 double *result);
+extern void state_finish_all(State state, uint32 fields,
 							 const Aggregate *aggregates, int n,
 							 double *results, FinishResult *finishes);
 
-extern void state_mark_special(StateWord *state, double x);
-extern void state_add_end(StateWord *ends, double x, TimestampTz t, bool none_before);
+extern void state_mark_special(State state, double x);
+extern void state_add_end(State state, int word, double x, TimestampTz t, bool none_before);
 
 /* Error of the rounded sum t = a + b (Knuth's TwoSum, TAOCP 2, 4.2.2). */
 static inline double
@@ -117,7 +138,13 @@ two_sum_error(double a, double b, double t)
 	return (a - (t - z)) + (b - z);
 }
 
-/* A number without the lower half of its 53 bits. */
+/*
+ * A number rounded to the upper half of its 53 bits.  What is left of it has 26
+ * bits, as it has a sign too, so that products of all halves are exact.
+ */
+#define LOWER_HALF_BITS UINT64CONST(0x7FFFFFF)
+#define LOWER_HALF_MIDDLE UINT64CONST(0x4000000)
+
 static inline double
 upper_half(double a)
 {
@@ -127,7 +154,7 @@ upper_half(double a)
 		uint64		bits;
 	}			number = {a};
 
-	number.bits &= ~UINT64CONST(0x7FFFFFF);
+	number.bits = (number.bits + LOWER_HALF_MIDDLE) & ~LOWER_HALF_BITS;
 	return number.x;
 }
 
@@ -144,11 +171,11 @@ product_error(double a, double b, double p)
 	double		a_lower;
 	double		b_lower;
 
-#if defined(HAVE_FMA_VARIANTS)
+#if defined(FP_FAST_FMA)
+	return fma(a, b, -p);
+#elif defined(HAVE_FMA_VARIANT)
 	if (__builtin_cpu_supports("fma"))
 		return fma(a, b, -p);
-#elif defined(FP_FAST_FMA)
-	return fma(a, b, -p);
 #endif
 	a_upper = upper_half(a);
 	b_upper = upper_half(b);
@@ -159,25 +186,33 @@ product_error(double a, double b, double p)
 }
 
 /*
- * Adds one non-null value, seen at instant t, to a state.
+ * Adds one non-null value, seen at instant t, to what a state has of ends and
+ * values; to be called before the value is counted.
  */
 static inline void
-state_add(StateWord *state, uint32 fields, double x, TimestampTz t,
-		  MemoryContext values_context)
+state_add_rest(State state, uint32 fields, double x, TimestampTz t,
+			   MemoryContext values_context)
 {
-	bool		none_before = (state[0].n == 0);
-
-	state[0].n++;
-
 	if (fields & FIELD_ENDS)
-		state_add_end(state + state_word(fields, FIELD_ENDS), x, t, none_before);
+		state_add_end(state, state_word(fields, FIELD_ENDS), x, t, state.words->n == 0);
 	if (fields & FIELD_VALUES)
 	{
-		StateWord  *word = state + state_word(fields, FIELD_VALUES);
+		StateWord  *word = state_at(state, state_word(fields, FIELD_VALUES));
 
 		word->values = value_array_add(word->values, x, values_context);
 	}
+}
 
+/*
+ * Adds one non-null value, seen at instant t, to a state.
+ */
+static inline void
+state_add(State state, uint32 fields, double x, TimestampTz t, MemoryContext values_context)
+{
+	bool		none_before = (state.words->n == 0);
+
+	state_add_rest(state, fields, x, t, values_context);
+	state.words->n++;
 	if (!(fields & (FIELD_SUM | FIELD_SQUARES | FIELD_EXTREMES)))
 		return;
 	if (unlikely(!isfinite(x)))
@@ -188,32 +223,36 @@ state_add(StateWord *state, uint32 fields, double x, TimestampTz t,
 
 	if (fields & FIELD_SUM)
 	{
-		StateWord  *sum = state + state_word(fields, FIELD_SUM);
-		double		before = sum[0].x;
+		StateWord  *sum = state_at(state, state_word(fields, FIELD_SUM));
+		StateWord  *sum_error = sum + state.stride;
+		double		before = sum->x;
 
-		sum[0].x = before + x;
-		sum[1].x += two_sum_error(before, x, sum[0].x);
+		sum->x = before + x;
+		sum_error->x += two_sum_error(before, x, sum->x);
 	}
 	if (fields & FIELD_SQUARES)
 	{
-		StateWord  *squares = state + state_word(fields, FIELD_SQUARES);
-		double		shift = none_before ? x : squares[0].x;
-		double		d = x - shift;
-		double		d_error = two_sum_error(x, -shift, d);
+		StateWord  *shift = state_at(state, state_word(fields, FIELD_SQUARES));
+		StateWord  *squares = shift + state.stride;
+		StateWord  *squares_error = squares + state.stride;
+		double		around = none_before ? x : shift->x;
+		double		d = x - around;
+		double		d_error = two_sum_error(x, -around, d);
 		double		square = d * d;
-		double		before = squares[1].x;
+		double		before = squares->x;
 
-		squares[0].x = shift;
-		squares[1].x = before + square;
-		squares[2].x += two_sum_error(before, square, squares[1].x) +
+		shift->x = around;
+		squares->x = before + square;
+		squares_error->x += two_sum_error(before, square, squares->x) +
 			(product_error(d, d, square) + 2 * d * d_error);
 	}
 	if (fields & FIELD_EXTREMES)
 	{
-		StateWord  *extremes = state + state_word(fields, FIELD_EXTREMES);
+		StateWord  *least = state_at(state, state_word(fields, FIELD_EXTREMES));
+		StateWord  *greatest = least + state.stride;
 
-		extremes[0].x = x < extremes[0].x ? x : extremes[0].x;
-		extremes[1].x = x > extremes[1].x ? x : extremes[1].x;
+		least->x = x < least->x ? x : least->x;
+		greatest->x = x > greatest->x ? x : greatest->x;
 	}
 }
 

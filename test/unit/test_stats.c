@@ -47,13 +47,20 @@ aggregate_named(const char *name)
 	return aggregate;
 }
 
+/* The state whose words these are, one after the other. */
+static State
+at(StateWord *words)
+{
+	return (State) {words, 1};
+}
+
 static FinishResult
 finish(StateWord *state, uint32 fields, const char *name, double *result)
 {
 	Aggregate	aggregate = aggregate_named(name);
 
 	*result = 0;
-	return state_finish(state, fields, &aggregate, result);
+	return state_finish(at(state), fields, &aggregate, result);
 }
 
 static double
@@ -339,7 +346,7 @@ static void
 add_sample(const Sample *sample, StateWord *state, int from, int to)
 {
 	for (int i = from; i < to; i++)
-		state_add(state, NUMBER_FIELDS, sample->values[i] * sample->scale, i, NULL);
+		state_add(at(state), NUMBER_FIELDS, sample->values[i] * sample->scale, i, NULL);
 }
 
 /* The same in parts, each merged in turn. */
@@ -353,9 +360,9 @@ add_sample_in_parts(const Sample *sample, StateWord *state)
 		int			part = 1 + random_below(sample->n - done);
 		StateWord	partial[MAX_WORDS];
 
-		state_init(partial, NUMBER_FIELDS);
+		state_init(at(partial), NUMBER_FIELDS);
 		add_sample(sample, partial, done, done + part);
-		state_merge(state, partial, NUMBER_FIELDS, NULL);
+		state_merge(at(state), at(partial), NUMBER_FIELDS, NULL);
 		done += part;
 	}
 }
@@ -381,10 +388,10 @@ test_sample_shape(const char *shape)
 
 			for (int i = 0; i < sample.n; i++)
 				sample.values[i] = random_value(shape, i, sample.n);
-			state_init(state, NUMBER_FIELDS);
+			state_init(at(state), NUMBER_FIELDS);
 			add_sample(&sample, state, 0, sample.n);
 			ok = check_sample(&sample, state, &worst) && ok;
-			state_init(state, NUMBER_FIELDS);
+			state_init(at(state), NUMBER_FIELDS);
 			add_sample_in_parts(&sample, state);
 			ok_merged = check_sample(&sample, state, &worst_merged) && ok_merged;
 		}
@@ -537,7 +544,7 @@ check_small_group(void)
 	bool		ok;
 
 	for (int i = 0; i < nstates; i++)
-		state_init(states[i], ALL_FIELDS);
+		state_init(at(states[i]), ALL_FIELDS);
 	for (int i = 0; i < n; i++)
 	{
 		StateWord  *state = states[random_below(nstates)];
@@ -545,12 +552,12 @@ check_small_group(void)
 		seen[i].x = random_special(kinds);
 		seen[i].t = random_below(10);
 		state[1].n++;
-		state_add(state, ALL_FIELDS, seen[i].x, seen[i].t, NULL);
+		state_add(at(state), ALL_FIELDS, seen[i].x, seen[i].t, NULL);
 	}
 	for (int i = 1; i < nstates; i++)
-		state_merge(states[0], states[i], ALL_FIELDS, NULL);
+		state_merge(at(states[0]), at(states[i]), ALL_FIELDS, NULL);
 
-	ok = states[0][1].n == n && STATE_COUNT(states[0]) == n;
+	ok = states[0][1].n == n && state_count(at(states[0])) == n;
 	for (int i = 0; i < lengthof(names) && n > 0; i++)
 	{
 		double		got;
@@ -593,7 +600,7 @@ test_undefined(void)
 	double		result;
 	bool		ok = true;
 
-	state_init(state, ALL_FIELDS);
+	state_init(at(state), ALL_FIELDS);
 	for (int i = 0; i < lengthof(names); i++)
 		ok = ok && finish(state, ALL_FIELDS, names[i], &result) == FINISH_UNDEFINED;
 	tap_ok(ok, "without values everything but the counts is undefined");
@@ -604,17 +611,17 @@ test_undefined(void)
 	tap_ok(finish(state, ALL_FIELDS, "count", &result) == FINISH_VALUE && result == 0 &&
 		   finish(state, ALL_FIELDS, "distinct", &result) == FINISH_VALUE && result == 0,
 		   "they are 0 where one was");
-	state_init(state, FIELD_VALUES);
+	state_init(at(state), FIELD_VALUES);
 	tap_ok(finish(state, FIELD_VALUES, "count", &result) == FINISH_VALUE && result == 0,
 		   "or where rows are not counted");
 
-	state_init(empty, ALL_FIELDS);
-	state_init(state, ALL_FIELDS);
-	state_merge(state, empty, ALL_FIELDS, NULL);
+	state_init(at(empty), ALL_FIELDS);
+	state_init(at(state), ALL_FIELDS);
+	state_merge(at(state), at(empty), ALL_FIELDS, NULL);
 	tap_ok(memcmp(state, empty, state_words(ALL_FIELDS) * sizeof(StateWord)) == 0,
 		   "two empty states merge into an empty one");
-	state_add(empty, ALL_FIELDS, 5, 100, NULL);
-	state_merge(state, empty, ALL_FIELDS, NULL);
+	state_add(at(empty), ALL_FIELDS, 5, 100, NULL);
+	state_merge(at(state), at(empty), ALL_FIELDS, NULL);
 	tap_ok(memcmp(state, empty, (state_words(ALL_FIELDS) - 1) * sizeof(StateWord)) == 0,
 		   "merging into an empty state copies");
 	free_values(state, ALL_FIELDS);
@@ -657,9 +664,9 @@ test_overflow(void)
 		double		result;
 		FinishResult finished;
 
-		state_init(state, ALL_FIELDS);
+		state_init(at(state), ALL_FIELDS);
 		for (int j = 0; j < 3; j++)
-			state_add(state, ALL_FIELDS, cases[i].values[j], j, NULL);
+			state_add(at(state), ALL_FIELDS, cases[i].values[j], j, NULL);
 		finished = finish(state, ALL_FIELDS, cases[i].name, &result);
 		tap_ok(finished == cases[i].finish &&
 			   (finished != FINISH_VALUE || same(result, cases[i].result)),
