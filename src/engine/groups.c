@@ -4,8 +4,8 @@
  *	  The groups of one rollup: a hash table of partial states within a memory
  *	  budget, which leaves in the order of the store's key.
  *
- * A group is a bucket and an entity, and the partial states of all metrics,
- * one behind the other in chunks of memory.  The hash table holds the keys
+ * A group is a bucket and an entity, and the partial states of all metrics, span
+ * by span (stats/span.h) in chunks of memory.  The hash table holds the keys
  * themselves and the groups' numbers, sixteen bytes a slot, so that a lookup
  * touches the group's own memory only where it finds it.
  *

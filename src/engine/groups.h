@@ -11,7 +11,7 @@
 
 #include "stats/span.h"
 
-/* How the states of a group's metrics lie one behind the other. */
+/* How the states of a group's metrics lie: span by span. */
 typedef struct GroupLayout
 {
 	int			nmetrics;

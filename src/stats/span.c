@@ -130,33 +130,39 @@ name(const MetricSpan *span, StateWord *states, const double *values, \
 	add_row(span, fields, states, values, nulls, t, values_context); \
 }
 
-#define MAKE_ADD_ROWS(family) \
-MAKE_ADD_ROW(family##_count, family, 0) \
-MAKE_ADD_ROW(family##_sum, family, FIELD_SUM) \
-MAKE_ADD_ROW(family##_extremes, family, FIELD_EXTREMES) \
-MAKE_ADD_ROW(family##_sum_extremes, family, FIELD_SUM | FIELD_EXTREMES) \
-MAKE_ADD_ROW(family##_squares, family, FIELD_SUM | FIELD_SQUARES) \
-MAKE_ADD_ROW(family##_squares_extremes, family, FIELD_SUM | FIELD_SQUARES | FIELD_EXTREMES) \
-MAKE_ADD_ROW(family##_any, family, span->fields)
+#define MAKE_ADD_ROWS(name, add_row, always) \
+MAKE_ADD_ROW(name##_count, add_row, always) \
+MAKE_ADD_ROW(name##_sum, add_row, always | FIELD_SUM) \
+MAKE_ADD_ROW(name##_extremes, add_row, always | FIELD_EXTREMES) \
+MAKE_ADD_ROW(name##_sum_extremes, add_row, always | FIELD_SUM | FIELD_EXTREMES) \
+MAKE_ADD_ROW(name##_squares, add_row, always | FIELD_SUM | FIELD_SQUARES) \
+MAKE_ADD_ROW(name##_squares_extremes, add_row, \
+			 always | FIELD_SUM | FIELD_SQUARES | FIELD_EXTREMES) \
+MAKE_ADD_ROW(name##_any, add_row, span->fields)
 
-#define ADD_ROWS(family) \
+#define ADD_ROWS(name) \
 	.add_row = { \
-		[0] = family##_count, \
-		[SPECIALISED_SET(FIELD_SUM)] = family##_sum, \
-		[SPECIALISED_SET(FIELD_EXTREMES)] = family##_extremes, \
-		[SPECIALISED_SET(FIELD_SUM | FIELD_EXTREMES)] = family##_sum_extremes, \
-		[SPECIALISED_SET(FIELD_SUM | FIELD_SQUARES)] = family##_squares, \
-		[SPECIALISED_SET(SPECIALISED)] = family##_squares_extremes \
+		[0] = name##_count, \
+		[SPECIALISED_SET(FIELD_SUM)] = name##_sum, \
+		[SPECIALISED_SET(FIELD_EXTREMES)] = name##_extremes, \
+		[SPECIALISED_SET(FIELD_SUM | FIELD_EXTREMES)] = name##_sum_extremes, \
+		[SPECIALISED_SET(FIELD_SUM | FIELD_SQUARES)] = name##_squares, \
+		[SPECIALISED_SET(SPECIALISED)] = name##_squares_extremes \
 	}, \
-	.add_row_any = family##_any
+	.add_row_any = name##_any
 
-MAKE_ADD_ROWS(add_row_singly)
+MAKE_ADD_ROWS(add_row_singly, add_row_singly, 0)
 
 static const SpanLoops loops_singly = {ADD_ROWS(add_row_singly)};
 
+/* Where rows are counted, each has one metric only. */
+MAKE_ADD_ROWS(add_row_counted, add_row_singly, FIELD_ROWS)
+
+static const SpanLoops loops_counted = {ADD_ROWS(add_row_counted)};
+
 #define LANES_NAME(name) name##_plain
 #include "stats/lanes.h"
-MAKE_ADD_ROWS(add_row_plain)
+MAKE_ADD_ROWS(add_row_plain, add_row_plain, 0)
 
 static const SpanLoops loops_plain = {
 	ADD_ROWS(add_row_plain),.merge = merge_plain,.finish = finish_plain
@@ -170,7 +176,7 @@ static const SpanLoops loops_plain = {
 #define LANES_NAME(name) name##_fma
 #define LANES_HAVE_FMA
 #include "stats/lanes.h"
-MAKE_ADD_ROWS(add_row_fma)
+MAKE_ADD_ROWS(add_row_fma, add_row_fma, 0)
 #pragma GCC pop_options
 
 static const SpanLoops loops_fma = {
@@ -192,9 +198,14 @@ lanes_loops(void)
 static AddRow
 add_row_function(int n, uint32 fields)
 {
-	const SpanLoops *loops = n < LANES ? &loops_singly : lanes_loops();
+	const SpanLoops *loops = n >= LANES ? lanes_loops() : &loops_singly;
 	AddRow		specialised = NULL;
 
+	if (n < LANES && (fields & FIELD_ROWS))
+	{
+		loops = &loops_counted;
+		fields &= ~FIELD_ROWS;
+	}
 	if ((fields & ~SPECIALISED) == 0)
 		specialised = loops->add_row[SPECIALISED_SET(fields)];
 	return specialised != NULL ? specialised : loops->add_row_any;
