@@ -82,7 +82,7 @@ AS 'MODULE_PATHNAME', 'batchagg_explain_job'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION batchagg_explain_job(integer) IS
-'says what a run of a job would do: its scans with their sources, columns, query and estimated cost, and the rollups that each scan feeds; writes nothing';
+'says what a run of a job would do: its scans with their sources, columns, query, estimated cost and parallel workers, and the rollups that each scan feeds; writes nothing';
 
 CREATE FUNCTION batchagg_verify_job(
 	job_id integer,

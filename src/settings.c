@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "executor/nodeHash.h"
 #include "pgtime.h"
+#include "postmaster/bgworker_internals.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
@@ -28,6 +29,7 @@
 
 int			batchagg_batch_size = 1000;
 int			batchagg_work_mem = -1;
+int			batchagg_max_parallel_workers_per_run = 2;
 int			batchagg_job_timeout = 3600;
 int			batchagg_log_level = INFO;
 char	   *batchagg_timezone = NULL;
@@ -71,6 +73,14 @@ settings_define(void)
 							-1, -1, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB,
 							check_work_mem, NULL, NULL);
+
+	DefineCustomIntVariable("batchagg.max_parallel_workers_per_run",
+							"Largest number of parallel workers that help a run to read a large source.",
+							"They are taken from max_parallel_workers. 0 means that a run reads alone.",
+							&batchagg_max_parallel_workers_per_run,
+							2, 0, MAX_PARALLEL_WORKER_LIMIT,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("batchagg.job_timeout",
 							"Longest time that a run of a job may take.",

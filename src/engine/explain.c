@@ -24,8 +24,9 @@
 
 #include "catalog/job.h"
 #include "engine/explain.h"
-#include "engine/run.h"
+#include "engine/parallel.h"
 #include "engine/query.h"
+#include "engine/run.h"
 
 /* A condition that keeps a smaller part of the rows is worth an index. */
 #define SELECTIVE 0.05
@@ -196,6 +197,23 @@ explain_missing_index(Explanation *explanation, const SourceScan *scan, const Sc
 						  filter_columns(query, source->relid)));
 }
 
+/*
+ * How many workers help to read a large source, or why there are none.
+ */
+static void
+explain_parallel(Explanation *explanation, const SourceScan *scan, const ScanQuery *query)
+{
+	const char *obstacle;
+	int			workers = parallel_workers(scan, query, &obstacle);
+
+	if (workers > 0)
+		add_line(explanation, 0, "parallel",
+				 psprintf("%d %s, if there are so many to be had", workers,
+						  workers == 1 ? "worker" : "workers"));
+	else if (obstacle != NULL)
+		add_line(explanation, 0, "parallel", psprintf("no workers, because %s", obstacle));
+}
+
 static void
 explain_query(Explanation *explanation, SourceScan *scan)
 {
@@ -205,6 +223,7 @@ explain_query(Explanation *explanation, SourceScan *scan)
 	add_line(explanation, 0, "query", query_text(scan, query));
 	add_line(explanation, 0, "estimate",
 			 psprintf("%.0f rows, cost %.0f", plan->plan_rows, plan->total_cost));
+	explain_parallel(explanation, scan, query);
 	explain_missing_index(explanation, scan, query);
 }
 

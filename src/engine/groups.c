@@ -28,6 +28,10 @@
  *
  * A state's values (for percentiles) follow it on the tape.
  *
+ * Where several processes read a source, each has a table of its own.  In the
+ * end the workers write theirs as one run each, on tapes in files that the
+ * processes share, and the leader merges these with its own groups.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -59,6 +63,9 @@
 
 /* The usual size of a huge page, where the machine has them. */
 #define HUGE_PAGE_SIZE ((Size) 2 * 1024 * 1024)
+
+/* No budget is less: an empty table takes nearly as much. */
+#define MIN_BUDGET ((Size) 64 * 1024)
 
 /* A run of fewer groups is written only where their values need the memory. */
 #define MIN_RUN_GROUPS 256
@@ -105,7 +112,11 @@ struct Groups
 	int			chunk_shift;	/* log2 of the groups in a chunk */
 
 	LogicalTapeSet *tapes;		/* NULL: no run written */
-	List	   *runs;			/* of LogicalTape */
+	LogicalTapeSet *imported;	/* runs of other processes; NULL: none */
+	List	   *runs;			/* of LogicalTape, of both sets */
+
+	SharedFileSet *files;		/* where tapes are made; NULL: in private files */
+	int			file;			/* number of the file in them */
 };
 
 static void table_start(Groups *groups);
@@ -113,8 +124,8 @@ static StateWord *table_find(Groups *groups, const GroupKey *key, uint32 hash);
 static StateWord *table_add(Groups *groups, GroupSlot *slot, const GroupKey *key);
 static void table_grow(Groups *groups);
 static GroupOrder *table_sort(Groups *groups);
-static void table_emit(Groups *groups, GroupSink sink, void *arg);
 static void run_write_table(Groups *groups);
+static void runs_free(Groups *groups);
 static void runs_merge(Groups *groups, GroupSink sink, void *arg);
 
 /*
@@ -208,7 +219,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 	Size		chunk_size = Max(MIN_CHUNK_SIZE, Min(MAX_CHUNK_SIZE, budget / 16));
 
 	groups->layout = layout;
-	groups->budget = budget;
+	groups->budget = Max(budget, MIN_BUDGET);
 	groups->context = context;
 	groups->entities = entities_create(context, id_type, id_collation);
 	while (((Size) 2 << groups->chunk_shift) * stride <= chunk_size)
@@ -229,8 +240,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 void
 groups_free(Groups *groups)
 {
-	if (groups->tapes != NULL)
-		LogicalTapeSetClose(groups->tapes);
+	runs_free(groups);
 	MemoryContextDelete(groups->context);
 }
 
@@ -493,34 +503,72 @@ table_sort(Groups *groups)
 	return order;
 }
 
+/* The table's groups, one after the other in order. */
+typedef struct TableReader
+{
+	GroupOrder *order;
+	uint32		next;
+} TableReader;
+
 /*
- * Sends the table's groups to `sink` in order, those of entities that print
- * alike merged.
+ * Sets *out to the table's next group, with those of entities that print alike
+ * merged into it.  Returns false at the end.
+ */
+static bool
+table_read_group(Groups *groups, TableReader *reader, GroupOut *out)
+{
+	const GroupOrder *order = reader->order + reader->next;
+	const GroupOrder *end = reader->order + groups->ngroups;
+	const GroupOrder *other;
+
+	if (order == end)
+		return false;
+	if (order + EMIT_AHEAD < end)
+		prefetch_states(groups, group_states(groups, order[EMIT_AHEAD].group));
+	out->bucket = order->bucket;
+	out->entity = entities_text_of_rank(groups->entities, order->rank, &out->entity_length);
+	out->states = group_states(groups, order->group);
+	for (other = order + 1; other < end &&
+		 other->bucket == order->bucket && other->rank == order->rank; other++)
+		group_states_merge(groups->layout, out->states, group_states(groups, other->group),
+						   groups->values);
+	reader->next = other - reader->order;
+	return true;
+}
+
+/*
+ * Sends the table's groups to `sink` in order.
  */
 static void
 table_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	GroupOrder *order = table_sort(groups);
-	uint32		i;
-	uint32		next;
+	TableReader reader = {.order = table_sort(groups)};
+	GroupOut	out;
 
-	for (i = 0; i < groups->ngroups; i = next)
+	while (table_read_group(groups, &reader, &out))
 	{
-		GroupOut	out;
-
 		CHECK_FOR_INTERRUPTS();
-		if (i + EMIT_AHEAD < groups->ngroups)
-			prefetch_states(groups, group_states(groups, order[i + EMIT_AHEAD].group));
-		out.bucket = order[i].bucket;
-		out.entity = entities_text_of_rank(groups->entities, order[i].rank, &out.entity_length);
-		out.states = group_states(groups, order[i].group);
-		for (next = i + 1; next < groups->ngroups &&
-			 order[next].bucket == order[i].bucket && order[next].rank == order[i].rank; next++)
-			group_states_merge(groups->layout, out.states,
-							   group_states(groups, order[next].group), groups->values);
 		sink(arg, &out);
 	}
-	pfree(order);
+}
+
+/* Empties the table. */
+static void
+table_reset(Groups *groups)
+{
+	MemoryContextReset(groups->values);
+	MemoryContextReset(groups->table);
+	table_start(groups);
+}
+
+/* Sends all groups to `sink`, from the table and from runs. */
+static void
+send_groups(Groups *groups, GroupSink sink, void *arg)
+{
+	if (groups->runs == NIL)
+		table_emit(groups, sink, arg);
+	else
+		runs_merge(groups, sink, arg);
 }
 
 /*
@@ -530,21 +578,9 @@ table_emit(Groups *groups, GroupSink sink, void *arg)
 void
 groups_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	if (groups->runs == NIL)
-		table_emit(groups, sink, arg);
-	else
-	{
-		if (groups->ngroups > 0)
-			run_write_table(groups);
-		runs_merge(groups, sink, arg);
-		LogicalTapeSetClose(groups->tapes);
-		groups->tapes = NULL;
-		list_free(groups->runs);
-		groups->runs = NIL;
-	}
-	MemoryContextReset(groups->values);
-	MemoryContextReset(groups->table);
-	table_start(groups);
+	send_groups(groups, sink, arg);
+	runs_free(groups);
+	table_reset(groups);
 }
 
 /*
@@ -564,21 +600,6 @@ typedef struct RunWriter
 	MemoryContext context;		/* the tape allocates buffers as it goes */
 } RunWriter;
 
-/* A run being read: its current group. */
-typedef struct RunReader
-{
-	LogicalTape *tape;
-	MemoryContext values;		/* the current group's value arrays */
-	RunGroup	key;
-	char	   *entity;
-	int			entity_size;	/* room in entity */
-	StateWord  *states;
-} RunReader;
-
-static RunWriter run_start(Groups *groups);
-static void run_write_group(void *arg, const GroupOut *group);
-static bool run_read_group(const Groups *groups, RunReader *reader);
-
 static RunWriter
 run_start(Groups *groups)
 {
@@ -586,11 +607,10 @@ run_start(Groups *groups)
 	RunWriter	writer;
 
 	if (groups->tapes == NULL)
-		groups->tapes = LogicalTapeSetCreate(false, NULL, -1);
+		groups->tapes = LogicalTapeSetCreate(false, groups->files, groups->files ? groups->file : -1);
 	writer.layout = groups->layout;
 	writer.tape = LogicalTapeCreate(groups->tapes);
 	writer.context = groups->spill;
-	groups->runs = lappend(groups->runs, writer.tape);
 	groups->usage.runs++;
 	MemoryContextSwitchTo(old_context);
 	return writer;
@@ -598,10 +618,16 @@ run_start(Groups *groups)
 
 /* Makes a run ready for being read, and frees its write buffer. */
 static void
-run_end(const RunWriter *writer)
+run_end(Groups *groups, const RunWriter *writer)
 {
+	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
+
 	LogicalTapeRewindForRead(writer->tape, BLCKSZ);
+	groups->runs = lappend(groups->runs, writer->tape);
+	MemoryContextSwitchTo(old_context);
 }
+
+static void run_write_group(void *arg, const GroupOut *group);
 
 /*
  * Writes the table as a run and empties it.
@@ -612,10 +638,75 @@ run_write_table(Groups *groups)
 	RunWriter	writer = run_start(groups);
 
 	table_emit(groups, run_write_group, &writer);
-	run_end(&writer);
-	MemoryContextReset(groups->values);
-	MemoryContextReset(groups->table);
-	table_start(groups);
+	run_end(groups, &writer);
+	table_reset(groups);
+}
+
+/* Forgets all runs, and frees their files. */
+static void
+runs_free(Groups *groups)
+{
+	if (groups->tapes != NULL)
+		LogicalTapeSetClose(groups->tapes);
+	if (groups->imported != NULL)
+		LogicalTapeSetClose(groups->imported);
+	groups->tapes = groups->imported = NULL;
+	list_free(groups->runs);
+	groups->runs = NIL;
+}
+
+/*
+ * Lets the table, which is empty, write its runs to file number `file` of
+ * `files`, for groups_export().
+ */
+void
+groups_share(Groups *groups, SharedFileSet *files, int file)
+{
+	groups->files = files;
+	groups->file = file;
+}
+
+/*
+ * Writes all groups as one run for another process, and sets *share to where it
+ * is.  Returns false where there are none.  Nothing but freeing the table may
+ * follow.
+ */
+bool
+groups_export(Groups *groups, TapeShare *share)
+{
+	RunWriter	writer;
+
+	if (groups->ngroups == 0 && groups->runs == NIL)
+		return false;
+	writer = run_start(groups);
+	send_groups(groups, run_write_group, &writer);
+	LogicalTapeFreeze(writer.tape, share);
+	return true;
+}
+
+/*
+ * Adds the run that another process has exported to file number `file`.  The
+ * files must be there until groups_emit() has ended.
+ */
+void
+groups_import(Groups *groups, SharedFileSet *files, int file, const TapeShare *share,
+			  const GroupsUsage *usage)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
+	TapeShare	copy = *share;
+	LogicalTape *tape;
+
+	if (groups->imported == NULL)
+	{
+		groups->imported = LogicalTapeSetCreate(false, files, -1);
+		LogicalTapeSetForgetFreeSpace(groups->imported);
+	}
+	tape = LogicalTapeImport(groups->imported, file, &copy);
+	LogicalTapeRewindForRead(tape, BLCKSZ);
+	groups->runs = lappend(groups->runs, tape);
+	groups->usage.runs += usage->runs;
+	groups->usage.peak += usage->peak;
+	MemoryContextSwitchTo(old_context);
 }
 
 /* A GroupSink. */
@@ -646,30 +737,46 @@ run_write_group(void *arg, const GroupOut *group)
 	MemoryContextSwitchTo(old_context);
 }
 
+/* A run being read, or the table, and its current group. */
+typedef struct RunReader
+{
+	LogicalTape *tape;			/* NULL: the table is read */
+	TableReader table;
+	GroupOut	group;
+	MemoryContext values;		/* where its states' values are */
+	char	   *entity;			/* of a group from a tape */
+	int			entity_size;	/* room in entity */
+	StateWord  *states;			/* likewise */
+} RunReader;
+
 static void
-run_read(RunReader *reader, void *ptr, Size size)
+run_read(const RunReader *reader, void *ptr, Size size)
 {
 	if (LogicalTapeRead(reader->tape, ptr, size) != size)
 		elog(ERROR, "unexpected end of temporary file");
 }
 
 /*
- * Reads the run's next group.  Returns false at its end.
+ * Reads the next group.  Returns false at the end.
  */
 static bool
-run_read_group(const Groups *groups, RunReader *reader)
+run_read_group(Groups *groups, RunReader *reader)
 {
 	const GroupLayout *layout = groups->layout;
+	RunGroup	key;
 	int			i;
 
-	if (LogicalTapeRead(reader->tape, &reader->key, sizeof(reader->key)) == 0)
+	if (reader->tape == NULL)
+		return table_read_group(groups, &reader->table, &reader->group);
+	if (LogicalTapeRead(reader->tape, &key, sizeof(key)) == 0)
 		return false;
-	if (reader->key.entity_length > reader->entity_size)
+	if (key.entity_length > reader->entity_size)
 	{
-		reader->entity_size = reader->key.entity_length;
+		reader->entity_size = key.entity_length;
 		reader->entity = repalloc(reader->entity, reader->entity_size);
 	}
-	run_read(reader, reader->entity, reader->key.entity_length);
+	run_read(reader, reader->entity, key.entity_length);
+	reader->group = (GroupOut) {key.bucket, reader->entity, key.entity_length, reader->states};
 	run_read(reader, reader->states, layout->words * sizeof(StateWord));
 	MemoryContextReset(reader->values);
 	for (i = 0; i < layout->nmetrics; i++)
@@ -693,10 +800,10 @@ run_read_group(const Groups *groups, RunReader *reader)
 static int
 run_compare(const RunReader *a, const RunReader *b)
 {
-	if (a->key.bucket != b->key.bucket)
-		return a->key.bucket < b->key.bucket ? -1 : 1;
-	return entity_text_compare(a->entity, a->key.entity_length,
-							   b->entity, b->key.entity_length);
+	if (a->group.bucket != b->group.bucket)
+		return a->group.bucket < b->group.bucket ? -1 : 1;
+	return entity_text_compare(a->group.entity, a->group.entity_length,
+							   b->group.entity, b->group.entity_length);
 }
 
 /* The binary heap is a max-heap: the run with the lowest key counts highest. */
@@ -706,12 +813,19 @@ run_heap_compare(Datum a, Datum b, void *arg)
 	return run_compare((RunReader *) DatumGetPointer(b), (RunReader *) DatumGetPointer(a));
 }
 
+/* Reads a run, or the table, in memory of the current context. */
 static RunReader *
-run_reader_create(const Groups *groups, LogicalTape *tape)
+run_reader_create(Groups *groups, LogicalTape *tape)
 {
-	RunReader  *reader = palloc(sizeof(RunReader));
+	RunReader  *reader = palloc0(sizeof(RunReader));
 
 	reader->tape = tape;
+	if (tape == NULL)
+	{
+		reader->table.order = table_sort(groups);
+		reader->values = groups->values;
+		return reader;
+	}
 	reader->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg run values",
 										   ALLOCSET_SMALL_SIZES);
 	reader->entity_size = 64;
@@ -720,96 +834,70 @@ run_reader_create(const Groups *groups, LogicalTape *tape)
 	return reader;
 }
 
-/* The group that a merge is at: equal keys of several runs, merged so far. */
-typedef struct MergedGroup
-{
-	RunReader	key;			/* key, entity and states; no tape */
-	bool		filled;
-} MergedGroup;
-
-static void
-merged_group_take(const Groups *groups, MergedGroup *merged, const RunReader *reader)
-{
-	RunReader  *key = &merged->key;
-
-	key->key = reader->key;
-	if (key->key.entity_length > key->entity_size)
-	{
-		key->entity_size = key->key.entity_length;
-		key->entity = repalloc(key->entity, key->entity_size);
-	}
-	memcpy(key->entity, reader->entity, key->key.entity_length);
-	MemoryContextReset(key->values);
-	group_states_init(groups->layout, key->states);
-	group_states_merge(groups->layout, key->states, reader->states, key->values);
-	merged->filled = true;
-}
-
-static void
-merged_group_emit(const MergedGroup *merged, GroupSink sink, void *arg)
-{
-	GroupOut	out = {
-		.bucket = merged->key.key.bucket,
-		.entity = merged->key.entity,
-		.entity_length = merged->key.key.entity_length,
-		.states = merged->key.states
-	};
-
-	sink(arg, &out);
-}
-
 /*
- * Merges the `n` runs from number `first` on, and sends their groups to
- * `sink`, each key once.
+ * Takes the readers that are at the lowest key from the heap, and merges the
+ * groups of all of them into the first one's.  Returns how many they are.
  */
-static void
-merge_tapes(Groups *groups, int first, int n, GroupSink sink, void *arg)
+static int
+merge_lowest(const Groups *groups, binaryheap *heap, RunReader **lowest)
 {
-	binaryheap *heap = binaryheap_allocate(Max(n, 1), run_heap_compare, NULL);
-	MergedGroup merged = {.filled = false};
+	int			n = 0;
 	int			i;
 
-	merged.key.values = AllocSetContextCreate(CurrentMemoryContext, "batchagg merged values",
-											  ALLOCSET_SMALL_SIZES);
-	merged.key.entity_size = 64;
-	merged.key.entity = palloc(merged.key.entity_size);
-	merged.key.states = palloc(groups->layout->words * sizeof(StateWord));
-
-	for (i = first; i < first + n; i++)
+	do
 	{
-		RunReader  *reader = run_reader_create(groups, list_nth(groups->runs, i));
+		lowest[n++] = (RunReader *) DatumGetPointer(binaryheap_remove_first(heap));
+	} while (!binaryheap_empty(heap) &&
+			 run_compare(lowest[0], (RunReader *) DatumGetPointer(binaryheap_first(heap))) == 0);
 
-		if (run_read_group(groups, reader))
-			binaryheap_add_unordered(heap, PointerGetDatum(reader));
-	}
-	binaryheap_build(heap);
-
-	while (!binaryheap_empty(heap))
+	/* What the table's values grow by would be freed with the table only. */
+	if (n > 1 && lowest[0]->tape == NULL)
 	{
-		RunReader  *reader = (RunReader *) DatumGetPointer(binaryheap_first(heap));
+		RunReader  *table = lowest[0];
 
-		CHECK_FOR_INTERRUPTS();
-		if (merged.filled && run_compare(&merged.key, reader) == 0)
-			group_states_merge(groups->layout, merged.key.states, reader->states,
-							   merged.key.values);
-		else
-		{
-			if (merged.filled)
-				merged_group_emit(&merged, sink, arg);
-			merged_group_take(groups, &merged, reader);
-		}
-		if (run_read_group(groups, reader))
-			binaryheap_replace_first(heap, PointerGetDatum(reader));
-		else
-			(void) binaryheap_remove_first(heap);
+		lowest[0] = lowest[1];
+		lowest[1] = table;
 	}
-	if (merged.filled)
-		merged_group_emit(&merged, sink, arg);
+	for (i = 1; i < n; i++)
+		group_states_merge(groups->layout, lowest[0]->group.states, lowest[i]->group.states,
+						   lowest[0]->values);
+	return n;
 }
 
 /*
- * Merges all runs and sends their groups to `sink`.  While they are too many
- * for the budget, the first of them are merged into a new one at the end.
+ * Merges the `n` runs from number `first` on, and with_table the table, and sends
+ * their groups to `sink`, each key once.
+ */
+static void
+merge_runs(Groups *groups, int first, int n, bool with_table, GroupSink sink, void *arg)
+{
+	binaryheap *heap = binaryheap_allocate(n + 1, run_heap_compare, NULL);
+	RunReader **readers = palloc((n + 1) * sizeof(RunReader *));
+	int			nreaders = 0;
+	int			i;
+
+	for (i = first; i < first + n; i++)
+		readers[nreaders++] = run_reader_create(groups, list_nth(groups->runs, i));
+	if (with_table)
+		readers[nreaders++] = run_reader_create(groups, NULL);
+	for (;;)
+	{
+		/* Those that were at the last group go on to their next. */
+		for (i = 0; i < nreaders; i++)
+			if (run_read_group(groups, readers[i]))
+				binaryheap_add(heap, PointerGetDatum(readers[i]));
+		if (binaryheap_empty(heap))
+			break;
+		CHECK_FOR_INTERRUPTS();
+		nreaders = merge_lowest(groups, heap, readers);
+		sink(arg, &readers[0]->group);
+	}
+}
+
+/*
+ * Merges all runs and the table and sends their groups to `sink`.  While runs
+ * are too many for the budget, the first of them are merged into a new one at
+ * the end.
  */
 static void
 runs_merge(Groups *groups, GroupSink sink, void *arg)
@@ -825,15 +913,15 @@ runs_merge(Groups *groups, GroupSink sink, void *arg)
 		RunWriter	writer = run_start(groups);
 		int			end = first + fan_in;
 
-		merge_tapes(groups, first, fan_in, run_write_group, &writer);
-		run_end(&writer);
+		merge_runs(groups, first, fan_in, false, run_write_group, &writer);
+		run_end(groups, &writer);
 
 		/* Tapes have their read buffers in the merge's memory. */
 		for (; first < end; first++)
 			LogicalTapeClose(list_nth(groups->runs, first));
 		MemoryContextReset(merge);
 	}
-	merge_tapes(groups, first, list_length(groups->runs) - first, sink, arg);
+	merge_runs(groups, first, list_length(groups->runs) - first, true, sink, arg);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(merge);
 }

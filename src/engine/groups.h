@@ -9,6 +9,8 @@
 #ifndef BATCHAGG_GROUPS_H
 #define BATCHAGG_GROUPS_H
 
+#include "utils/logtape.h"
+
 #include "stats/span.h"
 
 /* How the states of a group's metrics lie: span by span. */
@@ -81,5 +83,11 @@ typedef struct GroupsUsage
 } GroupsUsage;
 
 extern GroupsUsage groups_usage(const Groups *groups);
+
+/* From one process to another. */
+extern void groups_share(Groups *groups, SharedFileSet *files, int file);
+extern bool groups_export(Groups *groups, TapeShare *share);
+extern void groups_import(Groups *groups, SharedFileSet *files, int file,
+						  const TapeShare *share, const GroupsUsage *usage);
 
 #endif							/* BATCHAGG_GROUPS_H */

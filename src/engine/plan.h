@@ -9,6 +9,7 @@
 #define BATCHAGG_PLAN_H
 
 #include "nodes/pg_list.h"
+#include "port/atomics.h"
 
 #include "catalog/source.h"
 #include "engine/groups.h"
@@ -114,6 +115,10 @@ typedef struct SourceScan
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */
+	pg_atomic_uint64 *all_rows_read;	/* by all processes that read together, told
+										 * every few rows; NULL: there is one */
+	int			workers;		/* that have helped to read it */
+	struct dsm_segment *shared; /* with them; NULL: there were none */
 } SourceScan;
 
 extern List *plan_scans(List *refreshes);

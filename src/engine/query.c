@@ -35,8 +35,10 @@
 
 #include "access/table.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/clauses.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_oper.h"
 #include "parser/parse_relation.h"
@@ -685,7 +687,7 @@ query_text(SourceScan *scan, const ScanQuery *query)
 static const char *const loop_settings[] = {"enable_hashjoin", "enable_mergejoin"};
 
 /*
- * Plans a scan's query, serially, as the current user.  ERROR where the user
+ * Plans a scan's query, for one process to execute, as the current user.  ERROR where the user
  * may not read a column is left to the executor.
  */
 static void
@@ -698,6 +700,11 @@ query_plan(ScanQuery *query)
 	if (query->reading == READ_ENTITIES)
 		for (i = 0; i < lengthof(loop_settings); i++)
 			store_set(loop_settings[i], "off");
+
+	/* The planner changes the query. */
+	if (query->reading == READ_ALL)
+		query->parallel_safe =
+			max_parallel_hazard(linitial_node(Query, rewritten)) == PROPARALLEL_SAFE;
 
 	/* A SELECT becomes one SELECT, as no rule can say otherwise for it. */
 	query->plan = pg_plan_query(linitial_node(Query, rewritten), QUERY_NAME, 0, NULL);

@@ -39,6 +39,7 @@ typedef struct ScanQuery
 	int			name_column;	/* row layout; else -1 */
 	int			last_column;	/* the last one that is needed */
 	Oid			table;			/* rows are this table's own; else InvalidOid */
+	bool		parallel_safe;	/* READ_ALL: several processes may execute it */
 } ScanQuery;
 
 /* What PostgreSQL is told that it executes. */

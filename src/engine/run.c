@@ -62,6 +62,7 @@
 #include "catalog/layout.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "engine/parallel.h"
 #include "engine/progress.h"
 #include "engine/query.h"
 #include "engine/record.h"
@@ -443,9 +444,9 @@ scan_log(const SourceScan *scan)
 		GroupsUsage usage = groups_usage(rollup->groups);
 
 		ereport(LOG,
-				(errmsg("batchagg job %d, definition %d: read %s, groups took %zu kB of memory, %d sorted runs in temporary files",
+				(errmsg("batchagg job %d, definition %d: read %s with %d workers, groups took %zu kB of memory, %d sorted runs in temporary files",
 						rollup->definition->job->id, rollup->definition->id, scan->source->name,
-						usage.peak / 1024, usage.runs),
+						scan->workers, usage.peak / 1024, usage.runs),
 				 errhidestmt(true), errhidecontext(true)));
 	}
 }
@@ -643,6 +644,7 @@ run_scans(Run *run, List *scans)
 		run_scan(run, scan);
 		progress_store();
 		scan_store_groups(run, scan, store);
+		parallel_end(scan);
 		run->scan = NULL;
 		scan_count_rows(run, scan);
 	}
@@ -864,13 +866,20 @@ run_scan(const Run *run, SourceScan *scan)
 {
 	OwnerScope	scope;
 	ScanQuery  *query;
+	const char *obstacle;
+	int			workers;
 
 	owner_enter(&scope, run->jobs[0].job, scan->timezone);
-	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory());
 	query = query_choose(scan);
 	progress_estimate(query->plan->planTree->plan_rows);
 	query_take_table_rows(query, scan);
-	scan_run(scan, query);
+	workers = parallel_workers(scan, query, &obstacle);
+	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), workers + 1);
+	if (workers > 0)
+		parallel_run(scan, query, workers);
+	else
+		scan_run(scan, query, NULL, NULL);
+	scan_end(scan);
 	owner_leave(&scope);
 	scan_log(scan);
 }

@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
@@ -353,6 +354,18 @@ receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 	receiver->has_nulls[receiver->nrows] = has_nulls;
 }
 
+/* Tells that `n` more rows have been read. */
+static inline void
+tell_rows_read(SourceScan *scan, int n)
+{
+	int64		rows = scan->rows_read;
+
+	if (scan->all_rows_read != NULL)
+		rows = pg_atomic_add_fetch_u64(scan->all_rows_read, n);
+	if (!IsParallelWorker())
+		progress_rows_read(rows);
+}
+
 /* What every row begins with. */
 static inline void
 receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
@@ -368,7 +381,7 @@ receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
 	{
 		MemoryContextReset(receiver->row_context);
-		progress_rows_read(receiver->scan->rows_read);
+		tell_rows_read(receiver->scan, MAX_GROUP_KEYS);
 	}
 }
 
@@ -596,7 +609,7 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 		receiver_init_names(receiver);
 	if (OidIsValid(query->table))
 	{
-		Relation	rel = table_open(query->table, NoLock);
+		Relation	rel = table_open(query->table, AccessShareLock);
 
 		receiver->deformer = deformer_create(RelationGetDescr(rel), receiver->columns,
 											 receiver->width);
@@ -608,10 +621,11 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 /*
  * Gives every rollup of the scan its caches and an empty table of groups.
  * Those fed from rows share `memory` bytes, of which those fed from groups, if
- * there are any, get a quarter.
+ * there are any, get a quarter.  Where several processes read the source, each
+ * has its part of the memory for those fed from rows.
  */
 void
-scan_create_groups(SourceScan *scan, MemoryContext context, Size memory)
+scan_create_groups(SourceScan *scan, MemoryContext context, Size memory, int processes)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	int			ncoarser = 0;
@@ -641,7 +655,7 @@ scan_create_groups(SourceScan *scan, MemoryContext context, Size memory)
 								  &id_type, &typmod, &id_collation);
 		rollup->groups = groups_create(context, rollup->layout, id_type, id_collation,
 									   rollup->finer != NULL ? for_coarser / ncoarser :
-									   (memory - for_coarser) / nfed);
+									   (memory - for_coarser) / nfed / processes);
 	}
 	MemoryContextSwitchTo(old_context);
 }
@@ -668,27 +682,47 @@ scan_tell_ahead(const SourceScan *scan)
 	}
 }
 
+static void
+run_query(QueryDesc *desc)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, false);
+#endif
+}
+
 /*
  * Reads the source into the groups of the scan's rollups, as the current user
- * and with the active snapshot.
+ * and with the active snapshot: all of it, or part by part what next_part, if
+ * that is not NULL, says.
  */
 void
-scan_run(SourceScan *scan, const ScanQuery *query)
+scan_run(SourceScan *scan, const ScanQuery *query, NextPart next_part, void *arg)
 {
 	ScanReceiver *receiver = receiver_create(scan, query);
 	QueryDesc  *desc = CreateQueryDesc(query->plan, QUERY_NAME, GetActiveSnapshot(),
 									   InvalidSnapshot, &receiver->pub, NULL, NULL, 0);
 
 	ExecutorStart(desc, 0);
-#if PG_VERSION_NUM >= 180000
-	ExecutorRun(desc, ForwardScanDirection, 0);
-#else
-	ExecutorRun(desc, ForwardScanDirection, 0, true);
-#endif
+	if (next_part == NULL)
+		run_query(desc);
+	else
+		while (next_part(arg, desc))
+			run_query(desc);
 	batch_flush(receiver);
-	progress_rows_read(scan->rows_read);
-	scan_tell_ahead(scan);
+	tell_rows_read(scan, scan->rows_read % MAX_GROUP_KEYS);
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);
+}
+
+/*
+ * To be called when the source has been read, by one process or several.
+ */
+void
+scan_end(const SourceScan *scan)
+{
+	progress_rows_read(scan->rows_read);
+	scan_tell_ahead(scan);
 }

@@ -122,6 +122,7 @@ sub cancel_everywhere
 
 cancel_everywhere('first run in memory', 5, 1, "batchagg.work_mem = '512MB'");
 cancel_everywhere('first run with temporary files', 8, 1, "batchagg.work_mem = '128kB'");
+cancel_everywhere('first run with workers', 8, 1, "batchagg.work_mem = '1MB'", 'min_parallel_table_scan_size = 0');
 cancel_everywhere('one group', 3, 2);
 
 $node->safe_psql('postgres', 'SELECT * FROM batchagg_run_job(1)');

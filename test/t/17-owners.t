@@ -14,7 +14,8 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $patience = 60;
-my $node = start_node(conf => "autovacuum = off\n");
+# Workers of the service have parallel workers of their own.
+my $node = start_node(conf => "autovacuum = off\nmin_parallel_table_scan_size = 0\n");
 
 make_source($node, 'postgres');
 $node->safe_psql('postgres', <<'SQL');

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * parallel.h
+ *	  Reading a source with several processes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_PARALLEL_H
+#define BATCHAGG_PARALLEL_H
+
+#include "storage/dsm.h"
+#include "storage/shm_toc.h"
+
+#include "engine/query.h"
+
+extern int	parallel_workers(const SourceScan *scan, const ScanQuery *query,
+							 const char **obstacle);
+extern void parallel_run(SourceScan *scan, ScanQuery *query, int workers);
+extern void parallel_end(SourceScan *scan);
+
+extern PGDLLEXPORT void batchagg_parallel_main(dsm_segment *segment, shm_toc *toc);
+
+#endif							/* BATCHAGG_PARALLEL_H */
