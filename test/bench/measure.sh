@@ -17,6 +17,9 @@ BUCKETS=(
 	"date_trunc('hour', ts, 'UTC')"
 )
 
+# Of the job with ten definitions.
+GRANULARITIES="1-hour 2-hour 3-hour 6-hour 12-hour 1-day 2-day 1-week 2-week 1-month"
+
 # What plain queries are tried with.
 SETTINGS=("" "SET jit = on;")
 
@@ -192,6 +195,15 @@ check_results()
 	[ "$verdict" = correct ] || die "$PART, $SOURCE: results of job $1 are wrong: $verdict"
 }
 
+# The store holds the results of one job: they must count the source's values.
+check_count()
+{
+	[ "$(sql -c "
+		SELECT sum(sample_count) = (SELECT count(m1) FROM source) FROM RuleExecutionResults
+		WHERE metric_name = 'm1' AND aggregation_type = 'count'")" = t ] ||
+		die "$PART, $SOURCE: the results do not count the rows of the source"
+}
+
 # ----------------------------------------------------------------------------
 # Plain SQL
 # ----------------------------------------------------------------------------
@@ -221,7 +233,7 @@ aggregate_list()
 # and by entity_id, or the expression $3.
 group_query()
 {
-	echo "SELECT ${3:-entity_id} AS entity_id, $2 AS bucket, $(aggregate_list "$1")
+	echo "SELECT ${3:+$3 AS }entity_id, $2 AS bucket, $(aggregate_list "$1")
 		FROM source GROUP BY 1, 2"
 }
 

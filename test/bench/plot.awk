@@ -1,5 +1,5 @@
 # Lines "CURVE: X<tab>SECONDS" become an SVG: a panel for each curve, with the
-# median of each X.  Numbers of groups are on a logarithmic axis.
+# median of each X.  Numbers of groups and of metrics are on logarithmic axes.
 
 function median(list, values, n, i, j, t)
 {
@@ -13,7 +13,7 @@ function median(list, values, n, i, j, t)
 
 function scale(curve, x)
 {
-	return curve == "groups" ? log(x) : x
+	return logarithmic[curve] ? log(x) : x
 }
 
 # 10000000 becomes 10M.
@@ -40,7 +40,7 @@ function panel(curve, left, bottom, xs, n, i, j, t, x, y, low, high, top, points
 		for (j = i; j > 1 && xs[j] + 0 < xs[j - 1] + 0; j--) {
 			t = xs[j]; xs[j] = xs[j - 1]; xs[j - 1] = t
 		}
-	low = curve == "groups" ? scale(curve, xs[1]) : 0
+	low = logarithmic[curve] ? scale(curve, xs[1]) : 0
 	high = scale(curve, xs[n])
 	for (i = 1; i <= n; i++)
 		if (median(seconds[curve, xs[i]]) > top)
@@ -64,6 +64,7 @@ BEGIN {
 	FS = "\t"
 	width = 340
 	height = 200
+	logarithmic["groups"] = logarithmic["metrics"] = 1
 }
 
 {

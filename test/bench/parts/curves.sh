@@ -29,7 +29,7 @@ measure_groups_curve()
 {
 	local granularity
 
-	for granularity in "${!GROUPS_OF[@]}"; do
+	for granularity in $WIDTHS; do
 		measure_point text-time "curve-$granularity" "groups: ${GROUPS_OF[$granularity]}"
 	done
 }
@@ -75,15 +75,16 @@ take_turns measure_metrics_curve
 drop_source
 
 use_main_source
+WIDTHS="1-month 1-week 1-day 6-hour 1-hour 15-minute 5-minute"
 declare -A GROUPS_OF
-for granularity in 1-month 1-week 1-day 6-hour 1-hour 15-minute 5-minute; do
+for granularity in $WIDTHS; do
 	create_job "curve-$granularity" $granularity "$(all_metrics)" "$AGGREGATES"
 	GROUPS_OF[$granularity]=$(sql -c "SELECT groups FROM batchagg_run_job('curve-$granularity', dry_run => true)")
 done
 check_hours curve-1-hour "$(all_metrics)"
 take_turns measure_groups_curve
 
-granularities=(1-hour 2-hour 3-hour 6-hour 12-hour 1-day 2-day 1-week 2-week 1-month)
+granularities=($GRANULARITIES)
 for definitions in 1 2 3 5 7 10; do
 	create_job "curve-$definitions" "${granularities[*]:0:definitions}" "$(all_metrics)" "$AGGREGATES"
 done
@@ -92,4 +93,4 @@ take_turns measure_definitions_curve
 
 awk -F '\t' '$1 == "curves" { print $3 "\t" $6 }' "$WORK/figures.tsv" |
 	awk -f "$BENCH/plot.awk" >"$WORK/curves.svg"
-[ -z "${BATCHAGG_BENCH_PLOT:-}" ] || cp "$WORK/curves.svg" "$BATCHAGG_BENCH_PLOT"
+[ -z "$PLOT" ] || cp "$WORK/curves.svg" "$PLOT"

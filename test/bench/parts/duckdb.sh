@@ -54,11 +54,11 @@ create_job duckdb 1-hour "$(all_metrics)" "$AGGREGATES"
 check_results duckdb 1-hour \
 	"$(long_query "$(all_metrics)" "$(group_query "$(all_metrics)" "${BUCKETS[1]}")")"
 create_job duckdb-medians 1-hour "1 2" median
+check_results duckdb-medians 1-hour \
+	"$(AGGREGATES=median; long_query "1 2" "$(group_query "1 2" "${BUCKETS[1]}")")"
 GROUPS_STORED=$(sql -c "SELECT groups FROM batchagg_run_job('duckdb', dry_run => true)")
-ALL=$(group_query "$(all_metrics)" "date_trunc('hour', ts)")
-MEDIANS="SELECT entity_id, date_trunc('hour', ts) AS bucket, median(m1), median(m2)
-	FROM source GROUP BY 1, 2"
-ALL=${ALL//$'\n'/ } MEDIANS=${MEDIANS//$'\n'/ }
+ALL=$(group_query "$(all_metrics)" "date_trunc('hour', ts)" | tr '\n\t' '  ')
+MEDIANS="SELECT entity_id, date_trunc('hour', ts), median(m1), median(m2) FROM source GROUP BY 1, 2"
 sql -c "COPY (SELECT entity_id, ts AT TIME ZONE 'UTC' AS ts, $(seq -s ', ' -f 'm%g' 1 $METRICS)
 	FROM source) TO '$DIRECTORY/source.csv' (FORMAT csv, HEADER)"
 take_turns measure_duckdb

@@ -58,6 +58,7 @@ measure_size()
 		SELECT pg_current_wal_insert_lsn() - :'lsn'::pg_lsn;
 	END
 	)
+	check_count
 	results=$(sql -c "SELECT count(*) FROM RuleExecutionResults")
 	note "WAL bytes a result" "$(awk "BEGIN { print $wal / $results }")" bytes
 	note "bytes a result" "$(sql -c "

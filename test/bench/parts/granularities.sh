@@ -1,7 +1,5 @@
 # One definition against ten of one job.
 
-GRANULARITIES="1-hour 2-hour 3-hour 6-hour 12-hour 1-day 2-day 1-week 2-week 1-month"
-
 measure_definitions()
 {
 	measure_read_side "1 definition" "read side, 1 definition"

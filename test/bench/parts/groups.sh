@@ -13,29 +13,29 @@ print_peak()
 	END
 }
 
-# The memory that a run of job $1 with the setting $2 takes, and the number of
-# its groups.
+# The number of the job's groups, and the memory that a run with the setting $1
+# takes.
 look_at_groups()
 {
 	sql <<-END
 		\o /dev/null
 		$SESSION
 		SELECT count(*) FROM source;
-		$2
+		$1
 		TRUNCATE batchagg_store;
-		SELECT groups FROM batchagg_run_job('$1', dry_run => true) \gset
+		SELECT groups FROM batchagg_run_job('groups', dry_run => true) \gset
 		\o
 		SELECT :groups;
 		$(print_peak)
 	END
 }
 
-# In an own session, as measuring takes memory as well.
+# Notes that memory as $1, with the setting $2.
 note_memory()
 {
 	local looked
 
-	looked=($(look_at_groups groups "$2"))
+	looked=($(look_at_groups "$2"))
 	COUNT=${looked[0]}
 	note "memory, $1" "${looked[1]}" MB
 }
@@ -57,11 +57,12 @@ measure_groups()
 	measure_budget "64 MB" "$SCARCE"
 }
 
-# Job "groups" of granularity $1, which is the bucket $2.
+# Job "groups" of granularity $1, which is the bucket $2.  The sample is so small
+# that it takes less memory to have it in temporary files too.
 run_groups()
 {
 	create_job groups "$1" "$(all_metrics)" "$AGGREGATES"
-	check_results groups "$1" "$(long_query "$(all_metrics)" "$(group_query "$(all_metrics)" "$2")")"
+	PGOPTIONS="$PGOPTIONS -c batchagg.work_mem=256kB" check_results groups "$1" "$(long_query "$(all_metrics)" "$(group_query "$(all_metrics)" "$2")")"
 	note_memory "ample memory" "$AMPLE"
 	note_memory "64 MB" "$SCARCE"
 	echo "$PART, $SOURCE: $COUNT groups"

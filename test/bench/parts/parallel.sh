@@ -27,7 +27,7 @@ measure_processes()
 
 use_main_source
 create_job parallel 1-hour "$(all_metrics)" "$AGGREGATES"
-check_results parallel 1-hour \
+PGOPTIONS="-c batchagg.max_parallel_workers_per_run=1" check_results parallel 1-hour \
 	"$(long_query "$(all_metrics)" "$(group_query "$(all_metrics)" "${BUCKETS[1]}")")"
 serial=("${SETTINGS[@]}")
 parallel="SET max_parallel_workers_per_gather = 1;"
@@ -36,3 +36,4 @@ SETTINGS+=("$parallel" "$parallel SET parallel_tuple_cost = 0;"
 choose_plain explained_select "${BUCKETS[@]}"
 SETTINGS=("${serial[@]}")
 take_turns measure_processes
+check_count
