@@ -190,6 +190,7 @@ check_results()
 			LATERAL (SELECT abs(c.metric_value - s.metric_value)
 				<= 1e-9 * greatest(abs(c.metric_value), 1)) v(ok);
 		TRUNCATE batchagg_store;
+		DELETE FROM batch_jobs WHERE id = :job;
 	END
 	)
 	[ "$verdict" = correct ] || die "$PART, $SOURCE: results of job $1 are wrong: $verdict"
