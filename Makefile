@@ -13,7 +13,8 @@
 #                          versions
 #   make demo              a tour of two minutes
 #   make demo-shell        psql on the tour's cluster
-#   make bench             the benchmark, see test/bench
+#   make bench             the benchmark of the engine; PARTS="wide groups" or
+#                          PARTS=all chooses, see test/bench/run
 #   make bench-service     that of the service: lateness, throughput, idle cost
 #   make bench-incremental that of incremental runs, and of tracking changes
 
@@ -38,7 +39,7 @@ demo-shell:
 	@demo/run shell
 
 bench:
-	@test/bench/run
+	@test/bench/run $(PARTS)
 
 bench-service:
 	@test/bench/service

@@ -3,6 +3,7 @@
 -- psql variables:
 --   rows        how many
 --   id_type     type of the entity's id
+--   entities    how many there are to choose from
 --   metrics     how many metric columns
 --   heap_order  what the heap is ordered by: n (time) or random()
 --   nulls       share of metric values that are NULL
@@ -21,8 +22,9 @@ SELECT format($$
 	SELECT %s, '2024-01-01+00'::timestamptz + (n - 1) * interval '0.2592 s', %s
 	FROM (SELECT n FROM generate_series(1, %s) n ORDER BY %s) o$$,
 	CASE :'id_type' WHEN 'text'
-		THEN $$to_char(1 + floor(random() * 1000), '"entity-"FM0000')$$
-		ELSE '1 + floor(random() * 1000)' END,
+		THEN format($$to_char(1 + floor(random() * %s), '"entity-"FM%s')$$,
+			:entities, repeat('0', greatest(4, length(:'entities'))))
+		ELSE format('1 + floor(random() * %s)', :entities) END,
 	string_agg(CASE WHEN :nulls > 0
 		THEN format('CASE WHEN random() >= %s THEN random() * 1000 END', :nulls)
 		ELSE 'random() * 1000' END, ', '),
@@ -35,6 +37,3 @@ CREATE STATISTICS source_groups_zone ON entity_id, date_trunc('hour', ts, 'UTC')
 CREATE STATISTICS source_groups_bin
 	ON entity_id, date_bin('1 hour', ts, '2000-01-01+00') FROM source;
 VACUUM (FREEZE, ANALYZE) source;
-
-CREATE EXTENSION pg_prewarm;
-SELECT pg_prewarm('source') \g /dev/null
