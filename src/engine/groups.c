@@ -607,7 +607,8 @@ run_start(Groups *groups)
 	RunWriter	writer;
 
 	if (groups->tapes == NULL)
-		groups->tapes = LogicalTapeSetCreate(false, groups->files, groups->files ? groups->file : -1);
+		groups->tapes = LogicalTapeSetCreate(false, groups->files,
+											 groups->files ? groups->file : -1);
 	writer.layout = groups->layout;
 	writer.tape = LogicalTapeCreate(groups->tapes);
 	writer.context = groups->spill;
