@@ -65,6 +65,13 @@
 #define KEY_SEGMENT 1
 
 /*
+ * To start and end a worker takes as long as it does to read and aggregate tens
+ * of megabytes; so a source has to be so many times larger than a table that
+ * PostgreSQL thinks of scanning in parallel.
+ */
+#define WORKER_WORTH 8
+
+/*
  * A process takes its share of 1/SHARE of what is left, but no less than its
  * share of 1/LEAST_SHARE of all.
  */
@@ -261,7 +268,7 @@ int
 parallel_workers(const SourceScan *scan, const ScanQuery *query, const char **obstacle)
 {
 	uint64		blocks = plan_blocks(query->plan);
-	uint64		size = Max(min_parallel_table_scan_size, 1);
+	uint64		size = Max((uint64) min_parallel_table_scan_size * WORKER_WORTH, 1);
 	int			workers = 1;
 
 	*obstacle = NULL;

@@ -185,7 +185,7 @@ SELECT value FROM batchagg_explain_job(3) WHERE item = 'parallel';
 RESET batchagg.max_parallel_workers_per_run;
 SHOW batchagg.max_parallel_workers_per_run;
 SELECT value FROM batchagg_explain_job(3) WHERE item = 'parallel';
-SET min_parallel_table_scan_size = '512kB';
+SET min_parallel_table_scan_size = '64kB';
 SELECT value FROM batchagg_explain_job(3) WHERE item = 'parallel';
 RESET min_parallel_table_scan_size;
 SELECT value FROM batchagg_explain_job(3) WHERE item = 'parallel';
