@@ -47,13 +47,23 @@
 
 #define MIN_IMAGE_SLOTS 256
 
-/* One image in the hash table. */
-typedef struct Image
+/*
+ * An image.  Its ends are two words, which overlap where it is short, so that
+ * two images of up to 16 bytes are equal if these and their lengths are.
+ */
+typedef struct ImageKey
 {
 	const char *bytes;			/* NULL where ids are by value */
 	uint32		length;			/* of bytes, 0 where ids are by value */
+	uint64		first;			/* the first 8 bytes; by value: the id */
+	uint64		last;			/* the last 8 bytes; likewise */
+} ImageKey;
+
+/* One image in the hash table. */
+typedef struct Image
+{
+	ImageKey	key;
 	uint32		hash;
-	uint64		word;			/* the id itself where ids are by value */
 	uint32		entity;			/* number + 1; 0: the slot is free */
 	uint32		next;			/* slot of the image that came after this one */
 } Image;
@@ -96,8 +106,7 @@ struct Entities
 };
 
 static void entities_start(Entities *entities);
-static uint32 image_add(Entities *entities, Datum id, const char *bytes, uint32 length,
-						uint64 word, uint32 hash);
+static uint32 image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash);
 static void images_grow(Entities *entities);
 static uint32 entity_of_new_image(Entities *entities, Datum id);
 static uint32 entity_by_value(Entities *entities, Datum id, const char *text,
@@ -204,22 +213,25 @@ entities_start(Entities *entities)
 	}
 }
 
-/*
- * The bytes behind the last whole word of an image, or all of one of less than
- * a word, as one word.  Reads overlap, so that none has a variable length.
- */
 static inline uint64
-image_last_word(const char *bytes, uint32 length)
+image_word(const char *bytes)
 {
 	uint64		word;
+
+	memcpy(&word, bytes, sizeof(uint64));
+	return word;
+}
+
+/*
+ * All bytes of an image of less than a word.  Reads overlap, so that none has a
+ * variable length.
+ */
+static inline uint64
+image_short_word(const char *bytes, uint32 length)
+{
 	uint32		low;
 	uint32		high;
 
-	if (likely(length >= sizeof(uint64)))
-	{
-		memcpy(&word, bytes + length - sizeof(uint64), sizeof(uint64));
-		return word;
-	}
 	if (length >= sizeof(uint32))
 	{
 		memcpy(&low, bytes, sizeof(uint32));
@@ -232,49 +244,46 @@ image_last_word(const char *bytes, uint32 length)
 		(uint64) (uint8) bytes[length - 1] << 16;
 }
 
+static inline ImageKey
+image_of_bytes(const char *bytes, uint32 length)
+{
+	ImageKey	key = {.bytes = bytes,.length = length};
+
+	if (likely(length >= sizeof(uint64)))
+	{
+		key.first = image_word(bytes);
+		key.last = image_word(bytes + length - sizeof(uint64));
+	}
+	else
+		key.first = key.last = image_short_word(bytes, length);
+	return key;
+}
+
 /*
  * A fast hash of a few bytes, a word at a time.  Ids are short, and
  * hash_bytes() would cost as much as all the rest.
  */
 static inline uint32
-image_hash(const char *bytes, uint32 length)
+image_hash(const ImageKey *key)
 {
-	uint64		h = mix64(image_last_word(bytes, length) ^ length);
-	uint64		word;
+	uint64		h = mix64(key->last ^ key->length);
 	uint32		at;
 
-	for (at = 0; at + sizeof(uint64) < length; at += sizeof(uint64))
-	{
-		memcpy(&word, bytes + at, sizeof(uint64));
-		h = mix64(h ^ word);
-	}
+	if (key->first != key->last)
+		h = mix64(h ^ key->first);
+	for (at = sizeof(uint64); at + sizeof(uint64) < key->length; at += sizeof(uint64))
+		h = mix64(h ^ image_word(key->bytes + at));
 	return (uint32) h;
-}
-
-/* Are two images of the same length equal? */
-static inline bool
-images_equal(const char *a, const char *b, uint32 length)
-{
-	uint64		word_a;
-	uint64		word_b;
-	uint32		at;
-
-	for (at = 0; at + sizeof(uint64) < length; at += sizeof(uint64))
-	{
-		memcpy(&word_a, a + at, sizeof(uint64));
-		memcpy(&word_b, b + at, sizeof(uint64));
-		if (word_a != word_b)
-			return false;
-	}
-	return image_last_word(a, length) == image_last_word(b, length);
 }
 
 /* Is this slot's image the given one? */
 static inline bool
-image_is(const Image *image, const char *bytes, uint32 length, uint64 word)
+image_is(const Image *image, const ImageKey *key)
 {
-	return image->entity != 0 && image->length == length && image->word == word &&
-		images_equal(image->bytes, bytes, length);
+	return image->entity != 0 && image->key.length == key->length &&
+		image->key.first == key->first && image->key.last == key->last &&
+		(key->length <= 2 * sizeof(uint64) ||
+		 memcmp(image->key.bytes, key->bytes, key->length) == 0);
 }
 
 /*
@@ -284,43 +293,41 @@ image_is(const Image *image, const char *bytes, uint32 length, uint64 word)
 uint32
 entities_intern(Entities *entities, Datum id)
 {
-	const char *bytes = NULL;
-	uint32		length = 0;
-	uint64		word = 0;
+	ImageKey	key;
 	uint32		hash;
 	uint32		at;
 
 	if (entities->typbyval)
-		word = (uint64) id;
+		key = (ImageKey) {.first = (uint64) id, .last = (uint64) id};
 	else if (entities->typlen == -1)
 	{
 		struct varlena *packed = PG_DETOAST_DATUM_PACKED(id);
 
 		id = PointerGetDatum(packed);
-		bytes = VARDATA_ANY(packed);
-		length = VARSIZE_ANY_EXHDR(packed);
+		key = image_of_bytes(VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
 	}
 	else
 	{
-		bytes = DatumGetPointer(id);
-		length = entities->typlen > 0 ? entities->typlen : strlen(bytes);
+		const char *bytes = DatumGetPointer(id);
+
+		key = image_of_bytes(bytes, entities->typlen > 0 ? entities->typlen : strlen(bytes));
 	}
 
 	at = entities->images[entities->last].next;
-	if (image_is(&entities->images[at], bytes, length, word))
+	if (image_is(&entities->images[at], &key))
 	{
 		entities->last = at;
 		return entities->images[at].entity - 1;
 	}
 
-	hash = bytes ? image_hash(bytes, length) : (uint32) mix64(word);
+	hash = image_hash(&key);
 	for (at = hash & entities->image_mask;; at = (at + 1) & entities->image_mask)
 	{
 		const Image *image = &entities->images[at];
 
 		if (image->entity == 0)
-			return image_add(entities, id, bytes, length, word, hash);
-		if (image->hash == hash && image_is(image, bytes, length, word))
+			return image_add(entities, id, &key, hash);
+		if (image->hash == hash && image_is(image, &key))
 		{
 			entities->images[entities->last].next = at;
 			entities->last = at;
@@ -333,8 +340,7 @@ entities_intern(Entities *entities, Datum id)
  * Adds an image that is not in the table, and returns its entity's number.
  */
 static uint32
-image_add(Entities *entities, Datum id, const char *bytes, uint32 length,
-		  uint64 word, uint32 hash)
+image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash)
 {
 	uint32		entity = entity_of_new_image(entities, id);
 	Image	   *image;
@@ -347,16 +353,14 @@ image_add(Entities *entities, Datum id, const char *bytes, uint32 length,
 	while (entities->images[at].entity != 0)
 		at = (at + 1) & entities->image_mask;
 	image = &entities->images[at];
+	image->key = *key;
 	image->hash = hash;
-	image->word = word;
-	image->length = length;
 	image->entity = entity + 1;
-	if (bytes != NULL)
+	if (key->bytes != NULL)
 	{
-		char	   *copy = MemoryContextAlloc(entities->context, Max(length, 1));
+		char	   *copy = MemoryContextAlloc(entities->context, Max(key->length, 1));
 
-		memcpy(copy, bytes, length);
-		image->bytes = copy;
+		image->key.bytes = memcpy(copy, key->bytes, key->length);
 	}
 	entities->nimages++;
 	return entity;
@@ -452,7 +456,11 @@ entity_by_value(Entities *entities, Datum id, const char *text, uint32 *value_ha
 		*value_hash = DatumGetUInt32(FunctionCall1Coll(entities->hash_proc,
 													   entities->collation, id));
 	else
-		*value_hash = image_hash(text, strlen(text));
+	{
+		ImageKey	key = image_of_bytes(text, strlen(text));
+
+		*value_hash = image_hash(&key);
+	}
 
 	for (at = *value_hash & entities->by_value_mask;; at = (at + 1) & entities->by_value_mask)
 	{
