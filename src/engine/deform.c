@@ -42,23 +42,22 @@ step_goes_on(const DeformStep *last, int place)
 
 /*
  * Prepares to take `n` columns out of rows of this shape, none of which is
- * dropped or missing in rows; they are numbered from 0.  Returns NULL where that
- * is not possible.  Memory is taken from the current context.
+ * dropped or missing in rows; they are numbered from 0, and among the first
+ * `natts`.  Returns NULL where that is not possible.  Memory is taken from the
+ * current context.
  */
 Deformer *
-deformer_create(TupleDesc desc, const int *columns, int n)
+deformer_create(TupleDesc desc, int natts, const int *columns, int n)
 {
 	Deformer   *deformer = palloc(sizeof(Deformer));
 	DeformStep *last = NULL;
 	int			i;
 
-	deformer->natts = 0;
-	for (i = 0; i < n; i++)
-		deformer->natts = Max(deformer->natts, columns[i] + 1);
+	deformer->natts = natts;
 	deformer->nsteps = 0;
-	deformer->steps = palloc(deformer->natts * sizeof(DeformStep));
+	deformer->steps = palloc(natts * sizeof(DeformStep));
 
-	for (i = 0; i < deformer->natts; i++)
+	for (i = 0; i < natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		bool		is_word = column->attbyval && column->attlen == sizeof(Datum) &&

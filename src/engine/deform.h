@@ -38,7 +38,7 @@ typedef struct Deformer
 	DeformStep *steps;
 } Deformer;
 
-extern Deformer *deformer_create(TupleDesc desc, const int *columns, int n);
+extern Deformer *deformer_create(TupleDesc desc, int natts, const int *columns, int n);
 
 /*
  * Takes the slot's row apart: its columns go to values[].  Returns false, having

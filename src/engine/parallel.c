@@ -341,7 +341,6 @@ parcel_query(Parcel *parcel, ScanQuery *query)
 	PARCEL(parcel, query->time_column);
 	PARCEL(parcel, query->time_type);
 	PARCEL(parcel, query->name_column);
-	PARCEL(parcel, query->last_column);
 	PARCEL(parcel, query->table);
 }
 

@@ -221,7 +221,6 @@ add_columns(Builder *builder, ScanQuery *query, SourceScan *scan)
 	query->name_column = source->layout == LAYOUT_ROW ?
 		add_column(builder, source->name_column, "name") : -1;
 	add_rollups(builder, scan);
-	query->last_column = list_length(builder->columns) - 1;
 }
 
 /*
@@ -687,8 +686,8 @@ query_text(SourceScan *scan, const ScanQuery *query)
 static const char *const loop_settings[] = {"enable_hashjoin", "enable_mergejoin"};
 
 /*
- * Plans a scan's query, for one process to execute, as the current user.  ERROR where the user
- * may not read a column is left to the executor.
+ * Plans a scan's query, for one process to execute, as the current user.  ERROR
+ * where the user may not read a column is left to the executor.
  */
 static void
 query_plan(ScanQuery *query)
@@ -857,10 +856,9 @@ table_column(const Plan *plan, int column)
 }
 
 static void
-move_column(ScanQuery *query, const Plan *plan, int *column)
+move_column(const Plan *plan, int *column)
 {
 	*column = table_column(plan, *column);
-	query->last_column = Max(query->last_column, *column);
 }
 
 /*
@@ -892,20 +890,19 @@ query_take_table_rows(ScanQuery *query, SourceScan *scan)
 		return;
 
 	query->table = rt_fetch(relid, stmt->rtable)->relid;
-	query->last_column = 0;
 	for (i = 0; i < query->nvalues; i++)
-		move_column(query, plan, &query->value_columns[i]);
-	move_column(query, plan, &query->time_column);
+		move_column(plan, &query->value_columns[i]);
+	move_column(plan, &query->time_column);
 	if (query->name_column >= 0)
-		move_column(query, plan, &query->name_column);
+		move_column(plan, &query->name_column);
 	foreach(lc, scan->rollups)
 	{
 		Rollup	   *rollup = lfirst(lc);
 
 		if (rollup->id_input >= 0)
-			move_column(query, plan, &rollup->id_input);
+			move_column(plan, &rollup->id_input);
 		if (rollup->filter_input >= 0)	/* the filter is a boolean column */
-			move_column(query, plan, &rollup->filter_input);
+			move_column(plan, &rollup->filter_input);
 	}
 	plan->targetlist = columns;
 }

@@ -37,7 +37,6 @@ typedef struct ScanQuery
 	int			time_column;
 	Oid			time_type;		/* timestamptz, timestamp or date */
 	int			name_column;	/* row layout; else -1 */
-	int			last_column;	/* the last one that is needed */
 	Oid			table;			/* rows are this table's own; else InvalidOid */
 	bool		parallel_safe;	/* READ_ALL: several processes may execute it */
 } ScanQuery;

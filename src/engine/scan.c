@@ -70,6 +70,7 @@ typedef struct ScanReceiver
 
 	int			width;			/* columns that are taken out of a row */
 	int		   *columns;		/* their numbers in the query's rows: the values' first */
+	int			natts;			/* columns of a row up to the last of these */
 	int			time_place;		/* the time's number among them */
 	int			name_place;		/* the name's, in row layout */
 	Deformer   *deformer;		/* NULL: PostgreSQL takes all rows apart */
@@ -340,7 +341,7 @@ receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 	bool		has_nulls = false;
 	int			i;
 
-	slot_getsomeattrs(slot, receiver->query->last_column + 1);
+	slot_getsomeattrs(slot, receiver->natts);
 	for (i = 0; i < receiver->width; i++)
 	{
 		int			column = receiver->columns[i];
@@ -562,6 +563,8 @@ receiver_init_columns(ScanReceiver *receiver)
 		if (rollup->filter_input >= 0)
 			rollup->filter_place = receiver_add_column(receiver, rollup->filter_input);
 	}
+	for (i = 0; i < receiver->width; i++)
+		receiver->natts = Max(receiver->natts, receiver->columns[i] + 1);
 	receiver->no_nulls = palloc0(receiver->width * sizeof(bool));
 }
 
@@ -611,8 +614,8 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	{
 		Relation	rel = table_open(query->table, AccessShareLock);
 
-		receiver->deformer = deformer_create(RelationGetDescr(rel), receiver->columns,
-											 receiver->width);
+		receiver->deformer = deformer_create(RelationGetDescr(rel), receiver->natts,
+											 receiver->columns, receiver->width);
 		table_close(rel, NoLock);
 	}
 	return receiver;

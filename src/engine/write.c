@@ -952,8 +952,7 @@ part_states(const Rollup *rollup, const ResultPart *part, const GroupOut *group)
 	const GroupLayout *layout = rollup->layout;
 	Size		size = VARHDRSZ + part->words * sizeof(StateWord);
 	bytea	   *result = palloc(size);
-	StateWord  *words = palloc(part->words * sizeof(StateWord));
-	StateWord  *at = words;
+	char	   *at = VARDATA(result);
 	int			i;
 	int			j;
 
@@ -963,10 +962,12 @@ part_states(const Rollup *rollup, const ResultPart *part, const GroupOut *group)
 		State		state = group_state(layout, group->states, number);
 
 		for (j = 0; j < state_words(layout->fields[number]); j++)
-			*at++ = *state_at(state, j);
+		{
+			memcpy(at, state_at(state, j), sizeof(StateWord));
+			at += sizeof(StateWord);
+		}
 	}
 	SET_VARSIZE(result, size);
-	memcpy(VARDATA(result), words, part->words * sizeof(StateWord));
 	return PointerGetDatum(result);
 }
 

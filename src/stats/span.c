@@ -256,14 +256,17 @@ span_merge(const MetricSpan *span, StateWord *into, StateWord *from,
 {
 	int			i;
 
-	for (i = 0; i < span->n && span->n < LANES; i++)
-		state_merge(span_state(span, into, i), span_state(span, from, i), span->fields,
-					values_context);
 	if (span->n < LANES)
+	{
+		for (i = 0; i < span->n; i++)
+			state_merge(span_state(span, into, i), span_state(span, from, i), span->fields,
+						values_context);
 		return;
-	for (i = 0; i < span->n && (span->fields & (FIELD_ENDS | FIELD_VALUES)); i++)
-		state_merge_rest(span_state(span, into, i), span_state(span, from, i), span->fields,
-						 values_context);
+	}
+	if (span->fields & (FIELD_ENDS | FIELD_VALUES))
+		for (i = 0; i < span->n; i++)
+			state_merge_rest(span_state(span, into, i), span_state(span, from, i),
+							 span->fields, values_context);
 	lanes_loops()->merge(span, into, from);
 }
 
@@ -277,7 +280,7 @@ span_can_finish(const Aggregate *aggregates, int naggregates)
 	int			i;
 
 	for (i = 0; i < naggregates; i++)
-		if (aggregates[i].kind > AGGREGATE_RANGE)
+		if (aggregate_fields(&aggregates[i]) & ~SPECIALISED)
 			return false;
 	return true;
 }
