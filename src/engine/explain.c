@@ -24,6 +24,7 @@
 
 #include "catalog/job.h"
 #include "engine/explain.h"
+#include "engine/early.h"
 #include "engine/parallel.h"
 #include "engine/query.h"
 #include "engine/run.h"
@@ -214,6 +215,17 @@ explain_parallel(Explanation *explanation, const SourceScan *scan, const ScanQue
 		add_line(explanation, 0, "parallel", psprintf("no workers, because %s", obstacle));
 }
 
+/*
+ * Whether groups leave while the source is read.
+ */
+static void
+explain_order(Explanation *explanation, const SourceScan *scan, const ScanQuery *query)
+{
+	if (scan_may_store_early(scan, query))
+		add_line(explanation, 0, "order",
+				 "rows are in the order of time: groups are stored while others are read");
+}
+
 static void
 explain_query(Explanation *explanation, SourceScan *scan)
 {
@@ -223,6 +235,7 @@ explain_query(Explanation *explanation, SourceScan *scan)
 	add_line(explanation, 0, "query", query_text(scan, query));
 	add_line(explanation, 0, "estimate",
 			 psprintf("%.0f rows, cost %.0f", plan->plan_rows, plan->total_cost));
+	explain_order(explanation, scan, query);
 	explain_parallel(explanation, scan, query);
 	explain_missing_index(explanation, scan, query);
 }

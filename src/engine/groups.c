@@ -28,6 +28,10 @@
  *
  * A state's values (for percentiles) follow it on the tape.
  *
+ * Where a source's rows come in the order of time, groups of old buckets can
+ * leave while it is still being read (early.c): then others take their places,
+ * and all of the table stays in the processor's cache.
+ *
  * Where several processes read a source, each has a table of its own.  In the
  * end the workers write theirs as one run each, on tapes in files that the
  * processes share, and the leader merges these with its own groups.
@@ -106,7 +110,12 @@ struct Groups
 	GroupSlot  *slots;
 	uint32		slot_mask;
 	uint32		ngroups;
+	uint64		added;			/* groups so far, also those that have left */
+	TimestampTz newest;			/* latest bucket of these */
 
+	uint32		nplaces;		/* for the states of a group, in the chunks */
+	uint32		free_place;		/* number + 1 of one whose group has left, and which
+								 * leads to the next; 0: none */
 	char	  **chunks;
 	int			nchunks;
 	int			chunk_shift;	/* log2 of the groups in a chunk */
@@ -122,8 +131,8 @@ struct Groups
 static void table_start(Groups *groups);
 static StateWord *table_find(Groups *groups, const GroupKey *key, uint32 hash);
 static StateWord *table_add(Groups *groups, GroupSlot *slot, const GroupKey *key);
-static void table_grow(Groups *groups);
-static GroupOrder *table_sort(Groups *groups);
+static void table_rehash(Groups *groups, uint32 mask, TimestampTz from);
+static uint32 table_sort(Groups *groups, TimestampTz to, GroupOrder **order);
 static void run_write_table(Groups *groups);
 static void runs_free(Groups *groups);
 static void runs_merge(Groups *groups, GroupSink sink, void *arg);
@@ -230,6 +239,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 										   ALLOCSET_DEFAULT_SIZES);
 	groups->spill = AllocSetContextCreate(context, "batchagg group tapes",
 										  ALLOCSET_DEFAULT_SIZES);
+	groups->newest = DT_NOBEGIN;
 	table_start(groups);
 	return groups;
 }
@@ -282,6 +292,8 @@ table_start(Groups *groups)
 	groups->slot_mask = MIN_SLOTS - 1;
 	groups->slots = MemoryContextAllocZero(groups->table, MIN_SLOTS * sizeof(GroupSlot));
 	groups->ngroups = 0;
+	groups->nplaces = 0;
+	groups->free_place = 0;
 	groups->chunks = NULL;
 	groups->nchunks = 0;
 }
@@ -385,33 +397,76 @@ table_add_chunk(Groups *groups)
 	groups->chunks[groups->nchunks++] = chunk;
 }
 
+/* Returns the number of a place for the states of a new group. */
+static uint32
+table_take_place(Groups *groups)
+{
+	uint32		place = groups->free_place;
+
+	if (place != 0)
+	{
+		place--;
+		groups->free_place = group_states(groups, place)->n;
+		return place;
+	}
+	place = groups->nplaces++;
+	if (place >> groups->chunk_shift == groups->nchunks)
+		table_add_chunk(groups);
+	return place;
+}
+
+/* Frees the place of a group that has left, and the values of its states. */
+static void
+table_free_place(Groups *groups, uint32 place)
+{
+	const GroupLayout *layout = groups->layout;
+	StateWord  *states = group_states(groups, place);
+	int			i;
+
+	for (i = 0; i < layout->nmetrics; i++)
+	{
+		ValueArray *values;
+
+		if (!(layout->fields[i] & FIELD_VALUES))
+			continue;
+		values = group_values_word(layout, states, i)->values;
+		if (values != NULL)
+			pfree(values);
+	}
+	states->n = groups->free_place;
+	groups->free_place = place + 1;
+}
+
 /*
  * Adds a group to the table, at the free slot where its key was looked for.
  */
 static StateWord *
 table_add(Groups *groups, GroupSlot *slot, const GroupKey *key)
 {
-	uint32		group = groups->ngroups++;
-	StateWord  *states;
+	uint32		place = table_take_place(groups);
+	StateWord  *states = group_states(groups, place);
 
-	if (group >> groups->chunk_shift == groups->nchunks)
-		table_add_chunk(groups);
 	slot->bucket = key->bucket;
 	slot->entity = key->entity;
-	slot->group = group + 1;
-	states = group_states(groups, group);
+	slot->group = place + 1;
+	groups->ngroups++;
+	groups->added++;
+	groups->newest = Max(groups->newest, key->bucket);
 	group_states_init(groups->layout, states);
 	if (groups->ngroups > groups->slot_mask / 2)
-		table_grow(groups);
+		table_rehash(groups, groups->slot_mask * 2 + 1, DT_NOBEGIN);
 	return states;
 }
 
+/*
+ * Makes the hash table anew, with another number of slots, from the groups of
+ * buckets from `from` on.
+ */
 static void
-table_grow(Groups *groups)
+table_rehash(Groups *groups, uint32 mask, TimestampTz from)
 {
 	GroupSlot  *old = groups->slots;
 	uint32		old_mask = groups->slot_mask;
-	uint32		mask = old_mask * 2 + 1;
 	Size		size = ((Size) mask + 1) * sizeof(GroupSlot);
 	uint32		i;
 
@@ -424,18 +479,59 @@ table_grow(Groups *groups)
 	advise_huge_pages(groups->slots, size);
 	memset(groups->slots, 0, size);
 	groups->slot_mask = mask;
+	groups->ngroups = 0;
 	for (i = 0; i <= old_mask; i++)
 	{
 		uint32		at;
 
-		if (old[i].group == 0)
+		if (old[i].group == 0 || old[i].bucket < from)
 			continue;
 		at = group_hash(old[i].bucket, old[i].entity) & mask;
 		while (groups->slots[at].group != 0)
 			at = (at + 1) & mask;
 		groups->slots[at] = old[i];
+		groups->ngroups++;
 	}
 	pfree(old);
+}
+
+/*
+ * Bytes of memory that the table has now.
+ */
+Size
+groups_memory(const Groups *groups)
+{
+	return MemoryContextMemAllocated(groups->table, true) +
+		MemoryContextMemAllocated(groups->values, true) + entities_memory(groups->entities);
+}
+
+/*
+ * And the bytes that it may have.
+ */
+Size
+groups_budget(const Groups *groups)
+{
+	return groups->budget;
+}
+
+/*
+ * How many groups have been added so far, those that have left included; sets
+ * *newest to the latest of their buckets.
+ */
+uint64
+groups_added(const Groups *groups, TimestampTz *newest)
+{
+	*newest = groups->newest;
+	return groups->added;
+}
+
+/*
+ * Has the table been written to a run?
+ */
+bool
+groups_spilled(const Groups *groups)
+{
+	return groups->runs != NIL;
 }
 
 /*
@@ -447,7 +543,7 @@ groups_check_memory(Groups *groups)
 {
 	Size		entities = entities_memory(groups->entities);
 	Size		values = MemoryContextMemAllocated(groups->values, true);
-	Size		used = MemoryContextMemAllocated(groups->table, true) + values + entities;
+	Size		used = groups_memory(groups);
 	bool		forgettable = entities_forgettable(groups->entities);
 
 	groups->usage.peak = Max(groups->usage.peak, used);
@@ -476,37 +572,38 @@ groups_check_memory(Groups *groups)
 #include "lib/sort_template.h"
 
 /*
- * Returns the table's groups in the order of the store's key.
+ * Sets *order to the table's groups of buckets before `to`, in the order of the
+ * store's key.  Returns how many they are.
  */
-static GroupOrder *
-table_sort(Groups *groups)
+static uint32
+table_sort(Groups *groups, TimestampTz to, GroupOrder **order)
 {
-	GroupOrder *order = MemoryContextAllocHuge(groups->table,
-											   Max(groups->ngroups, 1) * sizeof(GroupOrder));
 	uint32		n = 0;
 	uint32		i;
 
+	*order = MemoryContextAllocHuge(groups->table,
+									Max(groups->ngroups, 1) * sizeof(GroupOrder));
 	entities_rank(groups->entities);
 	for (i = 0; i <= groups->slot_mask; i++)
 	{
 		const GroupSlot *slot = &groups->slots[i];
 
-		if (slot->group == 0)
+		if (slot->group == 0 || slot->bucket >= to)
 			continue;
-		order[n].bucket = slot->bucket;
-		order[n].rank = entities_rank_of(groups->entities, slot->entity);
-		order[n].group = slot->group - 1;
+		(*order)[n].bucket = slot->bucket;
+		(*order)[n].rank = entities_rank_of(groups->entities, slot->entity);
+		(*order)[n].group = slot->group - 1;
 		n++;
 	}
-	Assert(n == groups->ngroups);
-	sort_groups(order, n);
-	return order;
+	sort_groups(*order, n);
+	return n;
 }
 
 /* The table's groups, one after the other in order. */
 typedef struct TableReader
 {
 	GroupOrder *order;
+	uint32		n;				/* of them */
 	uint32		next;
 } TableReader;
 
@@ -518,7 +615,7 @@ static bool
 table_read_group(Groups *groups, TableReader *reader, GroupOut *out)
 {
 	const GroupOrder *order = reader->order + reader->next;
-	const GroupOrder *end = reader->order + groups->ngroups;
+	const GroupOrder *end = reader->order + reader->n;
 	const GroupOrder *other;
 
 	if (order == end)
@@ -536,20 +633,60 @@ table_read_group(Groups *groups, TableReader *reader, GroupOut *out)
 	return true;
 }
 
+/* A reader of the table's groups of buckets before `to`. */
+static TableReader
+table_read(Groups *groups, TimestampTz to)
+{
+	TableReader reader = {.next = 0};
+
+	reader.n = table_sort(groups, to, &reader.order);
+	return reader;
+}
+
+/*
+ * Sends what a reader of the table reads to `sink`.
+ */
+static void
+table_send(Groups *groups, TableReader *reader, GroupSink sink, void *arg)
+{
+	GroupOut	out;
+
+	while (table_read_group(groups, reader, &out))
+	{
+		CHECK_FOR_INTERRUPTS();
+		sink(arg, &out);
+	}
+}
+
 /*
  * Sends the table's groups to `sink` in order.
  */
 static void
 table_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	TableReader reader = {.order = table_sort(groups)};
-	GroupOut	out;
+	TableReader reader = table_read(groups, DT_NOEND);
 
-	while (table_read_group(groups, &reader, &out))
-	{
-		CHECK_FOR_INTERRUPTS();
-		sink(arg, &out);
-	}
+	table_send(groups, &reader, sink, arg);
+}
+
+/*
+ * Sends the groups of buckets before `to` to `sink` in order, as groups_emit()
+ * does, and lets others take their places.  Not for a table that has been
+ * spilled, where not all of these groups are in memory.
+ */
+void
+groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
+{
+	TableReader reader = table_read(groups, to);
+	uint32		i;
+
+	Assert(!groups_spilled(groups));
+	table_send(groups, &reader, sink, arg);
+	for (i = 0; i < reader.n; i++)
+		table_free_place(groups, reader.order[i].group);
+	if (reader.n > 0)
+		table_rehash(groups, groups->slot_mask, to);
+	pfree(reader.order);
 }
 
 /* Empties the table. */
@@ -823,7 +960,7 @@ run_reader_create(Groups *groups, LogicalTape *tape)
 	reader->tape = tape;
 	if (tape == NULL)
 	{
-		reader->table.order = table_sort(groups);
+		reader->table = table_read(groups, DT_NOEND);
 		reader->values = groups->values;
 		return reader;
 	}

@@ -60,6 +60,10 @@ extern uint32 groups_entity(Groups *groups, Datum id);
 extern void groups_find(Groups *groups, GroupKey *keys, int n);
 extern MemoryContext groups_values_context(Groups *groups);
 extern void groups_check_memory(Groups *groups);
+extern Size groups_memory(const Groups *groups);
+extern Size groups_budget(const Groups *groups);
+extern uint64 groups_added(const Groups *groups, TimestampTz *newest);
+extern bool groups_spilled(const Groups *groups);
 
 /* A finished group, on its way out: valid during the call of the sink only. */
 typedef struct GroupOut
@@ -73,6 +77,7 @@ typedef struct GroupOut
 typedef void (*GroupSink) (void *arg, const GroupOut *group);
 
 extern void groups_emit(Groups *groups, GroupSink sink, void *arg);
+extern void groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg);
 extern void groups_free(Groups *groups);
 
 /* What a table did, for the log and for tests. */

@@ -124,36 +124,6 @@ typedef struct Parts
 	uint64		to;				/* before this one */
 } Parts;
 
-/*
- * Collects the tables that a plan scans, by their indexes in the range table, in
- * the order in which they are met.  Returns false where it does anything else.
- */
-static bool
-collect_leaves(const Plan *plan, List **leaves)
-{
-	ListCell   *lc;
-
-	if (plan == NULL)
-		return false;
-	switch (nodeTag(plan))
-	{
-		case T_SeqScan:
-			*leaves = lappend_int(*leaves, ((const Scan *) plan)->scanrelid);
-			return true;
-		case T_Append:
-			foreach(lc, ((const Append *) plan)->appendplans)
-				if (!collect_leaves(lfirst(lc), leaves))
-					return false;
-			return true;
-		case T_SubqueryScan:
-			return collect_leaves(((const SubqueryScan *) plan)->subplan, leaves);
-		case T_Result:
-			return collect_leaves(plan->lefttree, leaves);
-		default:
-			return false;
-	}
-}
-
 /* May all processes read this table? */
 static bool
 table_is_shareable(Oid relid)
@@ -194,34 +164,6 @@ plan_blocks(const PlannedStmt *stmt)
 	return n;
 }
 
-/* Are values of a column that are equal the same text? */
-static bool
-column_prints_alike(Oid relid, AttrNumber column)
-{
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	if (column == InvalidAttrNumber)
-		return true;
-	get_atttypetypmodcoll(relid, column, &type, &typmod, &collation);
-	return entities_print_alike(type, collation);
-}
-
-/* Is everything asked for, by all rollups? */
-static bool
-scan_is_of_everything(const SourceScan *scan, const ScanQuery *query)
-{
-	ListCell   *lc;
-
-	if (query->reading != READ_ALL)
-		return false;
-	foreach(lc, scan->rollups)
-		if (!extents_are_everything(((Rollup *) lfirst(lc))->refresh->extents))
-			return false;
-	return true;
-}
-
 /*
  * Why a scan cannot be read by several processes, however large its source is;
  * NULL: it can.
@@ -229,7 +171,7 @@ scan_is_of_everything(const SourceScan *scan, const ScanQuery *query)
 static const char *
 find_obstacle(const SourceScan *scan, const ScanQuery *query)
 {
-	List	   *leaves = NIL;
+	List	   *leaves;
 	ListCell   *lc;
 
 	if (batchagg_max_parallel_workers_per_run == 0)
@@ -238,24 +180,14 @@ find_obstacle(const SourceScan *scan, const ScanQuery *query)
 		return "max_parallel_workers is 0";
 	if (!scan_is_of_everything(scan, query))
 		return "not everything is recomputed";
-	if (query->plan->subplans != NIL || !collect_leaves(query->plan->planTree, &leaves))
+	if (!query_leaves(query, &leaves))
 		return "the plan does not just scan tables";
 	if (!query->parallel_safe)
 		return "a view, filter or policy has something that is not parallel safe";
 	foreach(lc, leaves)
 		if (!table_is_shareable(rt_fetch(lfirst_int(lc), query->plan->rtable)->relid))
 			return "a table is temporary or not of the access method heap";
-	foreach(lc, scan->rollups)
-	{
-		const Source *source = ((Rollup *) lfirst(lc))->source;
-
-		if (!column_prints_alike(source->relid, source->id_column))
-			return "ids that are equal may be printed differently";
-	}
-	if (scan->source->layout == LAYOUT_ROW &&
-		!column_prints_alike(scan->source->relid, scan->source->name_column))
-		return "names of metrics that are equal may be printed differently";
-	return NULL;
+	return scan_order_matters(scan);
 }
 
 /*
@@ -470,13 +402,14 @@ worker_rollups(ParallelScan *shared, int worker)
 
 /* Lines up the blocks of the tables that a plan scans; returns how many they are. */
 static uint64
-parts_init(Parts *parts, const PlannedStmt *stmt)
+parts_init(Parts *parts, const ScanQuery *query)
 {
-	List	   *leaves = NIL;
+	const PlannedStmt *stmt = query->plan;
+	List	   *leaves;
 	uint64		n = 0;
 	ListCell   *lc;
 
-	(void) collect_leaves(stmt->planTree, &leaves);
+	(void) query_leaves(query, &leaves);
 	parts->nleaves = list_length(stmt->rtable);
 	parts->leaves = palloc0(parts->nleaves * sizeof(Leaf));
 	foreach(lc, leaves)
@@ -498,7 +431,7 @@ parts_init(Parts *parts, const PlannedStmt *stmt)
 static dsm_segment *
 shared_create(SourceScan *scan, ScanQuery *query, int workers, Parts *parts)
 {
-	uint64		nblocks = parts_init(parts, query->plan);
+	uint64		nblocks = parts_init(parts, query);
 	int			nfed = list_length(fed_rollups(scan));
 	StringInfoData task;
 	Parcel		parcel = {.packing = true,.data = &task};

@@ -91,6 +91,8 @@ typedef struct Rollup
 	Groups	   *groups;
 	struct Wanted *wanted;		/* fed from rows: which of them; NULL: all */
 	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
+	struct Early *early;		/* its groups leave while rows are read; NULL: they
+								 * do not */
 
 	bool		has_open;		/* fed from groups: a bucket is being collected */
 	TimestampTz open;			/* its start */
@@ -112,6 +114,9 @@ typedef struct SourceScan
 	List	   *rollups;		/* finer before coarser */
 
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
+
+	void		(*store_early) (struct Rollup *rollup, TimestampTz before);	/* stores groups
+																	 * of buckets before this */
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */

@@ -816,6 +816,97 @@ query_choose(SourceScan *scan)
 	return best;
 }
 
+/* query_leaves(), for a part of the plan. */
+static bool
+collect_leaves(const Plan *plan, List **leaves)
+{
+	ListCell   *lc;
+
+	if (plan == NULL)
+		return false;
+	switch (nodeTag(plan))
+	{
+		case T_SeqScan:
+			*leaves = lappend_int(*leaves, ((const Scan *) plan)->scanrelid);
+			return true;
+		case T_Append:
+			foreach(lc, ((const Append *) plan)->appendplans)
+				if (!collect_leaves(lfirst(lc), leaves))
+					return false;
+			return true;
+		case T_SubqueryScan:
+			return collect_leaves(((const SubqueryScan *) plan)->subplan, leaves);
+		case T_Result:
+			return collect_leaves(plan->lefttree, leaves);
+		default:
+			return false;
+	}
+}
+
+/*
+ * Sets *leaves to the tables that a query's plan scans, by their indexes in the
+ * range table, in the order in which they are met.  Returns false where the plan
+ * does anything else than to scan whole tables, one after the other.
+ */
+bool
+query_leaves(const ScanQuery *query, List **leaves)
+{
+	*leaves = NIL;
+	return query->plan->subplans == NIL && collect_leaves(query->plan->planTree, leaves);
+}
+
+/*
+ * Is everything asked for, by all rollups?
+ */
+bool
+scan_is_of_everything(const SourceScan *scan, const ScanQuery *query)
+{
+	ListCell   *lc;
+
+	if (query->reading != READ_ALL)
+		return false;
+	foreach(lc, scan->rollups)
+		if (!extents_are_everything(((Rollup *) lfirst(lc))->refresh->extents))
+			return false;
+	return true;
+}
+
+/* Are values of a column that are equal the same text? */
+static bool
+column_prints_alike(Oid relid, AttrNumber column)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (column == InvalidAttrNumber)
+		return true;
+	get_atttypetypmodcoll(relid, column, &type, &typmod, &collation);
+	return entities_print_alike(type, collation);
+}
+
+/*
+ * Why results depend on the order in which a scan meets its rows; NULL: they do
+ * not.
+ */
+const char *
+scan_order_matters(const SourceScan *scan)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const Source *source = ((Rollup *) lfirst(lc))->source;
+
+		if (!column_prints_alike(source->relid, source->id_column))
+			return "ids that are equal may be printed differently";
+	}
+	if (scan->source->layout == LAYOUT_ROW &&
+		!column_prints_alike(scan->source->relid, scan->source->name_column))
+		return "names of metrics that are equal may be printed differently";
+	return NULL;
+}
+
 /*
  * The columns of a table as a target list; NIL where its rows cannot be
  * returned as they are, because a column was dropped, or added without a

@@ -47,6 +47,9 @@ typedef struct ScanQuery
 extern char *query_text(SourceScan *scan, const ScanQuery *query);
 extern ScanQuery *query_choose(SourceScan *scan);
 extern bool query_is_of_entities(const SourceScan *scan);
+extern bool query_leaves(const ScanQuery *query, List **leaves);
+extern bool scan_is_of_everything(const SourceScan *scan, const ScanQuery *query);
+extern const char *scan_order_matters(const SourceScan *scan);
 extern void query_take_table_rows(ScanQuery *query, SourceScan *scan);
 
 #endif							/* BATCHAGG_QUERY_H */

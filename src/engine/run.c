@@ -62,6 +62,7 @@
 #include "catalog/layout.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "engine/early.h"
 #include "engine/parallel.h"
 #include "engine/progress.h"
 #include "engine/query.h"
@@ -111,12 +112,15 @@ typedef struct Run
 	int			n;
 	JobRun	   *jobs;
 	bool		dry_run;
+	MemoryContext memory;		/* for all that the run needs to its end */
 	const RunRequest *repeats;	/* the last run is repeated for a part; else NULL */
 	TimestampTz slot;
 	List	   *refreshes;		/* of Refresh: all sources of all definitions */
 	const JobRun *at;			/* the job being loaded, resolved or finished */
 	const SourceScan *scan;		/* NULL: not reading or storing */
 	const Rollup *rollup;		/* the rollup being stored */
+	const OwnerScope *reading;	/* who we were before we read as the owner */
+	bool		again;			/* what was late is read again: nothing may be late */
 } Run;
 
 /* The run that this backend is at. */
@@ -129,8 +133,11 @@ static struct
 } current;
 
 static void run_locked(Run *run);
-static void run_scan(const Run *run, SourceScan *scan);
-static void scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
+static List *store_scans(Run *run, List *scans);
+static void run_scan(Run *run, SourceScan *scan);
+static void scan_open_writers(SourceScan *scan, StoreWriter *store);
+static void scan_store_groups(Run *run, SourceScan *scan);
+static List *scan_finish(const Run *run, const SourceScan *scan);
 
 /*
  * Becomes the owner of `job`, restricted.  With `timezone`, TimeZone and the
@@ -546,7 +553,8 @@ scan_count_rows(const Run *run, const SourceScan *scan)
 			continue;
 		counted = lappend(counted, job);
 		job->result->rows_read += scan->rows_read;
-		job->result->rows_skipped += scan->rows_skipped;
+		if (!run->again)
+			job->result->rows_skipped += scan->rows_skipped;
 	}
 }
 
@@ -621,15 +629,17 @@ run_report_others(const Run *run, List *scans, StoreWriter *store)
 }
 
 /*
- * Runs the scans and stores their results.
+ * Runs scans and stores their results.  Returns what was late, and has to be
+ * recomputed: a list of Refresh.
  */
-static void
-run_scans(Run *run, List *scans)
+static List *
+store_scans(Run *run, List *scans)
 {
+	List	   *late = NIL;
 	StoreWriter *store;
 	ListCell   *lc;
 
-	/* The same snapshot, but what we have just stored is seen. */
+	/* The same snapshot, but what we have stored so far is seen. */
 	run_layouts(run, scans);
 	CommandCounterIncrement();
 	PushCopiedSnapshot(GetActiveSnapshot());
@@ -641,17 +651,34 @@ run_scans(Run *run, List *scans)
 
 		run->scan = scan;
 		progress_scan(scan->source->relid, foreach_current_index(lc) + 1, list_length(scans));
+		scan_open_writers(scan, store);
 		run_scan(run, scan);
 		progress_store();
-		scan_store_groups(run, scan, store);
+		scan_store_groups(run, scan);
 		parallel_end(scan);
 		run->scan = NULL;
-		scan_count_rows(run, scan);
+		late = list_concat(late, scan_finish(run, scan));
 	}
 	if (run->repeats && run->repeats->differences)
 		run_report_others(run, scans, store);
 	store_writer_close(store);
 	PopActiveSnapshot();
+	return late;
+}
+
+/*
+ * Runs the scans and stores their results, and those of a second pass of what rows
+ * were late for in the first.
+ */
+static void
+run_scans(Run *run)
+{
+	List	   *late = store_scans(run, plan_scans(run->refreshes));
+
+	if (late == NIL)
+		return;
+	run->again = true;
+	(void) store_scans(run, plan_scans(late));
 }
 
 /*
@@ -819,6 +846,7 @@ run_locked(Run *run)
 	};
 	int			i;
 
+	run->memory = run_memory;
 	MemoryContextSwitchTo(run_memory);
 	error_context_stack = &callback;
 
@@ -843,7 +871,7 @@ run_locked(Run *run)
 	run_tell(run);
 	progress_plan(run->jobs[0].job->owner);
 	run_plan(run, &raise);
-	run_scans(run, plan_scans(run->refreshes));
+	run_scans(run);
 	for (i = 0; i < run->n; i++)
 		run_finish(run, &run->jobs[i]);
 	if (!run->dry_run && !run->repeats)
@@ -856,32 +884,6 @@ run_locked(Run *run)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(run_memory);
-}
-
-/*
- * Reads a scan's source into the groups of its rollups, as the jobs' owner.
- */
-static void
-run_scan(const Run *run, SourceScan *scan)
-{
-	OwnerScope	scope;
-	ScanQuery  *query;
-	const char *obstacle;
-	int			workers;
-
-	owner_enter(&scope, run->jobs[0].job, scan->timezone);
-	query = query_choose(scan);
-	progress_estimate(query->plan->planTree->plan_rows);
-	query_take_table_rows(query, scan);
-	workers = parallel_workers(scan, query, &obstacle);
-	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), workers + 1);
-	if (workers > 0)
-		parallel_run(scan, query, workers);
-	else
-		scan_run(scan, query, NULL, NULL);
-	scan_end(scan);
-	owner_leave(&scope);
-	scan_log(scan);
 }
 
 static void rollup_feed(Rollup *coarse, const GroupOut *group);
@@ -899,6 +901,8 @@ rollup_take(void *arg, const GroupOut *group)
 	foreach(lc, rollup->coarser)
 		rollup_feed(lfirst(lc), group);
 	current.run->rollup = rollup;
+	if (rollup->early != NULL)
+		early_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));
 	rollup_writer_put(rollup->writer, group);
 }
 
@@ -931,6 +935,68 @@ rollup_feed(Rollup *coarse, const GroupOut *group)
 	pfree(id);
 }
 
+/*
+ * Takes the groups of a rollup that are of buckets before this, while the source is
+ * being read: as ourselves.
+ */
+static void
+rollup_take_early(Rollup *rollup, TimestampTz before)
+{
+	Run		   *run = current.run;
+	MemoryContext old_context = MemoryContextSwitchTo(run->memory);
+	Oid			owner;
+	int			context;
+
+	GetUserIdAndSecContext(&owner, &context);
+	SetUserIdAndSecContext(run->reading->saved_user, run->reading->saved_context);
+	groups_emit_before(rollup->groups, before, rollup_take, rollup);
+	SetUserIdAndSecContext(owner, context);
+	run->rollup = NULL;
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Reads a scan's source with one process. */
+static void
+scan_run_alone(const Run *run, SourceScan *scan, const ScanQuery *query)
+{
+	ListCell   *lc;
+
+	if (!run->repeats && !run->again && scan_may_store_early(scan, query))
+	{
+		scan->store_early = rollup_take_early;
+		foreach(lc, scan->rollups)
+			early_create(lfirst(lc));
+	}
+	scan_run(scan, query, NULL, NULL);
+}
+
+/*
+ * Reads a scan's source into the groups of its rollups, as the jobs' owner.
+ */
+static void
+run_scan(Run *run, SourceScan *scan)
+{
+	OwnerScope	scope;
+	ScanQuery  *query;
+	const char *obstacle;
+	int			workers;
+
+	owner_enter(&scope, run->jobs[0].job, scan->timezone);
+	query = query_choose(scan);
+	progress_estimate(query->plan->planTree->plan_rows);
+	query_take_table_rows(query, scan);
+	workers = parallel_workers(scan, query, &obstacle);
+	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), workers + 1);
+	run->reading = &scope;
+	if (workers > 0)
+		parallel_run(scan, query, workers);
+	else
+		scan_run_alone(run, scan, query);
+	scan_end(scan);
+	owner_leave(&scope);
+	scan_log(scan);
+}
+
 /* Finishes and stores all groups of a rollup, and of those that it feeds. */
 static void
 rollup_finish(Rollup *rollup)
@@ -943,21 +1009,29 @@ rollup_finish(Rollup *rollup)
 		rollup_finish(lfirst(lc));
 }
 
-/*
- * Merges the groups of all rollups of a scan with the store.
- */
+/* Begins to merge the groups of all rollups of a scan with the store. */
 static void
-scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
+scan_open_writers(SourceScan *scan, StoreWriter *store)
 {
 	ListCell   *lc;
 
 	foreach(lc, scan->rollups)
 	{
 		Rollup	   *rollup = lfirst(lc);
-		JobRun	   *job = rollup_job(run, rollup);
 
-		rollup->writer = rollup_writer_open(store, rollup, &job->counts);
+		rollup->writer = rollup_writer_open(store, rollup);
 	}
+}
+
+/*
+ * Merges the groups of all rollups of a scan, but those that have left early, with
+ * the store.
+ */
+static void
+scan_store_groups(Run *run, SourceScan *scan)
+{
+	ListCell   *lc;
+
 	foreach(lc, scan->rollups)
 		if (((Rollup *) lfirst(lc))->finer == NULL)
 			rollup_finish(lfirst(lc));
@@ -967,6 +1041,46 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 		rollup_writer_close(run->rollup->writer);
 	}
 	run->rollup = NULL;
+}
+
+/* Adds what the merge of a rollup's groups came to to its job's figures. */
+static void
+rollup_count(const Run *run, const Rollup *rollup)
+{
+	WriteCounts *counts = &rollup_job(run, rollup)->counts;
+	const WriteCounts *own = rollup_writer_counts(rollup->writer);
+
+	counts->groups += own->groups;
+	counts->results += own->results;
+	counts->changed += own->changed;
+	counts->first_bucket = Min(counts->first_bucket, own->first_bucket);
+	if (rollup->early != NULL)
+	{
+		WriteCounts late = early_late_counts(rollup->early, own);
+
+		counts->groups -= late.groups;
+		counts->results -= late.results;
+
+		/* What was stored was changed, even if it is changed again. */
+		if (run->dry_run)
+			counts->changed -= late.changed;
+	}
+}
+
+/*
+ * Adds a scan, whose groups are stored, to the figures.  Returns what was late: a
+ * list of Refresh.
+ */
+static List *
+scan_finish(const Run *run, const SourceScan *scan)
+{
+	List	   *late = scan_late_refreshes(scan);
+	ListCell   *lc;
+
+	scan_count_rows(run, scan);
+	foreach(lc, scan->rollups)
+		rollup_count(run, lfirst(lc));
+	return late;
 }
 
 /*

@@ -38,6 +38,7 @@
 
 #include "catalog/names.h"
 #include "engine/deform.h"
+#include "engine/early.h"
 #include "engine/entity.h"
 #include "engine/progress.h"
 #include "engine/scan.h"
@@ -207,7 +208,7 @@ typedef enum RowFate
 {
 	ROW_TAKEN,
 	ROW_NOT_MEANT,				/* by its metric, the filter, the horizon, or as
-								 * its group is not brought up to date */
+								 * its group is not brought up to date, or has left */
 	ROW_SKIPPED					/* its id is NULL */
 } RowFate;
 
@@ -245,6 +246,8 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 	}
 
 	key->bucket = bucket_cache_start(rollup->buckets, t);
+	if (rollup->early != NULL && !early_takes(rollup->early, key->bucket))
+		return ROW_NOT_MEANT;
 	if (rollup->wanted != NULL && !wanted_row(rollup->wanted, key->bucket, id))
 		return ROW_NOT_MEANT;
 	key->entity = groups_entity(rollup->groups, id);
@@ -327,8 +330,12 @@ batch_flush(ScanReceiver *receiver)
 
 	for (i = 0; i < receiver->nfed; i++)
 	{
-		rollup_add_rows(receiver, receiver->fed[i]);
-		groups_check_memory(receiver->fed[i]->groups);
+		Rollup	   *rollup = receiver->fed[i];
+
+		rollup_add_rows(receiver, rollup);
+		if (rollup->early != NULL)
+			early_look(rollup);
+		groups_check_memory(rollup->groups);
 	}
 	receiver->nrows = 0;
 }

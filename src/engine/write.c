@@ -147,7 +147,7 @@ struct RollupWriter
 {
 	StoreWriter *store;
 	const Rollup *rollup;
-	WriteCounts *counts;		/* of the rollup's job */
+	WriteCounts counts;
 	PartWriter *parts;			/* one for each part of the rollup's results */
 	int			at;				/* the extent that the merge is in */
 };
@@ -341,17 +341,17 @@ store_begin_scan(StoreWriter *store)
 }
 
 /*
- * Begins the merge of a rollup's groups, which are added to *counts.
+ * Begins the merge of a rollup's groups.
  */
 RollupWriter *
-rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts)
+rollup_writer_open(StoreWriter *store, Rollup *rollup)
 {
 	RollupWriter *writer = palloc0(sizeof(RollupWriter));
 	int			i;
 
 	writer->store = store;
 	writer->rollup = rollup;
-	writer->counts = counts;
+	writer->counts.first_bucket = DT_NOEND;
 	writer->parts = palloc0(rollup->nparts * sizeof(PartWriter));
 	for (i = 0; i < rollup->nparts; i++)
 	{
@@ -537,7 +537,7 @@ part_change(RollupWriter *writer, PartWriter *part, const TupleTableSlot *row,
 	StoreWriter *store = writer->store;
 
 	part->changed++;
-	writer->counts->changed++;
+	writer->counts.changed++;
 	store->changed++;
 	if (store->sink != NULL)
 		row_report(store, part->part->layout, row, values, nulls);
@@ -629,7 +629,7 @@ void
 rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 {
 	StoreWriter *store = writer->store;
-	WriteCounts *counts = writer->counts;
+	WriteCounts *counts = &writer->counts;
 	bool		adds = writer->rollup->adds;
 	MemoryContext old_context;
 	bool		stored = false;
@@ -655,6 +655,15 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 		return;
 	counts->groups++;
 	counts->first_bucket = Min(counts->first_bucket, group->bucket);
+}
+
+/*
+ * What the merge has come to so far.
+ */
+const WriteCounts *
+rollup_writer_counts(const RollupWriter *writer)
+{
+	return &writer->counts;
 }
 
 /*
@@ -988,7 +997,7 @@ part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 	finish_results(writer, part->part, group, &out);
 	if (out.defined == 0)
 		return false;
-	writer->counts->results += out.defined;
+	writer->counts.results += out.defined;
 
 	for (i = 1; i < nmetrics; i++)
 		same &= out.counts[i] == out.counts[0];

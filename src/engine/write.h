@@ -14,7 +14,7 @@
 typedef struct StoreWriter StoreWriter;
 typedef struct RollupWriter RollupWriter;
 
-/* What the run of a job came to. */
+/* What the merge of a rollup's groups came to, or of all those of a job. */
 typedef struct WriteCounts
 {
 	int64		groups;			/* groups with a place in the store */
@@ -57,8 +57,9 @@ extern void store_report_layout(StoreWriter *store, StoredLayout *layout, Timest
 								TimestampTz to);
 extern void store_writer_close(StoreWriter *store);
 
-extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup, WriteCounts *counts);
+extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup);
 extern void rollup_writer_put(RollupWriter *writer, const GroupOut *group);
+extern const WriteCounts *rollup_writer_counts(const RollupWriter *writer);
 extern void rollup_writer_close(RollupWriter *writer);
 
 #endif							/* BATCHAGG_WRITE_H */

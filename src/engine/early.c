@@ -1,0 +1,301 @@
+/*-------------------------------------------------------------------------
+ *
+ * early.c
+ *	  Groups that are stored while their source is still being read.
+ *
+ * Measurements are mostly stored in the order in which they are made.  When a
+ * scan has come to the rows of May, then, groups of April are finished.  They
+ * need not wait in memory for the end of the scan, where there is no room for
+ * all of them in the processor's cache, and perhaps not in the budget: they are
+ * stored, and leave.  However many groups there are in all, memory is needed
+ * for those of a few buckets only.
+ *
+ * Which groups are finished cannot be known, only guessed; so there are three
+ * steps.
+ *
+ * First, the planner's statistics must say that rows come in the order of time
+ * (order.c), and everything be read and recomputed.
+ *
+ * Second, each rollup has a watermark, as stream processing calls it: buckets
+ * before it have left.  From time to time, whenever a certain number of groups
+ * has been added, the newest bucket is noted.  If until the next time but one
+ * no row comes that is older than that, the watermark moves there.  So what
+ * leaves is behind by at least as many groups as are added between two looks,
+ * and a source with rows that are later than that keeps its groups.
+ *
+ * Third, a row may come for a bucket that has left.  It is late, and is not
+ * counted.  From then on no group leaves early any more, and when all has been
+ * read and stored, what was late is recomputed in the way in which a run
+ * recomputes what has changed: a second scan reads the rows of these buckets,
+ * and the results are merged with what was stored.  As results do not depend on
+ * the order of rows, they are what they would have been.  (Of ids that are equal
+ * but print differently the first one's text counts; sources that may have such
+ * keep their groups.)
+ *
+ * The buckets of a rollup are kept account of by pieces, each of some thousand
+ * groups: if one bucket was late, all of its piece is recomputed, and what the
+ * piece has come to is taken back from the run's figures first.  The results of
+ * coarser rollups are late where those of the finer ones are that feed them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "engine/early.h"
+#include "engine/order.h"
+
+/* Groups leave when those in memory take more than this, or half the budget. */
+#define EARLY_MEMORY ((Size) 12 * 1024 * 1024)
+
+/* Groups are from as many intervals as this. */
+#define INTERVALS 3
+
+/* An interval is no less. */
+#define MIN_INTERVAL 256
+
+/* Groups of a piece at least. */
+#define MIN_PIECE_GROUPS 4096
+
+/*
+ * May groups of this scan leave before all of its rows have been read?
+ */
+bool
+scan_may_store_early(const SourceScan *scan, const ScanQuery *query)
+{
+	return scan_is_of_everything(scan, query) && scan_order_matters(scan) == NULL &&
+		query_is_in_time_order(query, scan);
+}
+
+/*
+ * Lets the groups of a rollup leave early, those that are fed from rows when
+ * early_look() says so.
+ */
+void
+early_create(Rollup *rollup)
+{
+	Early	   *early = palloc0(sizeof(Early));
+
+	early->watermark = early->watched = early->newest = DT_NOBEGIN;
+	early->size = 16;
+	early->pieces = palloc(early->size * sizeof(Piece));
+	early->last = DT_NOBEGIN;
+	rollup->early = early;
+}
+
+/* The piece that has a bucket. */
+static Piece *
+find_piece(const Early *early, TimestampTz bucket)
+{
+	int			low = 0;
+	int			high = early->npieces;
+
+	while (high - low > 1)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (early->pieces[middle].from <= bucket)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &early->pieces[low];
+}
+
+/*
+ * A row of a bucket that is to leave next, or has left.  Returns whether the row
+ * can be added to its group.
+ */
+bool
+early_meet(Early *early, TimestampTz bucket)
+{
+	if (bucket >= early->watermark)
+	{
+		early->watched = early->watermark;
+		return true;
+	}
+	early->over = true;
+	find_piece(early, bucket)->late = true;
+	return false;
+}
+
+/*
+ * Sets after how many groups to look, as soon as they take their part of the
+ * memory.  Returns false where they do not.
+ */
+static bool
+find_interval(Early *early, const Groups *groups, uint64 added)
+{
+	Size		memory = Min(EARLY_MEMORY, groups_budget(groups) / 2);
+
+	if (added < MIN_INTERVAL || groups_memory(groups) < memory / INTERVALS)
+		return false;
+	early->interval = added;
+	return true;
+}
+
+/*
+ * Lets groups of a rollup leave if it is time to.  To be called every few rows.
+ */
+void
+early_look(Rollup *rollup)
+{
+	Early	   *early = rollup->early;
+	TimestampTz newest;
+	uint64		added = groups_added(rollup->groups, &newest);
+
+	if (early->over)
+		return;
+	if (early->interval == 0 ? !find_interval(early, rollup->groups, added) :
+		added - early->added < early->interval)
+		return;
+	if (groups_spilled(rollup->groups))
+	{
+		early->over = true;
+		return;
+	}
+	if (early->watched > early->watermark)
+	{
+		early->watermark = early->watched;
+		rollup->scan->store_early(rollup, early->watermark);
+	}
+	early->watched = Max(early->newest, early->watermark);
+	early->newest = newest;
+	early->added = added;
+}
+
+static void
+add_piece(Early *early, TimestampTz from, const WriteCounts *before)
+{
+	Piece	   *piece;
+
+	if (early->npieces == early->size)
+	{
+		early->size *= 2;
+		early->pieces = repalloc(early->pieces, early->size * sizeof(Piece));
+	}
+	piece = &early->pieces[early->npieces++];
+	piece->from = from;
+	piece->before = *before;
+	piece->late = false;
+}
+
+/*
+ * To be called before a group of this bucket is stored; *counts is what the rollup
+ * has come to so far.
+ */
+void
+early_store(Rollup *rollup, TimestampTz bucket, const WriteCounts *counts)
+{
+	const Definition *definition = rollup->definition;
+	Early	   *early = rollup->early;
+
+	if (early->npieces == 0)
+		add_piece(early, DT_NOBEGIN, counts);
+	else if (bucket != early->last && counts->groups >=
+			 early->pieces[early->npieces - 1].before.groups + MIN_PIECE_GROUPS)
+		add_piece(early, bucket_end(&definition->granularity, definition->tz, early->last),
+				  counts);
+	early->last = bucket;
+}
+
+/* The end of a piece. */
+static TimestampTz
+piece_end(const Early *early, const Piece *piece)
+{
+	return piece + 1 < early->pieces + early->npieces ? (piece + 1)->from : DT_NOEND;
+}
+
+/* The late pieces of a rollup; NULL: there are none. */
+static Extents *
+late_extents(const Early *early)
+{
+	Extents    *extents = extents_create();
+	int			i;
+
+	for (i = 0; i < early->npieces; i++)
+	{
+		const Piece *piece = &early->pieces[i];
+
+		if (piece->late)
+			extents_add(extents, piece->from, piece_end(early, piece), NULL, 0);
+	}
+	extents_finish(extents);
+	return extents->n > 0 ? extents : NULL;
+}
+
+/*
+ * Makes what has any of the finer rollup's late buckets late as well.
+ */
+static void
+spread_lateness(const Rollup *coarse, const Extents *finer)
+{
+	const Early *early = coarse->early;
+	int			i;
+	int			j;
+
+	for (i = 0; i < finer->n; i++)
+	{
+		const Extent *extent = &finer->items[i];
+		TimestampTz from = extent->from == DT_NOBEGIN ? DT_NOBEGIN :
+			bucket_cache_start(coarse->buckets, extent->from);
+
+		for (j = 0; j < early->npieces; j++)
+			if (early->pieces[j].from < extent->to &&
+				piece_end(early, &early->pieces[j]) > from)
+				early->pieces[j].late = true;
+	}
+}
+
+/*
+ * What has to be recomputed of a scan's results, now that they are stored, since
+ * rows of theirs were late: a list of Refresh.
+ */
+List *
+scan_late_refreshes(const SourceScan *scan)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const Rollup *rollup = lfirst(lc);
+		Extents    *extents;
+		Refresh    *refresh;
+		ListCell   *lc2;
+
+		if (rollup->early == NULL || (extents = late_extents(rollup->early)) == NULL)
+			continue;
+		foreach(lc2, rollup->coarser)
+			spread_lateness(lfirst(lc2), extents);
+		refresh = palloc(sizeof(Refresh));
+		*refresh = *rollup->refresh;
+		refresh->extents = extents;
+		result = lappend(result, refresh);
+	}
+	return result;
+}
+
+/*
+ * What the late pieces of a rollup have come to, which has come to *counts in all.
+ */
+WriteCounts
+early_late_counts(const Early *early, const WriteCounts *counts)
+{
+	WriteCounts late = {.first_bucket = DT_NOEND};
+	int			i;
+
+	for (i = 0; i < early->npieces; i++)
+	{
+		const WriteCounts *before = &early->pieces[i].before;
+		const WriteCounts *after = i + 1 < early->npieces ? &early->pieces[i + 1].before : counts;
+
+		if (!early->pieces[i].late)
+			continue;
+		late.groups += after->groups - before->groups;
+		late.results += after->results - before->results;
+		late.changed += after->changed - before->changed;
+	}
+	return late;
+}
