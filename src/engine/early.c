@@ -37,6 +37,10 @@
  * piece has come to is taken back from the run's figures first.  The results of
  * coarser rollups are late where those of the finer ones are that feed them.
  *
+ * Where several processes read a source, each has a watermark for what it reads.
+ * Workers send what is behind theirs to the leader, and the leader stores what is
+ * behind all of them.  What one of them says of late rows holds for all.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -69,7 +73,7 @@ scan_may_store_early(const SourceScan *scan, const ScanQuery *query)
 }
 
 /*
- * Lets the groups of a rollup leave early, those that are fed from rows when
+ * Lets the groups of a rollup leave early, of one that is fed from rows when
  * early_look() says so.
  */
 void
@@ -77,6 +81,8 @@ early_create(Rollup *rollup)
 {
 	Early	   *early = palloc0(sizeof(Early));
 
+	early->first_late = DT_NOEND;
+	early->last_late = DT_NOBEGIN;
 	early->watermark = early->watched = early->newest = DT_NOBEGIN;
 	early->size = 16;
 	early->pieces = palloc(early->size * sizeof(Piece));
@@ -84,23 +90,68 @@ early_create(Rollup *rollup)
 	rollup->early = early;
 }
 
-/* The piece that has a bucket. */
-static Piece *
-find_piece(const Early *early, TimestampTz bucket)
+/*
+ * Has no group leave early any more when another of the processes that read together
+ * has come to that, and tells them.
+ */
+void
+early_share(Early *early, pg_atomic_uint32 *over_for_all)
+{
+	early->over_for_all = over_for_all;
+}
+
+/* Does no group leave early any more? */
+static bool
+is_over(const Early *early)
+{
+	return early->over ||
+		(early->over_for_all != NULL && pg_atomic_read_u32(early->over_for_all) != 0);
+}
+
+static void
+make_over(Early *early)
+{
+	early->over = true;
+	if (early->over_for_all != NULL)
+		pg_atomic_write_u32(early->over_for_all, 1);
+}
+
+/* The end of a piece. */
+static TimestampTz
+piece_end(const Early *early, const Piece *piece)
+{
+	return piece + 1 < early->pieces + early->npieces ? (piece + 1)->from : DT_NOEND;
+}
+
+/* Makes all pieces late that have any of the time from `from` to `to`. */
+static void
+make_late(Early *early, TimestampTz from, TimestampTz to)
 {
 	int			low = 0;
 	int			high = early->npieces;
 
+	/* The last piece that begins no later. */
 	while (high - low > 1)
 	{
 		int			middle = low + (high - low) / 2;
 
-		if (early->pieces[middle].from <= bucket)
+		if (early->pieces[middle].from <= from)
 			low = middle;
 		else
 			high = middle;
 	}
-	return &early->pieces[low];
+	for (; low < early->npieces && early->pieces[low].from < to; low++)
+		early->pieces[low].late = true;
+}
+
+/*
+ * Takes note of what was late for another process: buckets from `first` to `last`.
+ */
+void
+early_add_late(Early *early, TimestampTz first, TimestampTz last)
+{
+	if (first <= last)
+		make_late(early, first, last + 1);
 }
 
 /*
@@ -115,8 +166,10 @@ early_meet(Early *early, TimestampTz bucket)
 		early->watched = early->watermark;
 		return true;
 	}
-	early->over = true;
-	find_piece(early, bucket)->late = true;
+	make_over(early);
+	early->first_late = Min(early->first_late, bucket);
+	early->last_late = Max(early->last_late, bucket);
+	make_late(early, bucket, bucket + 1);
 	return false;
 }
 
@@ -135,6 +188,29 @@ find_interval(Early *early, const Groups *groups, uint64 added)
 	return true;
 }
 
+/* Moves the watermark of a rollup to `to`, or as far as it goes. */
+static void
+advance(Rollup *rollup, TimestampTz to)
+{
+	Early	   *early = rollup->early;
+
+	if (to > early->watermark)
+		early->watermark = rollup->scan->store_early(rollup, to);
+}
+
+/*
+ * Lets all groups of a rollup leave for which other processes have no more, this one
+ * having read its last row.
+ */
+void
+early_finish(Rollup *rollup)
+{
+	if (!is_over(rollup->early) && !groups_spilled(rollup->groups))
+		advance(rollup, DT_NOEND);
+	else
+		make_over(rollup->early);
+}
+
 /*
  * Lets groups of a rollup leave if it is time to.  To be called every few rows.
  */
@@ -150,16 +226,12 @@ early_look(Rollup *rollup)
 	if (early->interval == 0 ? !find_interval(early, rollup->groups, added) :
 		added - early->added < early->interval)
 		return;
-	if (groups_spilled(rollup->groups))
+	if (is_over(early) || groups_spilled(rollup->groups))
 	{
-		early->over = true;
+		make_over(early);
 		return;
 	}
-	if (early->watched > early->watermark)
-	{
-		early->watermark = early->watched;
-		rollup->scan->store_early(rollup, early->watermark);
-	}
+	advance(rollup, early->watched);
 	early->watched = Max(early->newest, early->watermark);
 	early->newest = newest;
 	early->added = added;
@@ -200,13 +272,6 @@ early_store(Rollup *rollup, TimestampTz bucket, const WriteCounts *counts)
 	early->last = bucket;
 }
 
-/* The end of a piece. */
-static TimestampTz
-piece_end(const Early *early, const Piece *piece)
-{
-	return piece + 1 < early->pieces + early->npieces ? (piece + 1)->from : DT_NOEND;
-}
-
 /* The late pieces of a rollup; NULL: there are none. */
 static Extents *
 late_extents(const Early *early)
@@ -231,20 +296,14 @@ late_extents(const Early *early)
 static void
 spread_lateness(const Rollup *coarse, const Extents *finer)
 {
-	const Early *early = coarse->early;
 	int			i;
-	int			j;
 
 	for (i = 0; i < finer->n; i++)
 	{
 		const Extent *extent = &finer->items[i];
-		TimestampTz from = extent->from == DT_NOBEGIN ? DT_NOBEGIN :
-			bucket_cache_start(coarse->buckets, extent->from);
 
-		for (j = 0; j < early->npieces; j++)
-			if (early->pieces[j].from < extent->to &&
-				piece_end(early, &early->pieces[j]) > from)
-				early->pieces[j].late = true;
+		make_late(coarse->early, extent->from == DT_NOBEGIN ? DT_NOBEGIN :
+				  bucket_cache_start(coarse->buckets, extent->from), extent->to);
 	}
 }
 

@@ -31,6 +31,10 @@ typedef struct Early
 	uint64		added;			/* groups that had been added then */
 	uint32		interval;		/* groups from one look to the next; 0: not known */
 	bool		over;			/* none leaves early any more */
+	pg_atomic_uint32 *over_for_all; /* the same, of all processes that read together;
+								 * NULL: there is one */
+	TimestampTz first_late;		/* bucket of a late row; DT_NOEND: there was none */
+	TimestampTz last_late;
 
 	Piece	   *pieces;			/* in the order of time, all time together */
 	int			npieces;
@@ -40,6 +44,9 @@ typedef struct Early
 
 extern bool scan_may_store_early(const SourceScan *scan, const ScanQuery *query);
 extern void early_create(Rollup *rollup);
+extern void early_share(Early *early, pg_atomic_uint32 *over_for_all);
+extern void early_finish(Rollup *rollup);
+extern void early_add_late(Early *early, TimestampTz first, TimestampTz last);
 extern bool early_meet(Early *early, TimestampTz bucket);
 extern void early_look(Rollup *rollup);
 extern void early_store(Rollup *rollup, TimestampTz bucket, const WriteCounts *counts);

@@ -32,9 +32,9 @@
  * leave while it is still being read (early.c): then others take their places,
  * and all of the table stays in the processor's cache.
  *
- * Where several processes read a source, each has a table of its own.  In the
- * end the workers write theirs as one run each, on tapes in files that the
- * processes share, and the leader merges these with its own groups.
+ * Where several processes read a source, each has a table of its own.  The
+ * workers send their groups to the leader in streams, in order as always, and the
+ * leader merges these with its own groups as it does with runs.
  *
  *-------------------------------------------------------------------------
  */
@@ -94,6 +94,14 @@ typedef struct GroupOrder
 	uint32		group;
 } GroupOrder;
 
+/* The table's groups, one after the other in order. */
+typedef struct TableReader
+{
+	GroupOrder *order;
+	uint32		n;				/* of them */
+	uint32		next;
+} TableReader;
+
 struct Groups
 {
 	const GroupLayout *layout;
@@ -121,11 +129,8 @@ struct Groups
 	int			chunk_shift;	/* log2 of the groups in a chunk */
 
 	LogicalTapeSet *tapes;		/* NULL: no run written */
-	LogicalTapeSet *imported;	/* runs of other processes; NULL: none */
-	List	   *runs;			/* of LogicalTape, of both sets */
-
-	SharedFileSet *files;		/* where tapes are made; NULL: in private files */
-	int			file;			/* number of the file in them */
+	List	   *runs;			/* of LogicalTape */
+	List	   *streams;		/* of RunReader: groups of other processes */
 };
 
 static void table_start(Groups *groups);
@@ -136,6 +141,8 @@ static uint32 table_sort(Groups *groups, TimestampTz to, GroupOrder **order);
 static void run_write_table(Groups *groups);
 static void runs_free(Groups *groups);
 static void runs_merge(Groups *groups, GroupSink sink, void *arg);
+static void merge_early(Groups *groups, TableReader *table, TimestampTz to, GroupSink sink,
+						void *arg);
 
 /*
  * Lays out groups of `nmetrics` metrics, with their numbers among a row's
@@ -599,14 +606,6 @@ table_sort(Groups *groups, TimestampTz to, GroupOrder **order)
 	return n;
 }
 
-/* The table's groups, one after the other in order. */
-typedef struct TableReader
-{
-	GroupOrder *order;
-	uint32		n;				/* of them */
-	uint32		next;
-} TableReader;
-
 /*
  * Sets *out to the table's next group, with those of entities that print alike
  * merged into it.  Returns false at the end.
@@ -672,7 +671,8 @@ table_emit(Groups *groups, GroupSink sink, void *arg)
 /*
  * Sends the groups of buckets before `to` to `sink` in order, as groups_emit()
  * does, and lets others take their places.  Not for a table that has been
- * spilled, where not all of these groups are in memory.
+ * spilled, where not all of these groups are in memory; and of streams, they must
+ * all have been sent.
  */
 void
 groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
@@ -681,7 +681,10 @@ groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
 	uint32		i;
 
 	Assert(!groups_spilled(groups));
-	table_send(groups, &reader, sink, arg);
+	if (groups->streams == NIL)
+		table_send(groups, &reader, sink, arg);
+	else
+		merge_early(groups, &reader, to, sink, arg);
 	for (i = 0; i < reader.n; i++)
 		table_free_place(groups, reader.order[i].group);
 	if (reader.n > 0)
@@ -698,16 +701,6 @@ table_reset(Groups *groups)
 	table_start(groups);
 }
 
-/* Sends all groups to `sink`, from the table and from runs. */
-static void
-send_groups(Groups *groups, GroupSink sink, void *arg)
-{
-	if (groups->runs == NIL)
-		table_emit(groups, sink, arg);
-	else
-		runs_merge(groups, sink, arg);
-}
-
 /*
  * Sends all groups to `sink`, in the order of bucket and entity text, each
  * once.  The table is empty afterwards and can be filled again.
@@ -715,14 +708,17 @@ send_groups(Groups *groups, GroupSink sink, void *arg)
 void
 groups_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	send_groups(groups, sink, arg);
+	if (groups->runs == NIL && groups->streams == NIL)
+		table_emit(groups, sink, arg);
+	else
+		runs_merge(groups, sink, arg);
 	runs_free(groups);
 	table_reset(groups);
 }
 
 /*
- * Runs: groups on a tape, in order.  A group is its key, the words of its
- * states, and then the values of each state that has some.
+ * Runs: groups on a tape, or in a stream, in order.  A group is its key, the
+ * words of its states, and then the values of each state that has some.
  */
 typedef struct RunGroup
 {
@@ -734,6 +730,7 @@ typedef struct RunWriter
 {
 	const GroupLayout *layout;
 	LogicalTape *tape;
+	StreamWriter *stream;		/* instead of a tape */
 	MemoryContext context;		/* the tape allocates buffers as it goes */
 } RunWriter;
 
@@ -741,11 +738,10 @@ static RunWriter
 run_start(Groups *groups)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
-	RunWriter	writer;
+	RunWriter	writer = {0};
 
 	if (groups->tapes == NULL)
-		groups->tapes = LogicalTapeSetCreate(false, groups->files,
-											 groups->files ? groups->file : -1);
+		groups->tapes = LogicalTapeSetCreate(false, NULL, -1);
 	writer.layout = groups->layout;
 	writer.tape = LogicalTapeCreate(groups->tapes);
 	writer.context = groups->spill;
@@ -786,65 +782,18 @@ runs_free(Groups *groups)
 {
 	if (groups->tapes != NULL)
 		LogicalTapeSetClose(groups->tapes);
-	if (groups->imported != NULL)
-		LogicalTapeSetClose(groups->imported);
-	groups->tapes = groups->imported = NULL;
+	groups->tapes = NULL;
 	list_free(groups->runs);
 	groups->runs = NIL;
 }
 
-/*
- * Lets the table, which is empty, write its runs to file number `file` of
- * `files`, for groups_export().
- */
-void
-groups_share(Groups *groups, SharedFileSet *files, int file)
+static void
+run_write(const RunWriter *writer, const void *ptr, Size size)
 {
-	groups->files = files;
-	groups->file = file;
-}
-
-/*
- * Writes all groups as one run for another process, and sets *share to where it
- * is.  Returns false where there are none.  Nothing but freeing the table may
- * follow.
- */
-bool
-groups_export(Groups *groups, TapeShare *share)
-{
-	RunWriter	writer;
-
-	if (groups->ngroups == 0 && groups->runs == NIL)
-		return false;
-	writer = run_start(groups);
-	send_groups(groups, run_write_group, &writer);
-	LogicalTapeFreeze(writer.tape, share);
-	return true;
-}
-
-/*
- * Adds the run that another process has exported to file number `file`.  The
- * files must be there until groups_emit() has ended.
- */
-void
-groups_import(Groups *groups, SharedFileSet *files, int file, const TapeShare *share,
-			  const GroupsUsage *usage)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
-	TapeShare	copy = *share;
-	LogicalTape *tape;
-
-	if (groups->imported == NULL)
-	{
-		groups->imported = LogicalTapeSetCreate(false, files, -1);
-		LogicalTapeSetForgetFreeSpace(groups->imported);
-	}
-	tape = LogicalTapeImport(groups->imported, file, &copy);
-	LogicalTapeRewindForRead(tape, BLCKSZ);
-	groups->runs = lappend(groups->runs, tape);
-	groups->usage.runs += usage->runs;
-	groups->usage.peak += usage->peak;
-	MemoryContextSwitchTo(old_context);
+	if (writer->stream != NULL)
+		stream_write(writer->stream, ptr, size);
+	else
+		LogicalTapeWrite(writer->tape, unconstify(void *, ptr), size);
 }
 
 /* A GroupSink. */
@@ -857,9 +806,9 @@ run_write_group(void *arg, const GroupOut *group)
 	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
 	int			i;
 
-	LogicalTapeWrite(writer->tape, &key, sizeof(key));
-	LogicalTapeWrite(writer->tape, unconstify(char *, group->entity), group->entity_length);
-	LogicalTapeWrite(writer->tape, group->states, layout->words * sizeof(StateWord));
+	run_write(writer, &key, sizeof(key));
+	run_write(writer, group->entity, group->entity_length);
+	run_write(writer, group->states, layout->words * sizeof(StateWord));
 	for (i = 0; i < layout->nmetrics; i++)
 	{
 		ValueArray *values;
@@ -869,17 +818,78 @@ run_write_group(void *arg, const GroupOut *group)
 		values = group_values_word(layout, group->states, i)->values;
 		if (values == NULL)
 			continue;
-		LogicalTapeWrite(writer->tape, &values->used, sizeof(values->used));
-		LogicalTapeWrite(writer->tape, values->values, values->used * sizeof(double));
+		run_write(writer, &values->used, sizeof(values->used));
+		run_write(writer, values->values, values->used * sizeof(double));
 	}
 	MemoryContextSwitchTo(old_context);
 }
 
-/* A run being read, or the table, and its current group. */
+/*
+ * The most bytes that groups_send() takes for the groups of buckets before `to`.
+ */
+Size
+groups_bytes(const Groups *groups, TimestampTz to)
+{
+	const GroupLayout *layout = groups->layout;
+	Size		size = 0;
+	uint32		i;
+	int			j;
+
+	for (i = 0; i <= groups->slot_mask; i++)
+	{
+		const GroupSlot *slot = &groups->slots[i];
+		StateWord  *states;
+		int			length;
+
+		if (slot->group == 0 || slot->bucket >= to)
+			continue;
+		(void) entities_text(groups->entities, slot->entity, &length);
+		states = group_states(groups, slot->group - 1);
+		size += sizeof(RunGroup) + length + layout->words * sizeof(StateWord);
+		for (j = 0; j < layout->nmetrics; j++)
+		{
+			const ValueArray *values;
+
+			if (!(layout->fields[j] & FIELD_VALUES))
+				continue;
+			values = group_values_word(layout, states, j)->values;
+			if (values != NULL)
+				size += sizeof(values->used) + values->used * sizeof(double);
+		}
+	}
+	return size;
+}
+
+/*
+ * Sends groups to another process, those of buckets before `to`, as
+ * groups_emit_before() does, or (DT_NOEND) all that are left.
+ */
+void
+groups_send(Groups *groups, TimestampTz to, StreamWriter *stream)
+{
+	RunWriter	writer = {
+		.layout = groups->layout,.stream = stream,.context = CurrentMemoryContext
+	};
+
+	if (to == DT_NOEND)
+		groups_emit(groups, run_write_group, &writer);
+	else
+		groups_emit_before(groups, to, run_write_group, &writer);
+	stream_flush(stream);
+}
+
+/*
+ * A run being read, or a stream, or the table, and its current group.  Of a
+ * stream, which goes on while it is read, only buckets before some time are
+ * asked for; the first group that is not of one is kept for the next time.
+ */
 typedef struct RunReader
 {
-	LogicalTape *tape;			/* NULL: the table is read */
-	TableReader table;
+	LogicalTape *tape;
+	StreamReader *stream;		/* instead of a tape; neither: the table is read */
+	TableReader *table;
+	TimestampTz to;				/* of a stream */
+	bool		pending;		/* its group has not been asked for yet */
 	GroupOut	group;
 	MemoryContext values;		/* where its states' values are */
 	char	   *entity;			/* of a group from a tape */
@@ -887,26 +897,37 @@ typedef struct RunReader
 	StateWord  *states;			/* likewise */
 } RunReader;
 
+/* Reads bytes; returns false at the end. */
+static bool
+run_read_first(const RunReader *reader, void *ptr, Size size)
+{
+	Size		n;
+
+	if (reader->stream != NULL)
+		return stream_read(reader->stream, ptr, size);
+	n = LogicalTapeRead(reader->tape, ptr, size);
+	if (n != 0 && n != size)
+		elog(ERROR, "unexpected end of temporary file");
+	return n != 0;
+}
+
 static void
 run_read(const RunReader *reader, void *ptr, Size size)
 {
-	if (LogicalTapeRead(reader->tape, ptr, size) != size)
-		elog(ERROR, "unexpected end of temporary file");
+	if (size > 0 && !run_read_first(reader, ptr, size))
+		elog(ERROR, "unexpected end of a sorted run");
 }
 
 /*
- * Reads the next group.  Returns false at the end.
+ * Reads the next group from a tape or stream.  Returns false at the end.
  */
 static bool
-run_read_group(Groups *groups, RunReader *reader)
+run_read_next(const GroupLayout *layout, RunReader *reader)
 {
-	const GroupLayout *layout = groups->layout;
 	RunGroup	key;
 	int			i;
 
-	if (reader->tape == NULL)
-		return table_read_group(groups, &reader->table, &reader->group);
-	if (LogicalTapeRead(reader->tape, &key, sizeof(key)) == 0)
+	if (!run_read_first(reader, &key, sizeof(key)))
 		return false;
 	if (key.entity_length > reader->entity_size)
 	{
@@ -935,6 +956,29 @@ run_read_group(Groups *groups, RunReader *reader)
 	return true;
 }
 
+/*
+ * Reads the next group.  Returns false at the end, or where a stream comes to what
+ * is not asked for.
+ */
+static bool
+run_read_group(Groups *groups, RunReader *reader)
+{
+	if (reader->table != NULL)
+		return table_read_group(groups, reader->table, &reader->group);
+	if (reader->stream == NULL)
+		return run_read_next(groups->layout, reader);
+	if (!reader->pending)
+	{
+		/* What is asked for has been sent, so that there is nothing to wait for. */
+		if (reader->to != DT_NOEND && !stream_ready(reader->stream))
+			return false;
+		if (!run_read_next(groups->layout, reader))
+			return false;
+	}
+	reader->pending = reader->group.bucket >= reader->to;
+	return !reader->pending;
+}
+
 static int
 run_compare(const RunReader *a, const RunReader *b)
 {
@@ -951,25 +995,34 @@ run_heap_compare(Datum a, Datum b, void *arg)
 	return run_compare((RunReader *) DatumGetPointer(b), (RunReader *) DatumGetPointer(a));
 }
 
-/* Reads a run, or the table, in memory of the current context. */
+/* A reader of a tape or a stream, in memory of the current context. */
 static RunReader *
-run_reader_create(Groups *groups, LogicalTape *tape)
+run_reader_create(const Groups *groups, LogicalTape *tape, StreamReader *stream)
 {
 	RunReader  *reader = palloc0(sizeof(RunReader));
 
 	reader->tape = tape;
-	if (tape == NULL)
-	{
-		reader->table = table_read(groups, DT_NOEND);
-		reader->values = groups->values;
-		return reader;
-	}
+	reader->stream = stream;
 	reader->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg run values",
 										   ALLOCSET_SMALL_SIZES);
 	reader->entity_size = 64;
 	reader->entity = palloc(reader->entity_size);
 	reader->states = palloc(groups->layout->words * sizeof(StateWord));
 	return reader;
+}
+
+/*
+ * Has groups of another process merged with the table's.  They are sent by
+ * groups_send(), at least up to the bucket that groups_emit_before() is called for,
+ * each time.
+ */
+void
+groups_add_stream(Groups *groups, StreamReader *stream)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
+
+	groups->streams = lappend(groups->streams, run_reader_create(groups, NULL, stream));
+	MemoryContextSwitchTo(old_context);
 }
 
 /*
@@ -989,7 +1042,7 @@ merge_lowest(const Groups *groups, binaryheap *heap, RunReader **lowest)
 			 run_compare(lowest[0], (RunReader *) DatumGetPointer(binaryheap_first(heap))) == 0);
 
 	/* What the table's values grow by would be freed with the table only. */
-	if (n > 1 && lowest[0]->tape == NULL)
+	if (n > 1 && lowest[0]->table != NULL)
 	{
 		RunReader  *table = lowest[0];
 
@@ -1002,38 +1055,86 @@ merge_lowest(const Groups *groups, binaryheap *heap, RunReader **lowest)
 	return n;
 }
 
-/*
- * Merges the `n` runs from number `first` on, and with_table the table, and sends
- * their groups to `sink`, each key once.
- */
-static void
-merge_runs(Groups *groups, int first, int n, bool with_table, GroupSink sink, void *arg)
+/* What is merged. */
+typedef struct Merge
 {
-	binaryheap *heap = binaryheap_allocate(n + 1, run_heap_compare, NULL);
-	RunReader **readers = palloc((n + 1) * sizeof(RunReader *));
-	int			nreaders = 0;
+	binaryheap *heap;
+	RunReader **readers;		/* room for as many as there may be */
+	int			nreaders;
+	RunReader	table;			/* one of them */
+} Merge;
+
+/* Begins a merge of `n` tapes from number `first` on. */
+static void
+merge_begin(Merge *merge, const Groups *groups, int first, int n)
+{
+	int			most = n + 1 + list_length(groups->streams);
 	int			i;
 
+	merge->heap = binaryheap_allocate(most, run_heap_compare, NULL);
+	merge->readers = palloc(most * sizeof(RunReader *));
+	merge->nreaders = 0;
 	for (i = first; i < first + n; i++)
-		readers[nreaders++] = run_reader_create(groups, list_nth(groups->runs, i));
-	if (with_table)
-		readers[nreaders++] = run_reader_create(groups, NULL);
-	for (;;)
+		merge->readers[merge->nreaders++] =
+			run_reader_create(groups, list_nth(groups->runs, i), NULL);
+}
+
+/* Adds the table, and the streams as far as buckets before `to`. */
+static void
+merge_add(Merge *merge, const Groups *groups, TableReader *table, TimestampTz to)
+{
+	ListCell   *lc;
+
+	merge->table = (RunReader) {.table = table,.values = groups->values};
+	merge->readers[merge->nreaders++] = &merge->table;
+	foreach(lc, groups->streams)
 	{
-		/* Those that were at the last group go on to their next. */
-		for (i = 0; i < nreaders; i++)
-			if (run_read_group(groups, readers[i]))
-				binaryheap_add(heap, PointerGetDatum(readers[i]));
-		if (binaryheap_empty(heap))
-			break;
-		CHECK_FOR_INTERRUPTS();
-		nreaders = merge_lowest(groups, heap, readers);
-		sink(arg, &readers[0]->group);
+		RunReader  *reader = lfirst(lc);
+
+		reader->to = to;
+		merge->readers[merge->nreaders++] = reader;
 	}
 }
 
 /*
- * Merges all runs and the table and sends their groups to `sink`.  While runs
+ * Sends the groups that are merged to `sink`, each key once.
+ */
+static void
+merge_send(Groups *groups, Merge *merge, GroupSink sink, void *arg)
+{
+	for (;;)
+	{
+		int			i;
+
+		/* Those that were at the last group go on to their next. */
+		for (i = 0; i < merge->nreaders; i++)
+			if (run_read_group(groups, merge->readers[i]))
+				binaryheap_add(merge->heap, PointerGetDatum(merge->readers[i]));
+		if (binaryheap_empty(merge->heap))
+			break;
+		CHECK_FOR_INTERRUPTS();
+		merge->nreaders = merge_lowest(groups, merge->heap, merge->readers);
+		sink(arg, &merge->readers[0]->group);
+	}
+}
+
+/*
+ * groups_emit_before(), where there are streams.
+ */
+static void
+merge_early(Groups *groups, TableReader *table, TimestampTz to, GroupSink sink, void *arg)
+{
+	Merge		merge;
+
+	merge_begin(&merge, groups, 0, 0);
+	merge_add(&merge, groups, table, to);
+	merge_send(groups, &merge, sink, arg);
+	binaryheap_free(merge.heap);
+	pfree(merge.readers);
+}
+
+/*
+ * Merges all runs, streams and the table and sends their groups to `sink`.  While runs
  * are too many for the budget, the first of them are merged into a new one at
  * the end.
  */
@@ -1041,9 +1142,11 @@ static void
 runs_merge(Groups *groups, GroupSink sink, void *arg)
 {
 	int			fan_in = Max(MIN_FAN_IN, Min(MAX_FAN_IN, groups->budget / (2 * BLCKSZ)));
-	MemoryContext merge = AllocSetContextCreate(groups->context, "batchagg merge",
-												ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(merge);
+	MemoryContext context = AllocSetContextCreate(groups->context, "batchagg merge",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	TableReader table;
+	Merge		merge;
 	int			first = 0;
 
 	while (list_length(groups->runs) - first > fan_in)
@@ -1051,15 +1154,19 @@ runs_merge(Groups *groups, GroupSink sink, void *arg)
 		RunWriter	writer = run_start(groups);
 		int			end = first + fan_in;
 
-		merge_runs(groups, first, fan_in, false, run_write_group, &writer);
+		merge_begin(&merge, groups, first, fan_in);
+		merge_send(groups, &merge, run_write_group, &writer);
 		run_end(groups, &writer);
 
 		/* Tapes have their read buffers in the merge's memory. */
 		for (; first < end; first++)
 			LogicalTapeClose(list_nth(groups->runs, first));
-		MemoryContextReset(merge);
+		MemoryContextReset(context);
 	}
-	merge_runs(groups, first, list_length(groups->runs) - first, true, sink, arg);
+	table = table_read(groups, DT_NOEND);
+	merge_begin(&merge, groups, first, list_length(groups->runs) - first);
+	merge_add(&merge, groups, &table, DT_NOEND);
+	merge_send(groups, &merge, sink, arg);
 	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(merge);
+	MemoryContextDelete(context);
 }

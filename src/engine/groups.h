@@ -9,8 +9,7 @@
 #ifndef BATCHAGG_GROUPS_H
 #define BATCHAGG_GROUPS_H
 
-#include "utils/logtape.h"
-
+#include "engine/stream.h"
 #include "stats/span.h"
 
 /* How the states of a group's metrics lie: span by span. */
@@ -90,9 +89,8 @@ typedef struct GroupsUsage
 extern GroupsUsage groups_usage(const Groups *groups);
 
 /* From one process to another. */
-extern void groups_share(Groups *groups, SharedFileSet *files, int file);
-extern bool groups_export(Groups *groups, TapeShare *share);
-extern void groups_import(Groups *groups, SharedFileSet *files, int file,
-						  const TapeShare *share, const GroupsUsage *usage);
+extern Size groups_bytes(const Groups *groups, TimestampTz to);
+extern void groups_send(Groups *groups, TimestampTz to, StreamWriter *stream);
+extern void groups_add_stream(Groups *groups, StreamReader *stream);
 
 #endif							/* BATCHAGG_GROUPS_H */

@@ -7,19 +7,28 @@
  * parallel workers.  These have the run's snapshot, user and settings, and are
  * ended with it.  Each process, the one that runs the job being one of them,
  * executes the scan's plan, meets a part of the rows, and has groups of its
- * own.  In the end each worker writes its groups to a temporary file, as one
- * sorted run, and the leader merges these with its own groups while it stores
- * them: from there on a run is as it ever was.  While the processes read, the
- * leader may not write; what it stores, it stores when they are gone.
+ * own.  Workers send theirs to the leader, each as one sorted stream, and the
+ * leader merges them with its own groups while it stores them.
  *
- * PostgreSQL's own parallel scans hand a table out in small pieces, one process
- * after the other.  As tables are roughly in the order of time, every group
- * would then be met by every process, and there would be as many times more of
- * them to merge.  So processes get long stretches of a table here: the blocks
- * of all tables that the plan scans are seen as one sequence, and who is ready
- * for more takes a share of what is left of it.  The shares become smaller to
- * the end, so that all processes end at about the same time, and a worker that
- * never starts costs nothing but speed.
+ * The blocks of all tables that the plan scans are seen as one sequence, and who is
+ * ready for more takes some of what is left of it: one part after the other, so
+ * that a worker that never starts costs nothing but speed.  Parts are long
+ * stretches.  PostgreSQL's own parallel scans hand a table out in small pieces,
+ * one process after the other; as tables are roughly in the order of time, every
+ * group would then be met by every process, and there would be as many times more
+ * of them to merge.
+ *
+ * Where rows come in the order of time, groups leave while others are read
+ * (early.c).  Then parts are of middling size, the same for all, so that processes
+ * are near each other in time.  A worker sends the groups that are behind its
+ * watermark, and then tells the watermark; the leader stores those that are behind
+ * all processes' watermarks, its own included.  A worker that is ahead waits for
+ * room in its stream; the leader never waits while it reads.  So whoever is
+ * farthest behind can always go on, and then all others can.  When one process
+ * has met a late row, or needs temporary files, all keep their groups to the end.
+ *
+ * In the end, each process having read its last part, workers send the groups that
+ * are left, one rollup after the other, and the leader stores them in this order.
  *
  * A plan can be divided so if it is nothing but scans of whole tables, one after
  * the other: then each of its rows comes from one row of a table, and the parts
@@ -45,24 +54,26 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "parser/parsetree.h"
-#include "pgtime.h"
 #include "storage/bufmgr.h"
-#include "storage/sharedfileset.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
-#include "engine/entity.h"
+#include "engine/early.h"
 #include "engine/parallel.h"
 #include "engine/scan.h"
+#include "engine/task.h"
 #include "settings.h"
 
 /* As functions of the extension name it. */
 #define LIBRARY_NAME "$libdir/batchagg"
 
-#define KEY_SEGMENT 1
+/* What the processes share, in the segment of the workers. */
+#define KEY_SHARED 1
 
 /*
  * To start and end a worker takes as long as it does to read and aggregate tens
@@ -73,35 +84,50 @@
 
 /*
  * A process takes its share of 1/SHARE of what is left, but no less than its
- * share of 1/LEAST_SHARE of all.
+ * share of 1/LEAST_SHARE of all; where groups leave early, so many blocks.
  */
 #define SHARE 2
 #define LEAST_SHARE 32
+#define EARLY_SHARE 4096
 
-/* What a worker leaves of a rollup. */
+/* Memory for the groups of a rollup that are under way from a worker. */
+#define MIN_QUEUE ((Size) 256 * 1024)
+#define MAX_QUEUE ((Size) 32 * 1024 * 1024)
+
+/* To look for news this often, in milliseconds, if nobody wakes us. */
+#define LOOK_INTERVAL 10
+
+/* What is known of a rollup in a worker. */
 typedef struct RollupShare
 {
-	bool		exported;		/* it has groups */
-	TapeShare	run;			/* where they are */
+	pg_atomic_uint64 watermark; /* groups of buckets before this have been sent */
+
+	/* When the worker has finished: */
 	GroupsUsage usage;
 	TimestampTz ahead;			/* as in Refresh */
+	TimestampTz first_late;		/* as in Early */
+	TimestampTz last_late;
 } RollupShare;
 
 /*
- * What the processes share, in a segment of memory of its own: the workers'
- * files are there as long as it is, and that is longer than the workers.  The
- * task for the workers, a parcel, is behind it.
+ * What the processes share.  The task for the workers is behind it, then each
+ * worker's streams.
  */
 typedef struct ParallelScan
 {
-	SharedFileSet files;		/* the workers' groups */
+	PGPROC	   *leader;
+	bool		early;			/* groups leave while others are read */
 	int			processes;
+	int			nleaves;
 	uint64		nblocks;		/* of all tables */
 	pg_atomic_uint64 next_block;	/* that nobody has taken yet */
 	pg_atomic_uint64 rows_read;
 	pg_atomic_uint64 rows_skipped;	/* by workers */
+	pg_atomic_uint32 over;		/* as in Early */
+	pg_atomic_uint32 ready;		/* workers that have read their last part */
 	pg_atomic_uint32 finished;	/* workers that have */
 	int			nfed;			/* rollups fed from rows */
+	Size		queue;			/* bytes of each stream's queue */
 	int			task_length;
 	RollupShare rollups[FLEXIBLE_ARRAY_MEMBER]; /* each worker's nfed, one behind
 												 * the other */
@@ -118,11 +144,24 @@ typedef struct Leaf
 typedef struct Parts
 {
 	ParallelScan *shared;
-	int			nleaves;
-	Leaf	   *leaves;			/* by index in the plan's range table, from 0 */
 	uint64		from;			/* the part at hand: blocks from here on, */
 	uint64		to;				/* before this one */
 } Parts;
+
+/* What the leader has to know of the workers. */
+typedef struct Parallel
+{
+	ParallelContext *context;
+	Parts		parts;
+} Parallel;
+
+/* A worker, as what it does is called back for. */
+static struct
+{
+	ParallelScan *shared;
+	RollupShare *shares;		/* of each rollup */
+	StreamWriter **streams;		/* likewise */
+} worker;
 
 /* May all processes read this table? */
 static bool
@@ -214,249 +253,105 @@ parallel_workers(const SourceScan *scan, const ScanQuery *query, const char **ob
 	return Min(workers, Min(batchagg_max_parallel_workers_per_run, max_parallel_workers));
 }
 
-/*
- * A parcel holds what workers have to know.  The same functions pack it and
- * unpack it again, so what goes in comes out.
- */
-typedef struct Parcel
+/* A worker's share of the rollups. */
+static RollupShare *
+worker_rollups(ParallelScan *shared, int number)
 {
-	bool		packing;
-	StringInfo	data;
-} Parcel;
-
-static void
-parcel_bytes(Parcel *parcel, void *bytes, Size size)
-{
-	if (parcel->packing)
-		appendBinaryStringInfo(parcel->data, bytes, size);
-	else
-	{
-		Assert(parcel->data->cursor + size <= parcel->data->len);
-		memcpy(bytes, parcel->data->data + parcel->data->cursor, size);
-		parcel->data->cursor += size;
-	}
+	return &shared->rollups[number * shared->nfed];
 }
 
-#define PARCEL(parcel, field) parcel_bytes(parcel, &(field), sizeof(field))
-
-/* An array of `size` bytes; it is allocated when it is unpacked. */
-static void *
-parcel_array(Parcel *parcel, void *array, Size size)
+/* Where in the shared memory the tables are, by their indexes in the range table. */
+static Size
+leaves_offset(const ParallelScan *shared)
 {
-	if (!parcel->packing)
-		array = palloc(size);
-	parcel_bytes(parcel, array, size);
-	return array;
+	return offsetof(ParallelScan, rollups) +
+		(shared->processes - 1) * shared->nfed * sizeof(RollupShare);
 }
 
-static char *
-parcel_text(Parcel *parcel, const char *text)
+static Leaf *
+shared_leaves(ParallelScan *shared)
 {
-	Size		size = parcel->packing ? strlen(text) + 1 : 0;
-
-	PARCEL(parcel, size);
-	return parcel_array(parcel, unconstify(char *, text), size);
+	return (Leaf *) ((char *) shared + leaves_offset(shared));
 }
 
-static void
-parcel_query(Parcel *parcel, ScanQuery *query)
+/* Where the task is. */
+static Size
+task_offset(const ParallelScan *shared)
 {
-	char	   *plan = parcel_text(parcel, parcel->packing ? nodeToString(query->plan) : NULL);
-
-	if (!parcel->packing)
-		query->plan = stringToNode(plan);
-	PARCEL(parcel, query->nvalues);
-	query->value_columns = parcel_array(parcel, query->value_columns,
-										query->nvalues * sizeof(int));
-	query->value_types = parcel_array(parcel, query->value_types,
-									  query->nvalues * sizeof(Oid));
-	PARCEL(parcel, query->time_column);
-	PARCEL(parcel, query->time_type);
-	PARCEL(parcel, query->name_column);
-	PARCEL(parcel, query->table);
-}
-
-static void
-parcel_metrics(Parcel *parcel, SourceScan *scan)
-{
-	int			n = list_length(scan->metrics);
-	int			i;
-
-	PARCEL(parcel, n);
-	for (i = 0; i < n; i++)
-	{
-		ScanMetric *metric = parcel->packing ? list_nth(scan->metrics, i) :
-			palloc0(sizeof(ScanMetric));
-
-		PARCEL(parcel, metric->number);
-		metric->folded = parcel_text(parcel, metric->folded);
-		if (!parcel->packing)
-			scan->metrics = lappend(scan->metrics, metric);
-	}
-}
-
-/* A layout of groups, which is made again of what makes it. */
-static void
-parcel_layout(Parcel *parcel, GroupLayout *layout)
-{
-	int			n = layout->nmetrics;
-	int		   *numbers;
-	uint32	   *fields;
-
-	PARCEL(parcel, n);
-	numbers = parcel_array(parcel, layout->numbers, n * sizeof(int));
-	fields = parcel_array(parcel, layout->fields, n * sizeof(uint32));
-	if (!parcel->packing)
-		group_layout_init(layout, n, numbers, fields);
-}
-
-/* A rollup that is fed from rows, as far as rows have to do with it. */
-static void
-parcel_rollup(Parcel *parcel, Rollup *rollup)
-{
-	Definition *definition = rollup->definition;
-
-	PARCEL(parcel, definition->granularity.kind);
-	PARCEL(parcel, definition->granularity.width);
-	PARCEL(parcel, definition->granularity.count);
-	definition->timezone = parcel_text(parcel, definition->timezone);
-	definition->tz = pg_tzset(definition->timezone);
-	PARCEL(parcel, rollup->source->relid);
-	PARCEL(parcel, rollup->source->id_column);
-	PARCEL(parcel, rollup->horizon);
-	PARCEL(parcel, rollup->id_input);
-	PARCEL(parcel, rollup->filter_input);
-	parcel_layout(parcel, rollup->layout);
-}
-
-static Rollup *
-rollup_create(SourceScan *scan)
-{
-	Rollup	   *rollup = palloc0(sizeof(Rollup));
-
-	rollup->scan = scan;
-	rollup->definition = palloc0(sizeof(Definition));
-	rollup->source = palloc0(sizeof(Source));
-	rollup->refresh = palloc0(sizeof(Refresh));
-	rollup->refresh->extents = extents_everything();
-	rollup->refresh->ahead = DT_NOBEGIN;
-	rollup->layout = palloc0(sizeof(GroupLayout));
-	return rollup;
-}
-
-/* The rollups of a scan that are fed from rows. */
-static List *
-fed_rollups(const SourceScan *scan)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, scan->rollups)
-		if (((Rollup *) lfirst(lc))->finer == NULL)
-			result = lappend(result, lfirst(lc));
-	return result;
-}
-
-static void
-parcel_scan(Parcel *parcel, SourceScan *scan)
-{
-	List	   *rollups = fed_rollups(scan);
-	int			n = list_length(rollups);
-	int			i;
-
-	PARCEL(parcel, scan->source->relid);
-	PARCEL(parcel, scan->source->layout);
-	PARCEL(parcel, scan->source->name_column);
-	parcel_metrics(parcel, scan);
-	PARCEL(parcel, n);
-	for (i = 0; i < n; i++)
-	{
-		if (!parcel->packing)
-			scan->rollups = lappend(scan->rollups, rollup_create(scan));
-		parcel_rollup(parcel, list_nth(parcel->packing ? rollups : scan->rollups, i));
-	}
-}
-
-/* All that workers have to know. */
-static void
-parcel_task(Parcel *parcel, SourceScan *scan, ScanQuery *query, Parts *parts)
-{
-	parcel_query(parcel, query);
-	parcel_scan(parcel, scan);
-	PARCEL(parcel, parts->nleaves);
-	parts->leaves = parcel_array(parcel, parts->leaves, parts->nleaves * sizeof(Leaf));
+	return leaves_offset(shared) + shared->nleaves * sizeof(Leaf);
 }
 
 static char *
 shared_task(ParallelScan *shared)
 {
-	return (char *) &shared->rollups[(shared->processes - 1) * shared->nfed];
+	return (char *) shared + task_offset(shared);
 }
 
-/* A worker's share of the rollups. */
-static RollupShare *
-worker_rollups(ParallelScan *shared, int worker)
+/* Where a stream is, of all of them. */
+static Size
+stream_offset(const ParallelScan *shared, int number)
 {
-	return &shared->rollups[worker * shared->nfed];
+	return MAXALIGN(task_offset(shared) + shared->task_length) +
+		number * stream_size(shared->queue);
 }
 
-/* Lines up the blocks of the tables that a plan scans; returns how many they are. */
-static uint64
-parts_init(Parts *parts, const ScanQuery *query)
+static Stream *
+worker_stream(ParallelScan *shared, int number, int rollup)
 {
-	const PlannedStmt *stmt = query->plan;
-	List	   *leaves;
-	uint64		n = 0;
-	ListCell   *lc;
+	return (Stream *) ((char *) shared + stream_offset(shared, number * shared->nfed + rollup));
+}
 
-	(void) query_leaves(query, &leaves);
-	parts->nleaves = list_length(stmt->rtable);
-	parts->leaves = palloc0(parts->nleaves * sizeof(Leaf));
-	foreach(lc, leaves)
-	{
-		Leaf	   *leaf = &parts->leaves[lfirst_int(lc) - 1];
-
-		/* Rows that are written behind these blocks are not in the snapshot. */
-		leaf->nblocks = table_blocks(rt_fetch(lfirst_int(lc), stmt->rtable)->relid);
-		leaf->first = n;
-		n += leaf->nblocks;
-	}
-	return n;
+static Size
+shared_size(const ParallelScan *shared)
+{
+	return stream_offset(shared, (shared->processes - 1) * shared->nfed);
 }
 
 /*
- * Sets up what the processes share.  Returns NULL where there is no memory for
- * it.
+ * Lines up the blocks of the tables that a plan scans.
  */
-static dsm_segment *
-shared_create(SourceScan *scan, ScanQuery *query, int workers, Parts *parts)
+static void
+line_up_leaves(ParallelScan *shared, const ScanQuery *query)
 {
-	uint64		nblocks = parts_init(parts, query);
-	int			nfed = list_length(fed_rollups(scan));
-	StringInfoData task;
-	Parcel		parcel = {.packing = true,.data = &task};
-	dsm_segment *segment;
-	ParallelScan *shared;
+	Leaf	   *leaves = shared_leaves(shared);
+	List	   *indexes;
+	ListCell   *lc;
 
-	initStringInfo(&task);
-	parcel_task(&parcel, scan, query, parts);
-	segment = dsm_create(offsetof(ParallelScan, rollups) + workers * nfed * sizeof(RollupShare) +
-						 task.len, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	if (segment == NULL)
-		return NULL;
-	shared = parts->shared = dsm_segment_address(segment);
-	SharedFileSetInit(&shared->files, segment);
-	shared->processes = workers + 1;
-	shared->nblocks = nblocks;
+	memset(leaves, 0, shared->nleaves * sizeof(Leaf));
+	shared->nblocks = 0;
+	(void) query_leaves(query, &indexes);
+	foreach(lc, indexes)
+	{
+		Leaf	   *leaf = &leaves[lfirst_int(lc) - 1];
+
+		/* Rows that are written behind these blocks are not in the snapshot. */
+		leaf->nblocks = table_blocks(rt_fetch(lfirst_int(lc), query->plan->rtable)->relid);
+		leaf->first = shared->nblocks;
+		shared->nblocks += leaf->nblocks;
+	}
+}
+
+/* Sets up what the processes share, of which *head is the beginning. */
+static void
+shared_init(ParallelScan *shared, const ParallelScan *head, const ScanQuery *query,
+			const StringInfoData *task)
+{
+	int			i;
+
+	*shared = *head;
 	pg_atomic_init_u64(&shared->next_block, 0);
 	pg_atomic_init_u64(&shared->rows_read, 0);
 	pg_atomic_init_u64(&shared->rows_skipped, 0);
+	pg_atomic_init_u32(&shared->over, 0);
+	pg_atomic_init_u32(&shared->ready, 0);
 	pg_atomic_init_u32(&shared->finished, 0);
-	shared->nfed = nfed;
-	shared->task_length = task.len;
-	memcpy(shared_task(shared), task.data, task.len);
-	pfree(task.data);
-	return segment;
+	line_up_leaves(shared, query);
+	memcpy(shared_task(shared), task->data, task->len);
+	for (i = 0; i < (shared->processes - 1) * shared->nfed; i++)
+	{
+		pg_atomic_init_u64(&shared->rollups[i].watermark, (uint64) DT_NOBEGIN);
+		stream_init(worker_stream(shared, i / shared->nfed, i % shared->nfed), shared->queue);
+	}
 }
 
 /* Limits the scans of tables to the part at hand. */
@@ -471,7 +366,7 @@ limit_leaves(PlanState *node, void *arg)
 
 	if (!IsA(node, SeqScanState))
 		return planstate_tree_walker(node, limit_leaves, arg);
-	leaf = &parts->leaves[((const Scan *) node->plan)->scanrelid - 1];
+	leaf = shared_leaves(parts->shared) + ((const Scan *) node->plan)->scanrelid - 1;
 	from = Max(parts->from, leaf->first);
 	to = Min(parts->to, leaf->first + leaf->nblocks);
 	if (scan->ss_currentScanDesc == NULL)
@@ -485,13 +380,23 @@ limit_leaves(PlanState *node, void *arg)
 	return false;
 }
 
+/* How many blocks to take, of which the first is number `from`. */
+static uint64
+part_size(const ParallelScan *shared, uint64 from)
+{
+	uint64		least = shared->nblocks / (LEAST_SHARE * shared->processes) + 1;
+
+	if (shared->early)
+		return Min(least, EARLY_SHARE);
+	return Max(least, (shared->nblocks - from) / (SHARE * shared->processes));
+}
+
 /* A NextPart: takes another part of the blocks. */
 static bool
 next_part(void *arg, QueryDesc *desc)
 {
 	Parts	   *parts = arg;
 	ParallelScan *shared = parts->shared;
-	uint64		least = shared->nblocks / (LEAST_SHARE * shared->processes) + 1;
 	uint64		from = pg_atomic_read_u64(&shared->next_block);
 	uint64		n;
 
@@ -499,7 +404,7 @@ next_part(void *arg, QueryDesc *desc)
 	{
 		if (from >= shared->nblocks)
 			return false;
-		n = Max((shared->nblocks - from) / (SHARE * shared->processes), least);
+		n = part_size(shared, from);
 	} while (!pg_atomic_compare_exchange_u64(&shared->next_block, &from, from + n));
 	parts->from = from;
 	parts->to = Min(from + n, shared->nblocks);
@@ -510,128 +415,251 @@ next_part(void *arg, QueryDesc *desc)
 	return true;
 }
 
-/* Makes what the workers have found the scan's own. */
+/* Has the groups of workers merged with the leader's. */
 static void
-take_results(SourceScan *scan, ParallelScan *shared, int workers)
+add_streams(const SourceScan *scan, ParallelContext *context, ParallelScan *shared)
 {
-	List	   *rollups = fed_rollups(scan);
-	int			worker;
+	int			number;
 
-	/* Of one that has failed we have heard already. */
-	if (pg_atomic_read_u32(&shared->finished) != workers)
-		elog(ERROR, "a parallel worker has not finished");
-	scan->rows_read = pg_atomic_read_u64(&shared->rows_read);
-	scan->rows_skipped += pg_atomic_read_u64(&shared->rows_skipped);
-	for (worker = 0; worker < workers; worker++)
+	for (number = 0; number < context->nworkers_launched; number++)
 	{
-		const RollupShare *shares = worker_rollups(shared, worker);
 		ListCell   *lc;
 
-		foreach(lc, rollups)
+		foreach(lc, scan->fed)
 		{
 			const Rollup *rollup = lfirst(lc);
-			int			i = foreach_current_index(lc);
 
-			refresh_saw(rollup->refresh, shares[i].ahead);
-			if (shares[i].exported)
-				groups_import(rollup->groups, &shared->files, worker * shared->nfed + i,
-							  &shares[i].run, &shares[i].usage);
+			groups_add_stream(rollup->groups,
+							  stream_reader_open(worker_stream(shared, number, rollup->number),
+												 context->seg, context->worker[number].bgwhandle));
 		}
 	}
 }
 
 /* Starts the workers. */
-static ParallelContext *
-start_workers(dsm_segment *segment, int workers)
+static void
+start_workers(SourceScan *scan, ScanQuery *query, int workers, Size memory)
 {
-	ParallelContext *context = CreateParallelContext(LIBRARY_NAME, "batchagg_parallel_main",
-													 workers);
-	dsm_handle *handle;
+	Parallel   *parallel = palloc0(sizeof(Parallel));
+	StringInfo	task = task_pack(scan, query);
+	int			nfed = list_length(scan->fed);
+	ParallelScan head = {
+		.leader = MyProc,
+		.early = scan->store_early != NULL,
+		.processes = workers + 1,
+		.nleaves = list_length(query->plan->rtable),
+		.nfed = nfed,
+		.queue = Max(MIN_QUEUE, Min(MAX_QUEUE, memory / (workers + 1) / nfed)),
+		.task_length = task->len
+	};
+	ParallelContext *context;
+	ParallelScan *shared;
 
-	shm_toc_estimate_chunk(&context->estimator, sizeof(dsm_handle));
+	EnterParallelMode();
+	context = CreateParallelContext(LIBRARY_NAME, "batchagg_parallel_main", workers);
+	shm_toc_estimate_chunk(&context->estimator, shared_size(&head));
 	shm_toc_estimate_keys(&context->estimator, 1);
 	InitializeParallelDSM(context);
-	handle = shm_toc_allocate(context->toc, sizeof(dsm_handle));
-	*handle = dsm_segment_handle(segment);
-	shm_toc_insert(context->toc, KEY_SEGMENT, handle);
+	shared = shm_toc_allocate(context->toc, shared_size(&head));
+	shared_init(shared, &head, query, task);
+	shm_toc_insert(context->toc, KEY_SHARED, shared);
 	LaunchParallelWorkers(context);
-	return context;
+	add_streams(scan, context, shared);
+	parallel->context = context;
+	parallel->parts.shared = shared;
+	scan->parallel = parallel;
+}
+
+/*
+ * Stores early what workers have sent until all of them have read their last part.
+ * After that they only send.
+ */
+static void
+wait_for_readers(const SourceScan *scan)
+{
+	const Parallel *parallel = scan->parallel;
+	ParallelScan *shared = parallel->parts.shared;
+
+	for (;;)
+	{
+		bool		ready = pg_atomic_read_u32(&shared->ready) ==
+			parallel->context->nworkers_launched;
+		ListCell   *lc;
+
+		foreach(lc, scan->fed)
+			early_finish(lfirst(lc));
+		if (ready || pg_atomic_read_u32(&shared->over) != 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /*
  * Reads the source into the groups of the scan's rollups, as scan_run() does,
- * together with up to `workers` other processes.  parallel_end() has to follow
- * when the groups have been emitted.
+ * together with up to `workers` other processes, whose queues take about `memory`
+ * bytes at most.  groups_emit() has to follow for each rollup that is fed from
+ * rows, in their order, and then parallel_end().
  */
 void
-parallel_run(SourceScan *scan, ScanQuery *query, int workers)
+parallel_run(SourceScan *scan, ScanQuery *query, int workers, Size memory)
 {
-	Parts		parts;
-	ParallelContext *context;
+	Parallel   *parallel;
+	ParallelScan *shared;
+	ListCell   *lc;
 
-	scan->shared = shared_create(scan, query, workers, &parts);
-	if (scan->shared == NULL)
-	{
-		scan_run(scan, query, NULL, NULL);
-		return;
-	}
-	EnterParallelMode();
-	context = start_workers(scan->shared, workers);
-	scan->all_rows_read = &parts.shared->rows_read;
-	if (parallel_leader_participation || context->nworkers_launched == 0)
-		scan_run(scan, query, next_part, &parts);
-	WaitForParallelWorkersToFinish(context);
-	scan->workers = context->nworkers_launched;
-	DestroyParallelContext(context);
-	ExitParallelMode();
-	scan->all_rows_read = NULL;
-	take_results(scan, parts.shared, scan->workers);
+	start_workers(scan, query, workers, memory);
+	parallel = scan->parallel;
+	shared = parallel->parts.shared;
+	scan->all_rows_read = &shared->rows_read;
+	foreach(lc, scan->fed)
+		if (shared->early)
+			early_share(((Rollup *) lfirst(lc))->early, &shared->over);
+	if (parallel_leader_participation || parallel->context->nworkers_launched == 0)
+		scan_run(scan, query, next_part, &parallel->parts);
+	if (shared->early)
+		wait_for_readers(scan);
 }
 
 /*
- * Frees what the processes have shared, and the workers' files with it.
+ * Before which bucket workers have sent all groups of a rollup.
+ */
+TimestampTz
+parallel_watermark(const Rollup *rollup)
+{
+	const Parallel *parallel = rollup->scan->parallel;
+	TimestampTz result = DT_NOEND;
+	int			number;
+
+	if (parallel == NULL)
+		return result;
+	for (number = 0; number < parallel->context->nworkers_launched; number++)
+	{
+		RollupShare *share = worker_rollups(parallel->parts.shared, number) + rollup->number;
+
+		result = Min(result, (TimestampTz) pg_atomic_read_u64(&share->watermark));
+	}
+
+	/* What was sent before is read after. */
+	pg_read_barrier();
+	return result;
+}
+
+/* Makes what a worker has found of a rollup the leader's own. */
+static void
+take_share(Rollup *rollup, const RollupShare *share)
+{
+	refresh_saw(rollup->refresh, share->ahead);
+	rollup->usage.runs += share->usage.runs;
+	rollup->usage.peak += share->usage.peak;
+	if (rollup->early != NULL)
+		early_add_late(rollup->early, share->first_late, share->last_late);
+}
+
+/*
+ * Ends what parallel_run() has begun.  ERROR where a worker has failed.
  */
 void
 parallel_end(SourceScan *scan)
 {
-	if (scan->shared != NULL)
-		dsm_detach(scan->shared);
-	scan->shared = NULL;
+	Parallel   *parallel = scan->parallel;
+	ParallelScan *shared;
+	int			number;
+
+	if (parallel == NULL)
+		return;
+	shared = parallel->parts.shared;
+	WaitForParallelWorkersToFinish(parallel->context);
+	scan->workers = parallel->context->nworkers_launched;
+
+	/* Of one that has failed we have heard already. */
+	if (pg_atomic_read_u32(&shared->finished) != scan->workers)
+		elog(ERROR, "a parallel worker has not finished");
+	scan->rows_read = pg_atomic_read_u64(&shared->rows_read);
+	scan->rows_skipped += pg_atomic_read_u64(&shared->rows_skipped);
+	for (number = 0; number < scan->workers; number++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, scan->fed)
+			take_share(lfirst(lc), worker_rollups(shared, number) + foreach_current_index(lc));
+	}
+	DestroyParallelContext(parallel->context);
+	ExitParallelMode();
+	scan->all_rows_read = NULL;
+	scan->parallel = NULL;
 }
 
 /*
- * A worker's part of reading a scan.
+ * A StoreEarly of a worker: sends groups to the leader.  While there is no room for
+ * them, it waits, unless none is to leave early any more.
  */
-static void
-worker_run(ParallelScan *shared)
+static TimestampTz
+send_early(Rollup *rollup, TimestampTz before)
 {
-	RollupShare *shares = worker_rollups(shared, ParallelWorkerNumber);
-	SourceScan *scan = palloc0(sizeof(SourceScan));
-	ScanQuery	query = {0};
-	Parts		parts = {.shared = shared};
-	StringInfoData task = {.data = shared_task(shared),.len = shared->task_length};
-	Parcel		parcel = {.packing = false,.data = &task};
+	StreamWriter *stream = worker.streams[rollup->number];
+	Size		size = groups_bytes(rollup->groups, before);
+
+	while (!stream_fits(stream, size))
+	{
+		if (size > worker.shared->queue / 2 || pg_atomic_read_u32(&worker.shared->over) != 0)
+			return rollup->early->watermark;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	groups_send(rollup->groups, before, stream);
+	pg_write_barrier();
+	pg_atomic_write_u64(&worker.shares[rollup->number].watermark, (uint64) before);
+	SetLatch(&worker.shared->leader->procLatch);
+	return before;
+}
+
+/* Reads a worker's parts. */
+static void
+worker_read(SourceScan *scan, ScanQuery *query, Parts *parts, dsm_segment *segment)
+{
+	ParallelScan *shared = worker.shared;
 	ListCell   *lc;
 
-	scan->source = palloc0(sizeof(Source));
-	parcel_task(&parcel, scan, &query, &parts);
 	scan->all_rows_read = &shared->rows_read;
+	scan->store_early = shared->early ? send_early : NULL;
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), shared->processes);
-	foreach(lc, scan->rollups)
-		groups_share(((Rollup *) lfirst(lc))->groups, &shared->files,
-					 ParallelWorkerNumber * shared->nfed + foreach_current_index(lc));
-	scan_run(scan, &query, next_part, &parts);
-	pg_atomic_fetch_add_u64(&shared->rows_skipped, scan->rows_skipped);
-	foreach(lc, scan->rollups)
+	worker.streams = palloc(shared->nfed * sizeof(StreamWriter *));
+	foreach(lc, scan->fed)
 	{
-		const Rollup *rollup = lfirst(lc);
-		RollupShare *share = &shares[foreach_current_index(lc)];
+		Rollup	   *rollup = lfirst(lc);
+		Stream	   *stream = worker_stream(shared, ParallelWorkerNumber, rollup->number);
 
-		share->ahead = rollup->refresh->ahead;
-		share->exported = groups_export(rollup->groups, &share->run);
-		share->usage = groups_usage(rollup->groups);
-		groups_free(rollup->groups);
+		worker.streams[rollup->number] = stream_writer_open(stream, segment);
+		if (shared->early)
+		{
+			early_create(rollup);
+			early_share(rollup->early, &shared->over);
+		}
 	}
+	scan_run(scan, query, next_part, parts);
+	pg_atomic_fetch_add_u64(&shared->rows_skipped, scan->rows_skipped);
+	pg_atomic_fetch_add_u32(&shared->ready, 1);
+	SetLatch(&shared->leader->procLatch);
+}
+
+/* Sends what a worker still has of a rollup. */
+static void
+worker_finish(const Rollup *rollup)
+{
+	RollupShare *share = &worker.shares[rollup->number];
+
+	groups_send(rollup->groups, DT_NOEND, worker.streams[rollup->number]);
+	share->ahead = rollup->refresh->ahead;
+	share->usage = groups_usage(rollup->groups);
+	share->first_late = rollup->early ? rollup->early->first_late : DT_NOEND;
+	share->last_late = rollup->early ? rollup->early->last_late : DT_NOBEGIN;
+	groups_free(rollup->groups);
+	stream_writer_close(worker.streams[rollup->number]);
 }
 
 /*
@@ -640,19 +668,19 @@ worker_run(ParallelScan *shared)
 void
 batchagg_parallel_main(dsm_segment *segment, shm_toc *toc)
 {
-	const dsm_handle *handle = shm_toc_lookup(toc, KEY_SEGMENT, false);
-	dsm_segment *own = dsm_attach(*handle);
-	ParallelScan *shared;
+	ParallelScan *shared = shm_toc_lookup(toc, KEY_SHARED, false);
+	Parts		parts = {.shared = shared};
+	SourceScan	scan;
+	ScanQuery	query;
+	ListCell   *lc;
 
-	if (own == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not map dynamic shared memory segment")));
-	shared = dsm_segment_address(own);
-	SharedFileSetAttach(&shared->files, own);
 	debug_query_string = QUERY_NAME;
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
-	worker_run(shared);
+	worker.shared = shared;
+	worker.shares = worker_rollups(shared, ParallelWorkerNumber);
+	task_unpack(shared_task(shared), shared->task_length, &scan, &query);
+	worker_read(&scan, &query, &parts, segment);
+	foreach(lc, scan.fed)
+		worker_finish(lfirst(lc));
 	pg_atomic_fetch_add_u32(&shared->finished, 1);
-	dsm_detach(own);
 }

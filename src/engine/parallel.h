@@ -15,7 +15,8 @@
 
 extern int	parallel_workers(const SourceScan *scan, const ScanQuery *query,
 							 const char **obstacle);
-extern void parallel_run(SourceScan *scan, ScanQuery *query, int workers);
+extern void parallel_run(SourceScan *scan, ScanQuery *query, int workers, Size memory);
+extern TimestampTz parallel_watermark(const Rollup *rollup);
 extern void parallel_end(SourceScan *scan);
 
 extern PGDLLEXPORT void batchagg_parallel_main(dsm_segment *segment, shm_toc *toc);

@@ -484,12 +484,24 @@ rollup_feeds(const Rollup *fine, const Rollup *coarse)
 }
 
 /*
- * Finds for each rollup the coarsest one that can feed it.
+ * Has a rollup of a scan fed from its rows.
+ */
+void
+scan_add_fed(SourceScan *scan, Rollup *rollup)
+{
+	rollup->number = list_length(scan->fed);
+	scan->fed = lappend(scan->fed, rollup);
+}
+
+/*
+ * Finds for each rollup the coarsest one that can feed it; the others are fed from
+ * rows.
  */
 static void
 scan_link_rollups(SourceScan *scan)
 {
 	int			n = list_length(scan->rollups);
+	ListCell   *lc;
 	int			i;
 	int			j;
 
@@ -509,4 +521,7 @@ scan_link_rollups(SourceScan *scan)
 			fine->coarser = lappend(fine->coarser, coarse);
 		}
 	}
+	foreach(lc, scan->rollups)
+		if (((Rollup *) lfirst(lc))->finer == NULL)
+			scan_add_fed(scan, lfirst(lc));
 }

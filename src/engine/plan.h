@@ -88,7 +88,9 @@ typedef struct Rollup
 	LocalCache *locals;			/* where time is local */
 	MetricSpan *single_spans;	/* row layout: each metric of the scan as a span
 								 * of its own; n is 0: not needed */
+	int			number;			/* among those fed from rows */
 	Groups	   *groups;
+	GroupsUsage usage;			/* of these, when they are gone */
 	struct Wanted *wanted;		/* fed from rows: which of them; NULL: all */
 	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
 	struct Early *early;		/* its groups leave while rows are read; NULL: they
@@ -102,6 +104,12 @@ typedef struct Rollup
 } Rollup;
 
 /*
+ * Stores groups of a rollup, or sends them to who does, while rows are read: those
+ * of buckets before this, or as many as it can.  Returns before which it has.
+ */
+typedef TimestampTz (*StoreEarly) (Rollup *rollup, TimestampTz before);
+
+/*
  * One read of a source, for the rollups of all definitions that it serves, of
  * one job or several.
  */
@@ -112,20 +120,21 @@ typedef struct SourceScan
 	bool		adds;			/* reads rows that are new since the rollups' cursor,
 								 * the same for all; else all rows of their extents */
 	List	   *rollups;		/* finer before coarser */
+	List	   *fed;			/* of these, those fed from rows */
 
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
 
-	void		(*store_early) (struct Rollup *rollup, TimestampTz before);	/* stores groups
-																	 * of buckets before this */
+	StoreEarly	store_early;	/* NULL: groups are stored in the end */
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */
 	pg_atomic_uint64 *all_rows_read;	/* by all processes that read together, told
 										 * every few rows; NULL: there is one */
 	int			workers;		/* that have helped to read it */
-	struct dsm_segment *shared; /* with them; NULL: there were none */
+	struct Parallel *parallel;	/* while they do; NULL: there are none */
 } SourceScan;
 
 extern List *plan_scans(List *refreshes);
+extern void scan_add_fed(SourceScan *scan, Rollup *rollup);
 
 #endif							/* BATCHAGG_PLAN_H */

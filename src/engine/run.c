@@ -136,7 +136,7 @@ static void run_locked(Run *run);
 static List *store_scans(Run *run, List *scans);
 static void run_scan(Run *run, SourceScan *scan);
 static void scan_open_writers(SourceScan *scan, StoreWriter *store);
-static void scan_store_groups(Run *run, SourceScan *scan);
+static void scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
 static List *scan_finish(const Run *run, const SourceScan *scan);
 
 /*
@@ -448,12 +448,11 @@ scan_log(const SourceScan *scan)
 	foreach(lc, scan->rollups)
 	{
 		const Rollup *rollup = lfirst(lc);
-		GroupsUsage usage = groups_usage(rollup->groups);
 
 		ereport(LOG,
 				(errmsg("batchagg job %d, definition %d: read %s with %d workers, groups took %zu kB of memory, %d sorted runs in temporary files",
 						rollup->definition->job->id, rollup->definition->id, scan->source->name,
-						scan->workers, usage.peak / 1024, usage.runs),
+						scan->workers, rollup->usage.peak / 1024, rollup->usage.runs),
 				 errhidestmt(true), errhidecontext(true)));
 	}
 }
@@ -654,8 +653,7 @@ store_scans(Run *run, List *scans)
 		scan_open_writers(scan, store);
 		run_scan(run, scan);
 		progress_store();
-		scan_store_groups(run, scan);
-		parallel_end(scan);
+		scan_store_groups(run, scan, store);
 		run->scan = NULL;
 		late = list_concat(late, scan_finish(run, scan));
 	}
@@ -936,38 +934,41 @@ rollup_feed(Rollup *coarse, const GroupOut *group)
 }
 
 /*
- * Takes the groups of a rollup that are of buckets before this, while the source is
- * being read: as ourselves.
+ * Takes the groups of a rollup that are of buckets before this, as far as all
+ * processes have them, while the source is being read: as ourselves.  A StoreEarly.
  */
-static void
+static TimestampTz
 rollup_take_early(Rollup *rollup, TimestampTz before)
 {
 	Run		   *run = current.run;
-	MemoryContext old_context = MemoryContextSwitchTo(run->memory);
+	MemoryContext old_context;
 	Oid			owner;
 	int			context;
 
+	before = Min(before, parallel_watermark(rollup));
+	if (before <= rollup->early->watermark)
+		return rollup->early->watermark;
+	old_context = MemoryContextSwitchTo(run->memory);
 	GetUserIdAndSecContext(&owner, &context);
 	SetUserIdAndSecContext(run->reading->saved_user, run->reading->saved_context);
 	groups_emit_before(rollup->groups, before, rollup_take, rollup);
 	SetUserIdAndSecContext(owner, context);
 	run->rollup = NULL;
 	MemoryContextSwitchTo(old_context);
+	return before;
 }
 
-/* Reads a scan's source with one process. */
+/* Lets groups of a scan be stored while others are read, if they may. */
 static void
-scan_run_alone(const Run *run, SourceScan *scan, const ScanQuery *query)
+scan_prepare_early(const Run *run, SourceScan *scan, const ScanQuery *query)
 {
 	ListCell   *lc;
 
-	if (!run->repeats && !run->again && scan_may_store_early(scan, query))
-	{
-		scan->store_early = rollup_take_early;
-		foreach(lc, scan->rollups)
-			early_create(lfirst(lc));
-	}
-	scan_run(scan, query, NULL, NULL);
+	if (run->repeats || run->again || !scan_may_store_early(scan, query))
+		return;
+	scan->store_early = rollup_take_early;
+	foreach(lc, scan->rollups)
+		early_create(lfirst(lc));
 }
 
 /*
@@ -988,13 +989,12 @@ run_scan(Run *run, SourceScan *scan)
 	workers = parallel_workers(scan, query, &obstacle);
 	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), workers + 1);
 	run->reading = &scope;
+	scan_prepare_early(run, scan, query);
 	if (workers > 0)
-		parallel_run(scan, query, workers);
+		parallel_run(scan, query, workers, settings_run_memory());
 	else
-		scan_run_alone(run, scan, query);
-	scan_end(scan);
+		scan_run(scan, query, NULL, NULL);
 	owner_leave(&scope);
-	scan_log(scan);
 }
 
 /* Finishes and stores all groups of a rollup, and of those that it feeds. */
@@ -1004,6 +1004,7 @@ rollup_finish(Rollup *rollup)
 	ListCell   *lc;
 
 	groups_emit(rollup->groups, rollup_take, rollup);
+	rollup->usage = groups_usage(rollup->groups);
 	groups_free(rollup->groups);
 	foreach(lc, rollup->coarser)
 		rollup_finish(lfirst(lc));
@@ -1028,13 +1029,16 @@ scan_open_writers(SourceScan *scan, StoreWriter *store)
  * the store.
  */
 static void
-scan_store_groups(Run *run, SourceScan *scan)
+scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 {
 	ListCell   *lc;
 
-	foreach(lc, scan->rollups)
-		if (((Rollup *) lfirst(lc))->finer == NULL)
-			rollup_finish(lfirst(lc));
+	foreach(lc, scan->fed)
+		rollup_finish(lfirst(lc));
+	parallel_end(scan);
+	scan_end(scan);
+	scan_log(scan);
+	store_writer_catch_up(store);
 	foreach(lc, scan->rollups)
 	{
 		run->rollup = lfirst(lc);

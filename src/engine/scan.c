@@ -591,13 +591,11 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	receiver->pub.mydest = DestNone;
 	receiver->scan = scan;
 	receiver->query = query;
-	receiver->fed = palloc(list_length(scan->rollups) * sizeof(Rollup *));
-	foreach(lc, scan->rollups)
+	receiver->fed = palloc(list_length(scan->fed) * sizeof(Rollup *));
+	foreach(lc, scan->fed)
 	{
 		Rollup	   *rollup = lfirst(lc);
 
-		if (rollup->finer != NULL)
-			continue;
 		rollup->rows = palloc0(sizeof(RowBatch));
 		rollup->wanted = wanted_create(rollup);
 		if (row_layout)
@@ -638,15 +636,10 @@ void
 scan_create_groups(SourceScan *scan, MemoryContext context, Size memory, int processes)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(context);
-	int			ncoarser = 0;
-	int			nfed;
-	Size		for_coarser;
+	int			nfed = list_length(scan->fed);
+	int			ncoarser = list_length(scan->rollups) - nfed;
+	Size		for_coarser = ncoarser > 0 ? memory / 4 : 0;
 	ListCell   *lc;
-
-	foreach(lc, scan->rollups)
-		ncoarser += ((Rollup *) lfirst(lc))->finer != NULL;
-	nfed = list_length(scan->rollups) - ncoarser;
-	for_coarser = ncoarser > 0 ? memory / 4 : 0;
 
 	foreach(lc, scan->rollups)
 	{

@@ -43,6 +43,9 @@
  * there, each row of a bucket goes to another page.  So the entries of that
  * index are kept until there are many, and inserted in its own order.
  *
+ * While parallel workers still read, rows are inserted, but what is to be updated
+ * or deleted waits in a temporary file until they are gone.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -56,6 +59,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/buffile.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -130,9 +134,18 @@ struct StoreWriter
 	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
 	MemoryContext report_context;	/* reset with each row that is reported */
+	BufFile    *deferred;		/* of Deferred, each with its row; NULL: nothing waits */
+	int64		ndeferred;
 	int64		groups;			/* put so far */
 	int64		changed;		/* rows inserted, updated or deleted so far */
 };
+
+/* A change that has to wait, until there are no parallel workers. */
+typedef struct Deferred
+{
+	ItemPointerData tid;		/* of the stored row */
+	uint32		length;			/* of the one that replaces it; 0: it is deleted */
+} Deferred;
 
 /* The merge of one part of a rollup's results. */
 typedef struct PartWriter
@@ -167,6 +180,7 @@ static void store_insert(StoreWriter *store, const Datum *values, const bool *nu
 static void store_flush(StoreWriter *store);
 static void store_update(StoreWriter *store, ItemPointer tid,
 						 const Datum *values, const bool *nulls);
+static void store_delete(StoreWriter *store, ItemPointer tid);
 
 /*
  * The layout that a part of the rollup's results has, or is to have.
@@ -257,6 +271,8 @@ store_writer_open(bool dry_run, const DifferenceSink *sink)
 	if (dry_run)
 		return store;
 
+	/* There may be parallel workers when the first row is written. */
+	(void) GetCurrentTransactionId();
 	store->command = GetCurrentCommandId(true);
 	store->estate = CreateExecutorState();
 	store->indexes = makeNode(ResultRelInfo);
@@ -559,7 +575,7 @@ part_delete_stored(RollupWriter *writer, PartWriter *part)
 
 	if (!bucket_is_kept(writer, DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET])) &&
 		part_change(writer, part, part->stored, NULL, NULL))
-		simple_table_tuple_delete(store->rel, &part->stored->tts_tid, store->snapshot);
+		store_delete(store, &part->stored->tts_tid);
 	part_advance(store, part);
 }
 
@@ -1187,8 +1203,35 @@ store_flush(StoreWriter *store)
 	store->npending = 0;
 }
 
+/*
+ * While there are parallel workers, PostgreSQL does not let the leader update or
+ * delete rows, but it lets it insert some.  So changes wait.
+ */
 static void
-store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const bool *nulls)
+store_defer(StoreWriter *store, ItemPointer tid, HeapTuple row)
+{
+	Deferred	deferred = {.tid = *tid,.length = row ? row->t_len : 0};
+	MemoryContext old_context = MemoryContextSwitchTo(store->context);
+
+	if (store->deferred == NULL)
+		store->deferred = BufFileCreateTemp(false);
+	BufFileWrite(store->deferred, &deferred, sizeof(deferred));
+	if (row != NULL)
+		BufFileWrite(store->deferred, row->t_data, row->t_len);
+	store->ndeferred++;
+	MemoryContextSwitchTo(old_context);
+}
+
+static void
+read_deferred(StoreWriter *store, void *to, Size size)
+{
+	if (BufFileRead(store->deferred, to, size) != size)
+		elog(ERROR, "unexpected end of temporary file");
+}
+
+/* Replaces a stored row by the one in the slot for that. */
+static void
+update_now(StoreWriter *store, ItemPointer tid)
 {
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes update_indexes;
@@ -1196,7 +1239,6 @@ store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const boo
 	bool		update_indexes;
 #endif
 
-	slot_set_row(store->update, values, nulls);
 	simple_table_tuple_update(store->rel, tid, store->update, store->snapshot, &update_indexes);
 	if (update_indexes)
 	{
@@ -1204,4 +1246,67 @@ store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const boo
 		series_keep(store, store->update);
 	}
 	ExecClearTuple(store->update);
+}
+
+/*
+ * Makes the changes that have had to wait.  To be called when there are no parallel
+ * workers any more.
+ */
+void
+store_writer_catch_up(StoreWriter *store)
+{
+	if (store->deferred == NULL)
+		return;
+	if (BufFileSeek(store->deferred, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not rewind temporary file: %m")));
+	for (; store->ndeferred > 0; store->ndeferred--)
+	{
+		Deferred	deferred;
+		HeapTuple	row;
+
+		CHECK_FOR_INTERRUPTS();
+		read_deferred(store, &deferred, sizeof(deferred));
+		if (deferred.length == 0)
+		{
+			store_delete(store, &deferred.tid);
+			continue;
+		}
+		row = palloc0(HEAPTUPLESIZE + deferred.length);
+		row->t_len = deferred.length;
+		row->t_data = (HeapTupleHeader) ((char *) row + HEAPTUPLESIZE);
+		read_deferred(store, row->t_data, deferred.length);
+		ExecForceStoreHeapTuple(row, store->update, false);
+		update_now(store, &deferred.tid);
+		pfree(row);
+	}
+	BufFileClose(store->deferred);
+	store->deferred = NULL;
+}
+
+static void
+store_delete(StoreWriter *store, ItemPointer tid)
+{
+	if (IsInParallelMode())
+		store_defer(store, tid, NULL);
+	else
+		simple_table_tuple_delete(store->rel, tid, store->snapshot);
+}
+
+static void
+store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const bool *nulls)
+{
+	if (IsInParallelMode())
+	{
+		HeapTuple	row = heap_form_tuple(RelationGetDescr(store->rel),
+											unconstify(Datum *, values),
+											unconstify(bool *, nulls));
+
+		store_defer(store, tid, row);
+		heap_freetuple(row);
+		return;
+	}
+	slot_set_row(store->update, values, nulls);
+	update_now(store, tid);
 }

@@ -55,6 +55,7 @@ typedef struct DifferenceSink
 extern StoreWriter *store_writer_open(bool dry_run, const DifferenceSink *sink);
 extern void store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from,
 								TimestampTz to);
+extern void store_writer_catch_up(StoreWriter *store);
 extern void store_writer_close(StoreWriter *store);
 
 extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup);

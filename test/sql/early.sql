@@ -14,10 +14,10 @@ SET batchagg.max_parallel_workers_per_run = 0;
 -- Values are multiples of 1/8, whose sums do not depend on the order.
 CREATE TABLE calls (caller_id text, line_id numeric, ts timestamptz, name text, cost float8, length integer);
 INSERT INTO calls
-SELECT CASE WHEN i % 501 > 0 THEN 'caller ' || i % 61 END, i % 701, '2024-03-25 00:00+00'::timestamptz + i * interval '30 seconds',
+SELECT CASE WHEN i % 501 > 0 THEN 'caller ' || i % 61 END, i % 701, '2024-03-25 00:00+00'::timestamptz + i * interval '80 seconds',
 	   CASE WHEN i % 3 = 0 THEN 'cost' ELSE 'length' END,
 	   CASE WHEN i % 1999 = 0 THEN 'NaN' WHEN i % 17 > 0 THEN i::bigint * 104729 % 7993 / 8.0 END, i % 100
-FROM generate_series(1, 40000) i;
+FROM generate_series(1, 15000) i;
 INSERT INTO calls VALUES ('caller 1', 1, '2100-01-01 00:00+00', 'cost', 1, 1);
 ANALYZE calls;
 
@@ -31,7 +31,7 @@ CREATE TABLE measurements_1 PARTITION OF measurements FOR VALUES FROM (MINVALUE)
 CREATE TABLE measurements_2 PARTITION OF measurements FOR VALUES FROM ('2024-03-31') TO ('2024-04-15');
 CREATE TABLE measurements_3 PARTITION OF measurements FOR VALUES FROM ('2024-04-15') TO (MAXVALUE);
 INSERT INTO measurements
-SELECT i % 61, '2024-03-25'::timestamp + i * interval '90 seconds', i % 1000 FROM generate_series(1, 30000) i;
+SELECT i % 61, '2024-03-25'::timestamp + i * interval '180 seconds', i % 1000 FROM generate_series(1, 15000) i;
 ANALYZE measurements;
 
 INSERT INTO batch_jobs (id, event_name) SELECT i, 'EVERYHOUR' FROM generate_series(1, 5) i;
@@ -168,6 +168,42 @@ UPDATE batch_jobs SET owner = 'regress_batchagg_reader' WHERE id = 1;
 DELETE FROM batchagg_layouts;
 SELECT changed >= groups AS all_new FROM batchagg_run_job(1);
 SELECT * FROM compare() WHERE definition < 20;
+
+-- With several processes: from an empty store, and nothing changes then.
+UPDATE batch_jobs SET owner = current_user::regrole WHERE id = 1;
+SET min_parallel_table_scan_size = 0;
+SET batchagg.max_parallel_workers_per_run = 2;
+SELECT j.id, e.value FROM batch_jobs j, batchagg_explain_job(j.id) e WHERE e.item IN ('order', 'parallel') AND j.id <= 3 ORDER BY 1, 2;
+DELETE FROM batchagg_layouts;
+SELECT job_id, status, changed >= groups AS all_new FROM batchagg_run_all();
+SELECT * FROM compare() WHERE definition < 40;
+SELECT job_id, status, changed FROM batchagg_run_all();
+SELECT count(*) FROM batchagg_verify_job(1);
+-- by workers alone
+SET parallel_leader_participation = off;
+DELETE FROM batchagg_layouts;
+SELECT job_id, status, changed >= groups AS all_new FROM batchagg_run_all();
+SELECT * FROM compare() WHERE definition < 40;
+RESET parallel_leader_participation;
+-- with as little memory as there may be
+SET batchagg.work_mem = '64kB';
+DELETE FROM batchagg_layouts;
+SELECT job_id, status, changed >= groups AS all_new FROM batchagg_run_all();
+SELECT * FROM compare() WHERE definition < 40;
+SET batchagg.work_mem = '1MB';
+-- late rows; whether they are depends on who meets them
+INSERT INTO measurements SELECT 8, ts::timestamp, 1 FROM unnest(ARRAY['2024-03-25 05:00', '2024-04-02 01:00', '2024-04-20 04:00']) ts;
+SELECT status FROM batchagg_run_job(3);
+SELECT * FROM compare() WHERE definition BETWEEN 30 AND 39;
+SELECT changed FROM batchagg_run_job(3, dry_run => true);
+-- stored rows change and vanish while there are workers
+UPDATE calls SET cost = cost + 1 WHERE extract(day FROM ts) = 5;
+UPDATE measurements SET value = value + 1 WHERE extract(day FROM ts) = 5;
+DELETE FROM calls WHERE extract(day FROM ts) = 6 OR (caller_id = 'caller 6' AND extract(hour FROM ts) = 5);
+DELETE FROM measurements WHERE caller_id = 7;
+SELECT job_id, status, changed > 0 AND changed < groups AS changed FROM batchagg_run_all();
+SELECT * FROM compare() WHERE definition < 40;
+SELECT job_id, status, changed FROM batchagg_run_all();
 
 -- Whose tables say nothing of the order.
 CREATE VIEW some_calls AS SELECT caller_id, ts AS measured_at, caller_id AS ts, cost FROM calls;
