@@ -200,14 +200,33 @@ advance(Rollup *rollup, TimestampTz to)
 
 /*
  * Lets all groups of a rollup leave for which other processes have no more, this one
- * having read its last row.
+ * having read all rows of its parts so far.  Returns whether the watermark moves.
  */
-void
+bool
 early_finish(Rollup *rollup)
 {
-	if (!is_over(rollup->early) && !groups_spilled(rollup->groups))
-		advance(rollup, DT_NOEND);
-	else
+	Early	   *early = rollup->early;
+	TimestampTz watermark = early->watermark;
+
+	if (is_over(early) || groups_spilled(rollup->groups))
+	{
+		make_over(early);
+		return false;
+	}
+	advance(rollup, DT_NOEND);
+	early->watched = Max(early->watched, early->watermark);
+	return early->watermark > watermark;
+}
+
+/*
+ * Lets all groups of a rollup leave, no more rows being to come.  If that is not
+ * possible, others must not wait for it.
+ */
+void
+early_end(Rollup *rollup)
+{
+	(void) early_finish(rollup);
+	if (rollup->early->watermark != DT_NOEND)
 		make_over(rollup->early);
 }
 

@@ -24,11 +24,13 @@
  * watermark, and then tells the watermark; the leader stores those that are behind
  * all processes' watermarks, its own included.  A worker that is ahead waits for
  * room in its stream; the leader never waits while it reads.  So whoever is
- * farthest behind can always go on, and then all others can.  When one process
- * has met a late row, or needs temporary files, all keep their groups to the end.
+ * farthest behind can always go on, and then all others can.  A worker that has read
+ * its last part sends all that it has.  When one process has met a late row, or
+ * needs temporary files, or has more in the end than there is room for, all keep
+ * their groups.
  *
- * In the end, each process having read its last part, workers send the groups that
- * are left, one rollup after the other, and the leader stores them in this order.
+ * Each process having read its last part, workers send the groups that are left, one
+ * rollup after the other, and the leader stores them in this order.
  *
  * A plan can be divided so if it is nothing but scans of whole tables, one after
  * the other: then each of its rows comes from one row of a table, and the parts
@@ -151,6 +153,7 @@ typedef struct Parts
 /* What the leader has to know of the workers. */
 typedef struct Parallel
 {
+	const SourceScan *scan;
 	ParallelContext *context;
 	Parts		parts;
 } Parallel;
@@ -465,9 +468,39 @@ start_workers(SourceScan *scan, ScanQuery *query, int workers, Size memory)
 	shm_toc_insert(context->toc, KEY_SHARED, shared);
 	LaunchParallelWorkers(context);
 	add_streams(scan, context, shared);
+	parallel->scan = scan;
 	parallel->context = context;
 	parallel->parts.shared = shared;
 	scan->parallel = parallel;
+}
+
+/*
+ * Stores early what workers have sent, and what the leader has, which is at none of
+ * its parts.  Returns whether there was anything.
+ */
+static bool
+store_sent(const SourceScan *scan)
+{
+	bool		stored = false;
+	ListCell   *lc;
+
+	foreach(lc, scan->fed)
+		stored |= early_finish(lfirst(lc));
+	return stored;
+}
+
+/*
+ * The leader's NextPart: only who has nothing to store reads.
+ */
+static bool
+leader_next_part(void *arg, QueryDesc *desc)
+{
+	Parallel   *parallel = arg;
+
+	while (parallel->parts.shared->early && parallel->context->nworkers_launched > 0 &&
+		   store_sent(parallel->scan))
+		CHECK_FOR_INTERRUPTS();
+	return next_part(&parallel->parts, desc);
 }
 
 /*
@@ -480,14 +513,13 @@ wait_for_readers(const SourceScan *scan)
 	const Parallel *parallel = scan->parallel;
 	ParallelScan *shared = parallel->parts.shared;
 
+	WaitForParallelWorkersToAttach(parallel->context);
 	for (;;)
 	{
 		bool		ready = pg_atomic_read_u32(&shared->ready) ==
 			parallel->context->nworkers_launched;
-		ListCell   *lc;
 
-		foreach(lc, scan->fed)
-			early_finish(lfirst(lc));
+		(void) store_sent(scan);
 		if (ready || pg_atomic_read_u32(&shared->over) != 0)
 			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
@@ -518,7 +550,7 @@ parallel_run(SourceScan *scan, ScanQuery *query, int workers, Size memory)
 		if (shared->early)
 			early_share(((Rollup *) lfirst(lc))->early, &shared->over);
 	if (parallel_leader_participation || parallel->context->nworkers_launched == 0)
-		scan_run(scan, query, next_part, &parallel->parts);
+		scan_run(scan, query, leader_next_part, parallel);
 	if (shared->early)
 		wait_for_readers(scan);
 }
@@ -643,6 +675,9 @@ worker_read(SourceScan *scan, ScanQuery *query, Parts *parts, dsm_segment *segme
 	}
 	scan_run(scan, query, next_part, parts);
 	pg_atomic_fetch_add_u64(&shared->rows_skipped, scan->rows_skipped);
+	foreach(lc, scan->fed)
+		if (shared->early)
+			early_end(lfirst(lc));
 	pg_atomic_fetch_add_u32(&shared->ready, 1);
 	SetLatch(&shared->leader->procLatch);
 }

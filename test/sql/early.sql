@@ -11,8 +11,9 @@ SET DateStyle = ISO;
 SET TimeZone = 'UTC';
 SET batchagg.max_parallel_workers_per_run = 0;
 
--- Values are multiples of 1/8, whose sums do not depend on the order.
-CREATE TABLE calls (caller_id text, line_id numeric, ts timestamptz, name text, cost float8, length integer);
+-- Values are multiples of 1/8, whose sums do not depend on the order.  When rows are
+-- looked at by ANALYZE is said below.
+CREATE TABLE calls (caller_id text, line_id numeric, ts timestamptz, name text, cost float8, length integer) WITH (autovacuum_enabled = off);
 INSERT INTO calls
 SELECT CASE WHEN i % 501 > 0 THEN 'caller ' || i % 61 END, i % 701, '2024-03-25 00:00+00'::timestamptz + i * interval '80 seconds',
 	   CASE WHEN i % 3 = 0 THEN 'cost' ELSE 'length' END,
@@ -22,14 +23,14 @@ INSERT INTO calls VALUES ('caller 1', 1, '2100-01-01 00:00+00', 'cost', 1, 1);
 ANALYZE calls;
 
 -- The same rows, in random order.
-CREATE TABLE shuffled AS SELECT * FROM calls ORDER BY md5(ts::text);
+CREATE TABLE shuffled WITH (autovacuum_enabled = off) AS SELECT * FROM calls ORDER BY md5(ts::text);
 ANALYZE shuffled;
 
 -- Local times, over partitions, the second of which is empty.
 CREATE TABLE measurements (caller_id integer, ts timestamp, value real) PARTITION BY RANGE (ts);
-CREATE TABLE measurements_1 PARTITION OF measurements FOR VALUES FROM (MINVALUE) TO ('2024-03-31');
-CREATE TABLE measurements_2 PARTITION OF measurements FOR VALUES FROM ('2024-03-31') TO ('2024-04-15');
-CREATE TABLE measurements_3 PARTITION OF measurements FOR VALUES FROM ('2024-04-15') TO (MAXVALUE);
+CREATE TABLE measurements_1 PARTITION OF measurements FOR VALUES FROM (MINVALUE) TO ('2024-03-31') WITH (autovacuum_enabled = off);
+CREATE TABLE measurements_2 PARTITION OF measurements FOR VALUES FROM ('2024-03-31') TO ('2024-04-15') WITH (autovacuum_enabled = off);
+CREATE TABLE measurements_3 PARTITION OF measurements FOR VALUES FROM ('2024-04-15') TO (MAXVALUE) WITH (autovacuum_enabled = off);
 INSERT INTO measurements
 SELECT i % 61, '2024-03-25'::timestamp + i * interval '180 seconds', i % 1000 FROM generate_series(1, 15000) i;
 ANALYZE measurements;
@@ -134,7 +135,7 @@ SELECT count(*) FROM batchagg_run_job(1);
 SELECT * FROM compare() WHERE definition < 20;
 
 -- Statistics that are no longer true: all is late.
-CREATE TABLE twice AS SELECT * FROM calls WHERE ts < '2024-04-10' ORDER BY ts;
+CREATE TABLE twice WITH (autovacuum_enabled = off) AS SELECT * FROM calls WHERE ts < '2024-04-10' ORDER BY ts;
 ANALYZE twice;
 INSERT INTO twice SELECT * FROM twice ORDER BY ts;
 UPDATE batchjob_definitions SET entity = 'twice' WHERE job_id = 2;
