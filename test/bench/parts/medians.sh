@@ -9,14 +9,14 @@ sorted_select()
 # The contestants for the metrics numbered $1 and the aggregates $2.
 run_medians()
 {
-	local AGGREGATES=$2
+	local AGGREGATES=$2 SETTINGS=("")	# it sorts nearly all of the time
 	NUMBERS=$1
 	WHAT="${1##* } metrics, ${2// /, }"
 
 	create_job "$WHAT" 1-hour "$NUMBERS" "$AGGREGATES"
 	check_results "$WHAT" 1-hour \
 		"$(long_query "$NUMBERS" "$(group_query "$NUMBERS" "${BUCKETS[1]}" "$BY")")"
-	choose_plain sorted_select "${BUCKETS[@]}"
+	choose_plain sorted_select "${BUCKETS[@]:0:2}"
 	take_turns measure_medians
 }
 
