@@ -191,6 +191,7 @@ typedef struct TrackedRelation
 /* What is common to the refreshes of a run. */
 typedef struct RefreshPlanner
 {
+	const List *sources;		/* of Source */
 	TimestampTz run_time;
 	bool		may_write;
 	bool		repeats;		/* what the last run had, in buckets that begin in */
@@ -233,7 +234,32 @@ tracked_relation(RefreshPlanner *planner, const Source *source)
 }
 
 /*
- * Chooses how the source is read.
+ * Are partial states stored with the results from a source, so that coarser ones
+ * of the same job can be computed from them?  That depends on nothing but the
+ * job: what is stored must not change with what it is run together with.
+ */
+static bool
+feeds_coarser(const RefreshPlanner *planner, const Source *source)
+{
+	const Definition *definition = source->definition;
+	ListCell   *lc;
+
+	if (definition->lookback != NULL)
+		return false;
+	foreach(lc, planner->sources)
+	{
+		const Source *other = lfirst(lc);
+
+		if (other->definition->job == definition->job &&
+			source_nests(source, other) && !source_nests(other, source) &&
+			definition->job_delay <= other->definition->job_delay)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Chooses how the source is read, and what is stored of it.
  */
 static void
 choose_mode(RefreshPlanner *planner, Refresh *refresh)
@@ -250,7 +276,8 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh)
 		return;
 	refresh->tracking = relation->tracking;
 	refresh->mode = relation->tracking->mode == TRACK_LOG ? REFRESH_LOG : REFRESH_SNAPSHOT;
-	refresh->keeps_states = refresh->mode == REFRESH_SNAPSHOT && states_merge(source);
+	refresh->keeps_states = states_merge(source) &&
+		(refresh->mode == REFRESH_SNAPSHOT || feeds_coarser(planner, source));
 }
 
 static void
@@ -554,7 +581,7 @@ refresh_from_cursor(Refresh *refresh)
 {
 	refresh->extents = extents_create();
 	refresh->ahead = refresh->cursor->ahead;
-	refresh->additions = refresh->keeps_states;
+	refresh->additions = refresh->keeps_states && refresh->mode == REFRESH_SNAPSHOT;
 	if (refresh->mode == REFRESH_LOOKBACK)
 		extents_add(refresh->extents, lookback_start(refresh), DT_NOEND, NULL, 0);
 	else
@@ -752,7 +779,8 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 	}
 	else
 		refresh->keeps_states = states_merge(refresh->source) && states_are_stored(refresh->source);
-	if (refresh->cursor != NULL && refresh->keeps_states && refresh->extents->n > 0)
+	if (refresh->cursor != NULL && refresh->mode == REFRESH_SNAPSHOT &&
+		refresh->keeps_states && refresh->extents->n > 0)
 		mark_new_rows(refresh);
 }
 
@@ -769,6 +797,21 @@ refresh_go_on(RefreshPlanner *planner, Refresh *refresh)
 		refresh_from_cursor(refresh);
 	else
 		refresh->extents = extents_everything();
+}
+
+/*
+ * Where the results begin whose stored states are those of all rows that there
+ * are, if this run does not bring them up to date; see states_from.
+ */
+static TimestampTz
+find_states_from(const RefreshPlanner *planner, const Refresh *refresh)
+{
+	const Definition *definition = refresh->source->definition;
+
+	if (refresh->cursor == NULL || !refresh->keeps_states || planner->repeats ||
+		definition->lookback != NULL)
+		return DT_NOEND;
+	return bucket_from(definition, Max(refresh->retained_from, refresh->history_before));
 }
 
 /*
@@ -791,20 +834,21 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 	plan_history(refresh);
 	if (refresh->retained_from != DT_NOBEGIN)
 		extents_clip(refresh->extents, refresh->retained_from, DT_NOEND);
+	refresh->states_from = find_states_from(planner, refresh);
 	return refresh;
 }
 
 static List *
-plan_all(RefreshPlanner *planner, List *sources)
+plan_all(RefreshPlanner *planner)
 {
 	List	   *definition_ids = NIL;
 	List	   *refreshes = NIL;
 	ListCell   *lc;
 
-	foreach(lc, sources)
+	foreach(lc, planner->sources)
 		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
 	planner->cursors = cursors_load(definition_ids);
-	foreach(lc, sources)
+	foreach(lc, planner->sources)
 		refreshes = lappend(refreshes, refresh_plan(planner, lfirst(lc)));
 	return refreshes;
 }
@@ -818,9 +862,11 @@ plan_all(RefreshPlanner *planner, List *sources)
 List *
 refreshes_plan(List *sources, TimestampTz run_time, bool may_write)
 {
-	RefreshPlanner planner = {.run_time = run_time,.may_write = may_write};
+	RefreshPlanner planner = {
+		.sources = sources,.run_time = run_time,.may_write = may_write
+	};
 
-	return plan_all(&planner, sources);
+	return plan_all(&planner);
 }
 
 /*
@@ -833,8 +879,9 @@ refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from, Timestam
 				 bool may_write)
 {
 	RefreshPlanner planner = {
-		.run_time = run_time,.may_write = may_write,.repeats = true,.from = from,.to = to
+		.sources = sources,.run_time = run_time,.may_write = may_write,
+		.repeats = true,.from = from,.to = to
 	};
 
-	return plan_all(&planner, sources);
+	return plan_all(&planner);
 }

@@ -142,7 +142,7 @@ add_rollup(SourceScan *scan)
 	rollup->definition = palloc0(sizeof(Definition));
 	rollup->source = palloc0(sizeof(Source));
 	rollup->refresh = palloc0(sizeof(Refresh));
-	rollup->refresh->extents = extents_everything();
+	rollup->reads = extents_everything();
 	rollup->refresh->ahead = DT_NOBEGIN;
 	rollup->layout = palloc0(sizeof(GroupLayout));
 	scan->rollups = lappend(scan->rollups, rollup);
