@@ -14,6 +14,9 @@
  * walked along with the groups and the stored rows, which have the same order:
  * bucket, then entity.
  *
+ * What is read for a rollup, of rows or of stored groups, is made of extents, too:
+ * see plan.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -34,7 +34,7 @@
  * recompute, and no rows are read for it but those of what has changed.  For
  * that, the finer rollup is there even if nothing of it is to be recomputed.
  * Rows are read all the same for buckets whose stored groups may be gone, or
- * outlive their rows: those before stored_from.
+ * outlive their rows: those before stored_from.  See src/README.md.
  *
  *-------------------------------------------------------------------------
  */

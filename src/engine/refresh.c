@@ -30,14 +30,23 @@
  *				lookback is recomputed, the rest left as it is.
  *	 full		Nothing is known, and everything is recomputed.
  *
+ * Partial states are stored for coarser definitions too, in mode log as well as
+ * in mode snapshot: what is not recomputed of a finer one is exact already, and so
+ * coarse buckets can be computed from its stored states.  That goes for buckets
+ * whose groups are all stored, and only while they have rows: neither for those
+ * whose results are retained no longer, nor for those that outlive their rows.
+ * What a lookback leaves alone is not exact.  The fingerprint tells whether states
+ * are stored, so that a definition which begins to store them does so everywhere.
+ *
  * Marks are read with the run's snapshot or a later one, and the cursor that
  * the run leaves has the snapshot that the rows were read with.  So a
  * transaction can be taken into account twice, which does no harm, but never be
  * left out: no order of commits, and no writer that takes long, changes that.
  *
  * A part of the results can be recomputed on its own, to repair or to verify it.
- * That repeats the last run for these buckets, with its horizon.  Its cursor, if
- * it can still be used, stays as it is: the part is newer than the cursor says,
+ * That repeats the last run for these buckets, with its horizon, and from rows
+ * alone, since it is the store that is in doubt.  Its cursor, if it can still be
+ * used, stays as it is: the part is newer than the cursor says,
  * and is brought up to date with the rest.  Only rows that are to be added, and
  * were there when the part was recomputed, would be counted twice; so their
  * times are marked, and the next run recomputes instead.
@@ -686,7 +695,8 @@ bucket_from(const Definition *definition, TimestampTz t)
 }
 
 /*
- * Are partial states stored with the results from a source?
+ * Are partial states stored with the results from a source?  The latest tell:
+ * older ones may be history, which has none.
  */
 static bool
 states_are_stored(const Source *source)
@@ -698,7 +708,8 @@ states_are_stored(const Source *source)
 	};
 	List	   *rows = store_query(true,
 								   psprintf("SELECT 1 FROM %s l CROSS JOIN LATERAL "
-											"(SELECT states FROM %s WHERE layout_id = l.id LIMIT 1) s "
+											"(SELECT states FROM %s WHERE layout_id = l.id "
+											"ORDER BY bucket DESC LIMIT 1) s "
 											"WHERE definition_id = $1 AND source = $2 "
 											"AND states IS NOT NULL",
 											store_table("batchagg_layouts"),

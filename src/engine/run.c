@@ -18,7 +18,9 @@
  *	 4. As the jobs' owner, resolve the sources.  Find out what has to be
  *		recomputed of the results from each, and plan the scans.
  *	 5. For each scan: as the owner, read the source into groups; then, with
- *		the extension's own rights, merge the groups with the store.
+ *		the extension's own rights, merge the groups with the store.  On their
+ *		way they feed coarser rollups, as do stored groups that have not
+ *		changed, each in its place.
  *	 6. Drop the layouts that no result is stored by any more, and leave cursors
  *		for the next runs to go on from.
  *	 7. Record each job's run in batchagg_runs.
