@@ -606,6 +606,9 @@ refresh_from_cursor(Refresh *refresh)
 	if (refresh->mode != REFRESH_LOOKBACK && refresh->source->definition->lookback)
 		extents_clip(refresh->extents, lookback_start(refresh), DT_NOEND);
 
+	/* Where everything is recomputed, nothing is left to be added to. */
+	refresh->additions &= !extents_are_everything(refresh->extents);
+
 	/* A scan without an end meets all rows ahead. */
 	if (refresh->extents->n > 0 &&
 		refresh->extents->items[refresh->extents->n - 1].to == DT_NOEND)
@@ -820,7 +823,7 @@ find_states_from(const RefreshPlanner *planner, const Refresh *refresh)
 	const Definition *definition = refresh->source->definition;
 
 	if (refresh->cursor == NULL || !refresh->keeps_states || planner->repeats ||
-		definition->lookback != NULL)
+		definition->lookback != NULL || extents_are_everything(refresh->extents))
 		return DT_NOEND;
 	return bucket_from(definition, Max(refresh->retained_from, refresh->history_before));
 }
