@@ -633,15 +633,18 @@ rollup_add_stored(Rollup *rollup, Extents *coarse)
 	{
 		const Extent *extent = &coarse->items[i];
 		TimestampTz from = extent->from;
-		TimestampTz to = extent->to;
+		TimestampTz to;
 
-		/* Of one entity, each bucket by itself. */
-		for (; extent->entity != NULL && from < extent->to; from = to)
+		if (extent->entity == NULL)
+		{
+			extents_add(rollup->stored, from, extent->to, NULL, 0);
+			continue;
+		}
+		for (; from < extent->to; from = to)	/* each bucket by itself */
 		{
 			to = bucket_end(&definition->granularity, definition->tz, from);
 			extents_add(rollup->stored, from, to, extent->entity, extent->entity_length);
 		}
-		extents_add(rollup->stored, from, to, NULL, 0);
 	}
 }
 
