@@ -28,7 +28,7 @@ take_difference(void *arg, const Difference *difference)
 		CStringGetTextDatum(difference->source),
 		TimestampTzGetDatum(difference->bucket),
 		PointerGetDatum(difference->entity),
-		CStringGetTextDatum(difference->metric_name),
+		difference->metric_name ? CStringGetTextDatum(difference->metric_name) : (Datum) 0,
 		CStringGetTextDatum(difference->aggregate_name),
 		Float8GetDatum(difference->stored),
 		Float8GetDatum(difference->computed),
@@ -36,7 +36,7 @@ take_difference(void *arg, const Difference *difference)
 		Int64GetDatum(difference->computed_count)
 	};
 	bool		nulls[] = {
-		false, false, false, false, false, false,
+		false, false, false, false, difference->metric_name == NULL, false,
 		!difference->is_stored, !difference->is_computed,
 		!difference->is_stored, !difference->is_computed
 	};

@@ -969,6 +969,24 @@ open_silently(Draft *draft, Problems *ignored, Oid relid)
 }
 
 /*
+ * Is each group of `coarse` made of whole groups of `fine`, but for what horizons
+ * cut off?
+ */
+bool
+source_nests(const Source *fine, const Source *coarse)
+{
+	const Definition *f = fine->definition;
+	const Definition *c = coarse->definition;
+
+	return fine->relid == coarse->relid && fine->layout == coarse->layout &&
+		fine->id_column == coarse->id_column && fine->time_column == coarse->time_column &&
+		fine->name_column == coarse->name_column && fine->value_column == coarse->value_column &&
+		granularity_nests(&f->granularity, &c->granularity) &&
+		strcmp(f->timezone, c->timezone) == 0 &&
+		strcmp(f->filter ? f->filter : "", c->filter ? c->filter : "") == 0;
+}
+
+/*
  * The column of relation `relid` that is the time, where mappings have `mapped` (or
  * NULL) as time_column; InvalidAttrNumber where there is none, or several could be.
  */

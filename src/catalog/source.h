@@ -50,6 +50,7 @@ typedef struct Source
  */
 extern List *source_resolve(Job *job, Definition *definition, Problems *problems);
 
+extern bool source_nests(const Source *fine, const Source *coarse);
 extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
 extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader);
 extern bool source_value_type_ok(Oid typid);

@@ -172,13 +172,13 @@ static void
 explain_missing_index(Explanation *explanation, const SourceScan *scan, const ScanQuery *query)
 {
 	const Source *source = scan->source;
-	const Refresh *refresh = ((Rollup *) linitial(scan->rollups))->refresh;
+	const Rollup *first = linitial(scan->rollups);
 	const char *time = quote_identifier(get_attname(source->relid, source->time_column, false));
 
 	if (query_is_of_entities(scan) && query->reading != READ_ENTITIES)
 		add_line(explanation, 0, "hint",
 				 psprintf("Rows of all entities are read for %d groups: an index on (%s, %s) would help.",
-						  refresh->extents->n,
+						  first->reads->n,
 						  quote_identifier(get_attname(source->relid, source->id_column, false)),
 						  time));
 	else if (!reads_too_much(scan, query))
@@ -186,7 +186,7 @@ explain_missing_index(Explanation *explanation, const SourceScan *scan, const Sc
 	else if (query->reading == READ_NEW)
 		add_line(explanation, 0, "hint",
 				 psprintf("All rows are read for the new ones: an index on (%s) would help.",
-						  quote_identifier(refresh->tracking->xid_column)));
+						  quote_identifier(first->refresh->tracking->xid_column)));
 	else if (query->reading != READ_ALL)
 		add_line(explanation, 0, "hint",
 				 psprintf("All rows are read for a part of the time: an index on (%s) would help.",
@@ -229,9 +229,16 @@ explain_order(Explanation *explanation, const SourceScan *scan, const ScanQuery 
 static void
 explain_query(Explanation *explanation, SourceScan *scan)
 {
-	ScanQuery  *query = query_choose(scan);
-	const Plan *plan = query->plan->planTree;
+	ScanQuery  *query;
+	const Plan *plan;
 
+	if (!scan_reads_rows(scan))
+	{
+		add_line(explanation, 0, "query", "none: all that is needed is stored");
+		return;
+	}
+	query = query_choose(scan);
+	plan = query->plan->planTree;
 	add_line(explanation, 0, "query", query_text(scan, query));
 	add_line(explanation, 0, "estimate",
 			 psprintf("%.0f rows, cost %.0f", plan->plan_rows, plan->total_cost));
@@ -321,7 +328,9 @@ explain_rollup(Explanation *explanation, const Rollup *rollup)
 					  definition->filter ? definition->filter : ""));
 	add_line(explanation, definition->id, "computed from",
 			 rollup->finer ?
-			 psprintf("the groups of definition %d", rollup->finer->definition->id) : "the rows");
+			 psprintf("the groups of definition %d%s", rollup->finer->definition->id,
+					  rollup->finer->stored->n > 0 ? ", stored ones where they have not changed" : "") :
+			 "the rows");
 	add_line(explanation, definition->id, "results",
 			 psprintf("%d a group, in %d stored %s%s", results, rollup->nparts,
 					  rollup->nparts == 1 ? "row" : "rows",
@@ -349,7 +358,7 @@ explain_job(int32 job_id)
 	refreshes = job_refreshes(job, GetCurrentStatementStartTimestamp(), &raise);
 	foreach(lc, refreshes)
 		explain_refresh(&explanation, lfirst(lc));
-	foreach(lc, plan_scans(refreshes))
+	foreach(lc, plan_scans(refreshes, true))
 	{
 		SourceScan *scan = lfirst(lc);
 		OwnerScope	scope;

@@ -14,6 +14,9 @@
  * walked along with the groups and the stored rows, which have the same order:
  * bucket, then entity.
  *
+ * What is read for a rollup, of rows or of stored groups, is made of extents, too:
+ * see plan.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -274,4 +277,20 @@ extent_compare(const Extent *extent, TimestampTz bucket, const char *entity, int
 		return 1;
 	return extent->entity == NULL ? 0 :
 		entity_text_compare(entity, entity_length, extent->entity, extent->entity_length);
+}
+
+/*
+ * Moves on from extent *at of a finished set to the one that holds a group.  Returns
+ * false where none does: then *at is the first one behind it.
+ */
+bool
+extents_reach(const Extents *extents, int *at, TimestampTz bucket,
+			  const char *entity, int entity_length)
+{
+	int			place = -1;
+
+	while (*at < extents->n &&
+		   (place = extent_compare(&extents->items[*at], bucket, entity, entity_length)) > 0)
+		(*at)++;
+	return *at < extents->n && place == 0;
 }

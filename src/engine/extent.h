@@ -52,5 +52,7 @@ extern const Extent *extents_find(const Extents *extents, TimestampTz bucket);
  */
 extern int	extent_compare(const Extent *extent, TimestampTz bucket,
 						   const char *entity, int entity_length);
+extern bool extents_reach(const Extents *extents, int *at, TimestampTz bucket,
+						  const char *entity, int entity_length);
 
 #endif							/* BATCHAGG_EXTENT_H */

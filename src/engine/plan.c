@@ -28,6 +28,14 @@
  * cursor, to be added to stored groups, are another scan than all rows of what
  * is recomputed.
  *
+ * A coarse bucket in which little has changed is mostly made of groups that are
+ * as they are stored.  Where the finer rollup's partial states are stored too,
+ * the coarse one is fed from the store with all that the finer one does not
+ * recompute, and no rows are read for it but those of what has changed.  For
+ * that, the finer rollup is there even if nothing of it is to be recomputed.
+ * Rows are read all the same for buckets whose stored groups may be gone, or
+ * outlive their rows: those before stored_from.  See src/README.md.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -38,7 +46,14 @@
 #include "catalog/names.h"
 #include "engine/plan.h"
 
+/*
+ * Groups of single entities that a rollup looks up in the store at most, for
+ * coarser ones; else it reads all of their buckets.
+ */
+#define MAX_STORED_ENTITIES 100000
+
 static void plan_rollup(List **scans, Refresh *refresh, bool adds);
+static void plan_feeder(const List *scans, Refresh *refresh);
 static SourceScan *scan_create(Source *source, bool adds);
 static bool scan_serves(const SourceScan *scan, const Refresh *refresh, bool adds);
 static void scan_add_rollup(SourceScan *scan, Refresh *refresh);
@@ -46,29 +61,32 @@ static void scan_add_metrics(SourceScan *scan, Rollup *rollup);
 static void scan_order_metrics(SourceScan *scan);
 static void rollup_set_needs(Rollup *rollup);
 static void scan_link_rollups(SourceScan *scan);
+static void scan_drop_idle(SourceScan *scan);
+static void scan_plan_reading(SourceScan *scan, bool writes);
 static void rollup_make_layout(Rollup *rollup);
 static void rollup_make_parts(Rollup *rollup);
 
 /*
  * Plans the scans for `refreshes` (a list of Refresh, of all definitions of all
- * jobs).  Returns a list of SourceScan, without any for what is up to date.
- * Memory is taken from the current context.
+ * jobs).  Returns a list of SourceScan, without any for what is up to date: those
+ * that add come first, as what is recomputed builds on what is stored by then.
+ * It is not where the run does not write.  Memory is taken from the current
+ * context.
  */
 List *
-plan_scans(List *refreshes)
+plan_scans(List *refreshes, bool writes)
 {
 	List	   *scans = NIL;
 	ListCell   *lc;
 
 	foreach(lc, refreshes)
-	{
-		Refresh    *refresh = lfirst(lc);
-
-		if (refresh->extents->n > 0)
-			plan_rollup(&scans, refresh, false);
-		if (refresh->additions)
-			plan_rollup(&scans, refresh, true);
-	}
+		if (((Refresh *) lfirst(lc))->additions)
+			plan_rollup(&scans, lfirst(lc), true);
+	foreach(lc, refreshes)
+		if (((Refresh *) lfirst(lc))->extents->n > 0)
+			plan_rollup(&scans, lfirst(lc), false);
+	foreach(lc, refreshes)
+		plan_feeder(scans, lfirst(lc));
 
 	foreach(lc, scans)
 	{
@@ -79,6 +97,7 @@ plan_scans(List *refreshes)
 		foreach(lc2, scan->rollups)
 			rollup_set_needs(lfirst(lc2));
 		scan_link_rollups(scan);
+		scan_plan_reading(scan, writes);
 		foreach(lc2, scan->rollups)
 		{
 			rollup_make_layout(lfirst(lc2));
@@ -111,6 +130,33 @@ plan_rollup(List **scans, Refresh *refresh, bool adds)
 		*scans = lappend(*scans, scan);
 	}
 	scan_add_rollup(scan, refresh);
+}
+
+/*
+ * Adds a rollup of which nothing is to be recomputed to the scans in which its
+ * stored groups could feed others.
+ */
+static void
+plan_feeder(const List *scans, Refresh *refresh)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (refresh->extents->n > 0 || refresh->states_from == DT_NOEND)
+		return;
+	foreach(lc, scans)
+	{
+		SourceScan *scan = lfirst(lc);
+
+		if (scan->adds || !scan_serves(scan, refresh, false))
+			continue;
+		foreach(lc2, scan->rollups)
+			if (source_nests(refresh->source, ((Rollup *) lfirst(lc2))->source))
+			{
+				scan_add_rollup(scan, refresh);
+				break;
+			}
+	}
 }
 
 static SourceScan *
@@ -472,14 +518,7 @@ horizons_fit(const Rollup *fine, const Rollup *coarse)
 static bool
 rollup_feeds(const Rollup *fine, const Rollup *coarse)
 {
-	const Definition *f = fine->definition;
-	const Definition *c = coarse->definition;
-
-	return granularity_nests(&f->granularity, &c->granularity) &&
-		fine->source->id_column == coarse->source->id_column &&
-		horizons_fit(fine, coarse) &&
-		strcmp(f->timezone, c->timezone) == 0 &&
-		strcmp(f->filter ? f->filter : "", c->filter ? c->filter : "") == 0 &&
+	return source_nests(fine->source, coarse->source) && horizons_fit(fine, coarse) &&
 		rollup_covers(fine, coarse);
 }
 
@@ -517,11 +556,157 @@ scan_link_rollups(SourceScan *scan)
 			if (!rollup_feeds(fine, coarse))
 				continue;
 			coarse->finer = fine;
-			coarse->needs = fine->needs;	/* what it has for others again */
+
+			/* What it has for others again; its stored groups have no more. */
+			if (!coarse->refresh->keeps_states)
+				coarse->needs = fine->needs;
 			fine->coarser = lappend(fine->coarser, coarse);
 		}
 	}
+	scan_drop_idle(scan);
 	foreach(lc, scan->rollups)
 		if (((Rollup *) lfirst(lc))->finer == NULL)
 			scan_add_fed(scan, lfirst(lc));
+}
+
+/*
+ * Drops the rollups of which nothing is to be recomputed and that do not feed any.
+ */
+static void
+scan_drop_idle(SourceScan *scan)
+{
+	int			i;
+
+	for (i = list_length(scan->rollups) - 1; i >= 0; i--)
+	{
+		Rollup	   *rollup = list_nth(scan->rollups, i);
+
+		if (rollup->adds || rollup->refresh->extents->n > 0 || rollup->coarser != NIL)
+			continue;
+		if (rollup->finer != NULL)
+			rollup->finer->coarser = list_delete_ptr(rollup->finer->coarser, rollup);
+		scan->rollups = list_delete_nth_cell(scan->rollups, i);
+	}
+}
+
+/* The part of some extents that begins in [from, to). */
+static Extents *
+extents_part(const Extents *extents, TimestampTz from, TimestampTz to)
+{
+	Extents    *part = extents_create();
+
+	extents_add_all(part, extents);
+	extents_clip(part, from, to);
+	return part;
+}
+
+/*
+ * About how many buckets of a rollup are those of single entities in a set?
+ */
+static double
+count_entity_buckets(const Rollup *rollup, const Extents *extents)
+{
+	double		length = (double) granularity_length(&rollup->definition->granularity) *
+		USECS_PER_MINUTE;
+	double		n = 0;
+	int			i;
+
+	for (i = 0; i < extents->n; i++)
+		if (extents->items[i].entity != NULL)
+			n += (extents->items[i].to - extents->items[i].from) / length;
+	return n;
+}
+
+/*
+ * Adds a rollup's groups that these groups of a coarser one are made of to those
+ * that are needed as they are stored.
+ */
+static void
+rollup_add_stored(Rollup *rollup, Extents *coarse)
+{
+	const Definition *definition = rollup->definition;
+	int			i;
+
+	if (count_entity_buckets(rollup, coarse) > MAX_STORED_ENTITIES)
+		extents_forget_entities(coarse);
+	for (i = 0; i < coarse->n; i++)
+	{
+		const Extent *extent = &coarse->items[i];
+		TimestampTz from = extent->from;
+		TimestampTz to;
+
+		if (extent->entity == NULL)
+		{
+			extents_add(rollup->stored, from, extent->to, NULL, 0);
+			continue;
+		}
+		for (; from < extent->to; from = to)	/* each bucket by itself */
+		{
+			to = bucket_end(&definition->granularity, definition->tz, from);
+			extents_add(rollup->stored, from, to, extent->entity, extent->entity_length);
+		}
+	}
+}
+
+/*
+ * Divides the groups that coarser rollups need of one into those that are stored
+ * and those that are not.  Returns the latter, and those that it recomputes itself.
+ */
+static Extents *
+rollup_plan_needed(Rollup *rollup)
+{
+	Extents    *needed = extents_part(rollup->refresh->extents, DT_NOBEGIN, DT_NOEND);
+	ListCell   *lc;
+
+	rollup->stored = extents_create();
+	foreach(lc, rollup->coarser)
+	{
+		const Rollup *coarser = lfirst(lc);
+		Extents    *all = rollup_plan_needed(lfirst(lc));
+
+		extents_add_all(needed, extents_part(all, DT_NOBEGIN, rollup->stored_from));
+		rollup_add_stored(rollup, extents_part(all, rollup->stored_from, coarser->horizon));
+	}
+	extents_finish(rollup->stored);
+	return needed;
+}
+
+/*
+ * Finds out what is read of the source for each rollup, and what of the store.
+ * Rollups come after those that they are fed from.
+ */
+static void
+scan_plan_reading(SourceScan *scan, bool writes)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		Rollup	   *rollup = lfirst(lc);
+		const Rollup *finer;
+		TimestampTz rows_before = DT_NOEND;
+
+		rollup->stored_from = DT_NOEND;
+		if (!rollup->adds && (writes || !rollup->refresh->additions))
+			rollup->stored_from = rollup->refresh->states_from;
+		for (finer = rollup->finer; finer != NULL; finer = finer->finer)
+			rows_before = Min(rows_before, finer->stored_from);
+		rollup->reads = extents_part(rollup->refresh->extents, DT_NOBEGIN, rows_before);
+	}
+	foreach(lc, scan->fed)
+		(void) rollup_plan_needed(lfirst(lc));
+}
+
+/*
+ * Does a scan read any rows of its source?
+ */
+bool
+scan_reads_rows(const SourceScan *scan)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+		if (scan->adds || ((Rollup *) lfirst(lc))->reads->n > 0)
+			return true;
+	return false;
 }

@@ -79,6 +79,11 @@ typedef struct Rollup
 
 	struct Rollup *finer;		/* fed from this one's groups; NULL: from rows */
 	List	   *coarser;		/* rollups that are fed from this one's groups */
+	Extents    *reads;			/* groups whose rows are read for it */
+	TimestampTz stored_from;	/* coarser rollups get groups of buckets from here on as
+								 * they are stored, unless they are recomputed;
+								 * DT_NOEND: none */
+	Extents    *stored;			/* those that they need, and some that are recomputed */
 
 	int			id_input;		/* position of the id in the scan's rows, -1: none */
 	int			filter_input;	/* position of the filter's flag, -1: none */
@@ -101,6 +106,7 @@ typedef struct Rollup
 	uint32		fed;			/* groups taken from the finer rollup */
 
 	struct RollupWriter *writer;
+	struct StoredReader *reader;	/* of groups that are stored; NULL: none are needed */
 } Rollup;
 
 /*
@@ -134,7 +140,8 @@ typedef struct SourceScan
 	struct Parallel *parallel;	/* while they do; NULL: there are none */
 } SourceScan;
 
-extern List *plan_scans(List *refreshes);
+extern List *plan_scans(List *refreshes, bool writes);
 extern void scan_add_fed(SourceScan *scan, Rollup *rollup);
+extern bool scan_reads_rows(const SourceScan *scan);
 
 #endif							/* BATCHAGG_PLAN_H */

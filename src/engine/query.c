@@ -299,7 +299,7 @@ scan_ranges(const ScanQuery *query, const SourceScan *scan, int max)
 	foreach(lc, scan->rollups)
 	{
 		const Rollup *rollup = lfirst(lc);
-		const Extents *extents = rollup->refresh->extents;
+		const Extents *extents = rollup->reads;
 
 		for (i = 0; i < extents->n; i++)
 			extents_add(ranges,
@@ -433,13 +433,13 @@ scan_entity_ranges(const ScanQuery *query, const SourceScan *scan, int *n)
 	int			i;
 
 	foreach(lc, scan->rollups)
-		size += ((Rollup *) lfirst(lc))->refresh->extents->n;
+		size += ((Rollup *) lfirst(lc))->reads->n;
 	ranges = palloc_extended(size * sizeof(EntityRange), MCXT_ALLOC_HUGE);
 	size = 0;
 	foreach(lc, scan->rollups)
 	{
 		const Rollup *rollup = lfirst(lc);
-		const Extents *extents = rollup->refresh->extents;
+		const Extents *extents = rollup->reads;
 
 		for (i = 0; i < extents->n; i++)
 		{
@@ -711,7 +711,7 @@ query_plan(ScanQuery *query)
 }
 
 /*
- * Do all rollups of a scan need single groups, of entities by the same id?
+ * Are rows read for single groups alone, of entities by the same id?
  */
 bool
 query_is_of_entities(const SourceScan *scan)
@@ -725,7 +725,7 @@ query_is_of_entities(const SourceScan *scan)
 	{
 		const Rollup *rollup = lfirst(lc);
 
-		if (rollup->refresh->extents->nentities < rollup->refresh->extents->n ||
+		if (rollup->reads->nentities < rollup->reads->n ||
 			rollup->source->id_column != first->source->id_column)
 			return false;
 	}
@@ -739,7 +739,7 @@ scan_needs_everything(const SourceScan *scan)
 	ListCell   *lc;
 
 	foreach(lc, scan->rollups)
-		if (extents_are_everything(((Rollup *) lfirst(lc))->refresh->extents))
+		if (extents_are_everything(((Rollup *) lfirst(lc))->reads))
 			return true;
 	return false;
 }
@@ -856,7 +856,7 @@ query_leaves(const ScanQuery *query, List **leaves)
 }
 
 /*
- * Is everything asked for, by all rollups?
+ * Is everything asked for, by all rollups, and read?
  */
 bool
 scan_is_of_everything(const SourceScan *scan, const ScanQuery *query)
@@ -866,7 +866,7 @@ scan_is_of_everything(const SourceScan *scan, const ScanQuery *query)
 	if (query->reading != READ_ALL)
 		return false;
 	foreach(lc, scan->rollups)
-		if (!extents_are_everything(((Rollup *) lfirst(lc))->refresh->extents))
+		if (!extents_are_everything(((Rollup *) lfirst(lc))->reads))
 			return false;
 	return true;
 }

@@ -30,14 +30,23 @@
  *				lookback is recomputed, the rest left as it is.
  *	 full		Nothing is known, and everything is recomputed.
  *
+ * Partial states are stored for coarser definitions too, in mode log as well as
+ * in mode snapshot: what is not recomputed of a finer one is exact already, and so
+ * coarse buckets can be computed from its stored states.  That goes for buckets
+ * whose groups are all stored, and only while they have rows: neither for those
+ * whose results are retained no longer, nor for those that outlive their rows.
+ * What a lookback leaves alone is not exact.  The fingerprint tells whether states
+ * are stored, so that a definition which begins to store them does so everywhere.
+ *
  * Marks are read with the run's snapshot or a later one, and the cursor that
  * the run leaves has the snapshot that the rows were read with.  So a
  * transaction can be taken into account twice, which does no harm, but never be
  * left out: no order of commits, and no writer that takes long, changes that.
  *
  * A part of the results can be recomputed on its own, to repair or to verify it.
- * That repeats the last run for these buckets, with its horizon.  Its cursor, if
- * it can still be used, stays as it is: the part is newer than the cursor says,
+ * That repeats the last run for these buckets, with its horizon, and from rows
+ * alone, since it is the store that is in doubt.  Its cursor, if it can still be
+ * used, stays as it is: the part is newer than the cursor says,
  * and is brought up to date with the rest.  Only rows that are to be added, and
  * were there when the part was recomputed, would be counted twice; so their
  * times are marked, and the next run recomputes instead.
@@ -191,6 +200,7 @@ typedef struct TrackedRelation
 /* What is common to the refreshes of a run. */
 typedef struct RefreshPlanner
 {
+	const List *sources;		/* of Source */
 	TimestampTz run_time;
 	bool		may_write;
 	bool		repeats;		/* what the last run had, in buckets that begin in */
@@ -233,7 +243,32 @@ tracked_relation(RefreshPlanner *planner, const Source *source)
 }
 
 /*
- * Chooses how the source is read.
+ * Are partial states stored with the results from a source, so that coarser ones
+ * of the same job can be computed from them?  That depends on nothing but the
+ * job: what is stored must not change with what it is run together with.
+ */
+static bool
+feeds_coarser(const RefreshPlanner *planner, const Source *source)
+{
+	const Definition *definition = source->definition;
+	ListCell   *lc;
+
+	if (definition->lookback != NULL)
+		return false;
+	foreach(lc, planner->sources)
+	{
+		const Source *other = lfirst(lc);
+
+		if (other->definition->job == definition->job &&
+			source_nests(source, other) && !source_nests(other, source) &&
+			definition->job_delay <= other->definition->job_delay)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Chooses how the source is read, and what is stored of it.
  */
 static void
 choose_mode(RefreshPlanner *planner, Refresh *refresh)
@@ -250,7 +285,8 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh)
 		return;
 	refresh->tracking = relation->tracking;
 	refresh->mode = relation->tracking->mode == TRACK_LOG ? REFRESH_LOG : REFRESH_SNAPSHOT;
-	refresh->keeps_states = refresh->mode == REFRESH_SNAPSHOT && states_merge(source);
+	refresh->keeps_states = states_merge(source) &&
+		(refresh->mode == REFRESH_SNAPSHOT || feeds_coarser(planner, source));
 }
 
 static void
@@ -554,7 +590,7 @@ refresh_from_cursor(Refresh *refresh)
 {
 	refresh->extents = extents_create();
 	refresh->ahead = refresh->cursor->ahead;
-	refresh->additions = refresh->keeps_states;
+	refresh->additions = refresh->keeps_states && refresh->mode == REFRESH_SNAPSHOT;
 	if (refresh->mode == REFRESH_LOOKBACK)
 		extents_add(refresh->extents, lookback_start(refresh), DT_NOEND, NULL, 0);
 	else
@@ -569,6 +605,9 @@ refresh_from_cursor(Refresh *refresh)
 		extents_forget_entities(refresh->extents);
 	if (refresh->mode != REFRESH_LOOKBACK && refresh->source->definition->lookback)
 		extents_clip(refresh->extents, lookback_start(refresh), DT_NOEND);
+
+	/* Where everything is recomputed, nothing is left to be added to. */
+	refresh->additions &= !extents_are_everything(refresh->extents);
 
 	/* A scan without an end meets all rows ahead. */
 	if (refresh->extents->n > 0 &&
@@ -659,7 +698,8 @@ bucket_from(const Definition *definition, TimestampTz t)
 }
 
 /*
- * Are partial states stored with the results from a source?
+ * Are partial states stored with the results from a source?  The latest tell:
+ * older ones may be history, which has none.
  */
 static bool
 states_are_stored(const Source *source)
@@ -671,7 +711,8 @@ states_are_stored(const Source *source)
 	};
 	List	   *rows = store_query(true,
 								   psprintf("SELECT 1 FROM %s l CROSS JOIN LATERAL "
-											"(SELECT states FROM %s WHERE layout_id = l.id LIMIT 1) s "
+											"(SELECT states FROM %s WHERE layout_id = l.id "
+											"ORDER BY bucket DESC LIMIT 1) s "
 											"WHERE definition_id = $1 AND source = $2 "
 											"AND states IS NOT NULL",
 											store_table("batchagg_layouts"),
@@ -752,7 +793,8 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 	}
 	else
 		refresh->keeps_states = states_merge(refresh->source) && states_are_stored(refresh->source);
-	if (refresh->cursor != NULL && refresh->keeps_states && refresh->extents->n > 0)
+	if (refresh->cursor != NULL && refresh->mode == REFRESH_SNAPSHOT &&
+		refresh->keeps_states && refresh->extents->n > 0)
 		mark_new_rows(refresh);
 }
 
@@ -769,6 +811,21 @@ refresh_go_on(RefreshPlanner *planner, Refresh *refresh)
 		refresh_from_cursor(refresh);
 	else
 		refresh->extents = extents_everything();
+}
+
+/*
+ * Where the results begin whose stored states are those of all rows that there
+ * are, if this run does not bring them up to date; see states_from.
+ */
+static TimestampTz
+find_states_from(const RefreshPlanner *planner, const Refresh *refresh)
+{
+	const Definition *definition = refresh->source->definition;
+
+	if (refresh->cursor == NULL || !refresh->keeps_states || planner->repeats ||
+		definition->lookback != NULL || extents_are_everything(refresh->extents))
+		return DT_NOEND;
+	return bucket_from(definition, Max(refresh->retained_from, refresh->history_before));
 }
 
 /*
@@ -791,20 +848,21 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 	plan_history(refresh);
 	if (refresh->retained_from != DT_NOBEGIN)
 		extents_clip(refresh->extents, refresh->retained_from, DT_NOEND);
+	refresh->states_from = find_states_from(planner, refresh);
 	return refresh;
 }
 
 static List *
-plan_all(RefreshPlanner *planner, List *sources)
+plan_all(RefreshPlanner *planner)
 {
 	List	   *definition_ids = NIL;
 	List	   *refreshes = NIL;
 	ListCell   *lc;
 
-	foreach(lc, sources)
+	foreach(lc, planner->sources)
 		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
 	planner->cursors = cursors_load(definition_ids);
-	foreach(lc, sources)
+	foreach(lc, planner->sources)
 		refreshes = lappend(refreshes, refresh_plan(planner, lfirst(lc)));
 	return refreshes;
 }
@@ -818,9 +876,11 @@ plan_all(RefreshPlanner *planner, List *sources)
 List *
 refreshes_plan(List *sources, TimestampTz run_time, bool may_write)
 {
-	RefreshPlanner planner = {.run_time = run_time,.may_write = may_write};
+	RefreshPlanner planner = {
+		.sources = sources,.run_time = run_time,.may_write = may_write
+	};
 
-	return plan_all(&planner, sources);
+	return plan_all(&planner);
 }
 
 /*
@@ -833,8 +893,9 @@ refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from, Timestam
 				 bool may_write)
 {
 	RefreshPlanner planner = {
-		.run_time = run_time,.may_write = may_write,.repeats = true,.from = from,.to = to
+		.sources = sources,.run_time = run_time,.may_write = may_write,
+		.repeats = true,.from = from,.to = to
 	};
 
-	return plan_all(&planner, sources);
+	return plan_all(&planner);
 }

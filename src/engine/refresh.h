@@ -38,9 +38,13 @@ typedef struct Refresh
 
 	Extents    *extents;		/* what is recomputed from all of its rows */
 	bool		additions;		/* new rows elsewhere are added to stored states */
-	bool		keeps_states;	/* partial states are stored with the results */
+	bool		keeps_states;	/* partial states are stored with the results, to be
+								 * added to or for coarser ones */
 	TimestampTz retained_from;	/* results of buckets before this are deleted */
 	TimestampTz history_before; /* results of buckets before this outlive their rows */
+	TimestampTz states_from;	/* in buckets from here on, what is not brought up to date
+								 * is so already, and its states are stored; DT_NOEND:
+								 * nowhere */
 	TimestampTz ahead;			/* latest time of a row from the horizon on that is
 								 * known of; DT_NOBEGIN: there is none */
 } Refresh;

@@ -18,7 +18,9 @@
  *	 4. As the jobs' owner, resolve the sources.  Find out what has to be
  *		recomputed of the results from each, and plan the scans.
  *	 5. For each scan: as the owner, read the source into groups; then, with
- *		the extension's own rights, merge the groups with the store.
+ *		the extension's own rights, merge the groups with the store.  On their
+ *		way they feed coarser rollups, as do stored groups that have not
+ *		changed, each in its place.
  *	 6. Drop the layouts that no result is stored by any more, and leave cursors
  *		for the next runs to go on from.
  *	 7. Record each job's run in batchagg_runs.
@@ -636,6 +638,7 @@ store_scans(Run *run, List *scans)
 {
 	List	   *late = NIL;
 	StoreWriter *store;
+	bool		added = false;
 	ListCell   *lc;
 
 	/* The same snapshot, but what we have stored so far is seen. */
@@ -648,6 +651,10 @@ store_scans(Run *run, List *scans)
 	{
 		SourceScan *scan = lfirst(lc);
 
+		/* What is recomputed builds on what is stored. */
+		if (added && !scan->adds)
+			store_writer_see_written(store);
+		added = scan->adds;
 		run->scan = scan;
 		progress_scan(scan->source->relid, foreach_current_index(lc) + 1, list_length(scans));
 		scan_open_writers(scan, store);
@@ -671,12 +678,12 @@ store_scans(Run *run, List *scans)
 static void
 run_scans(Run *run)
 {
-	List	   *late = store_scans(run, plan_scans(run->refreshes));
+	List	   *late = store_scans(run, plan_scans(run->refreshes, !run->dry_run));
 
 	if (late == NIL)
 		return;
 	run->again = true;
-	(void) store_scans(run, plan_scans(late));
+	(void) store_scans(run, plan_scans(late, !run->dry_run));
 }
 
 /*
@@ -886,18 +893,47 @@ run_locked(Run *run)
 
 static void rollup_feed(Rollup *coarse, const GroupOut *group);
 
+/* Feeds a group of a rollup to the coarser ones. */
+static void
+rollup_feed_coarser(const Rollup *rollup, const GroupOut *group)
+{
+	ListCell   *lc;
+
+	foreach(lc, rollup->coarser)
+		rollup_feed(lfirst(lc), group);
+}
+
 /*
- * Takes a finished group of a rollup: first it feeds the coarser ones, then it
- * is stored.  A GroupSink.
+ * Feeds those of a rollup's stored groups to the coarser ones that are not
+ * recomputed and come before `next`, or to the end (NULL).
+ */
+static void
+rollup_feed_stored(const Rollup *rollup, const GroupOut *next)
+{
+	GroupOut	group;
+
+	if (rollup->reader == NULL)
+		return;
+	while (stored_reader_next(rollup->reader, next, &group))
+		rollup_feed_coarser(rollup, &group);
+}
+
+/*
+ * Takes a finished group of a rollup: first it feeds the coarser ones, in its
+ * place among those that are stored, then it is stored.  A GroupSink.
+ *
+ * Where stored groups are fed, others than those that are recomputed may have
+ * come with them, and lack rows.
  */
 static void
 rollup_take(void *arg, const GroupOut *group)
 {
 	Rollup	   *rollup = arg;
-	ListCell   *lc;
 
-	foreach(lc, rollup->coarser)
-		rollup_feed(lfirst(lc), group);
+	rollup_feed_stored(rollup, group);
+	if (group->bucket < rollup->stored_from ||
+		rollup_writer_recomputes(rollup->writer, group))
+		rollup_feed_coarser(rollup, group);
 	current.run->rollup = rollup;
 	if (rollup->early != NULL)
 		early_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));
@@ -982,6 +1018,11 @@ run_scan(Run *run, SourceScan *scan)
 	const char *obstacle;
 	int			workers;
 
+	if (!scan_reads_rows(scan))
+	{
+		scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), 1);
+		return;
+	}
 	owner_enter(&scope, run->jobs[0].job, scan->timezone);
 	query = query_choose(scan);
 	progress_estimate(query->plan->planTree->plan_rows);
@@ -1006,6 +1047,7 @@ rollup_finish(Rollup *rollup)
 	groups_emit(rollup->groups, rollup_take, rollup);
 	rollup->usage = groups_usage(rollup->groups);
 	groups_free(rollup->groups);
+	rollup_feed_stored(rollup, NULL);
 	foreach(lc, rollup->coarser)
 		rollup_finish(lfirst(lc));
 }
@@ -1021,6 +1063,8 @@ scan_open_writers(SourceScan *scan, StoreWriter *store)
 		Rollup	   *rollup = lfirst(lc);
 
 		rollup->writer = rollup_writer_open(store, rollup);
+		if (rollup->stored->n > 0)
+			rollup->reader = stored_reader_open(store, rollup);
 	}
 }
 
@@ -1043,6 +1087,8 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 	{
 		run->rollup = lfirst(lc);
 		rollup_writer_close(run->rollup->writer);
+		if (run->rollup->reader != NULL)
+			stored_reader_close(run->rollup->reader);
 	}
 	run->rollup = NULL;
 }

@@ -142,8 +142,8 @@ add_rollup(SourceScan *scan)
 	rollup->definition = palloc0(sizeof(Definition));
 	rollup->source = palloc0(sizeof(Source));
 	rollup->refresh = palloc0(sizeof(Refresh));
-	rollup->refresh->extents = extents_everything();
 	rollup->refresh->ahead = DT_NOBEGIN;
+	rollup->reads = extents_everything();
 	rollup->layout = palloc0(sizeof(GroupLayout));
 	scan->rollups = lappend(scan->rollups, rollup);
 	scan_add_fed(scan, rollup);

@@ -5,8 +5,8 @@
  *
  * A scan that reads a few ranges of time meets rows that no rollup needs: those
  * in filled gaps between ranges, and those of other entities than the ones
- * whose groups are recomputed.  They are told from the others by the extents of
- * the rollup that is fed from the rows and of those that are fed from its
+ * whose groups are recomputed.  They are told from the others by what is read for
+ * the rollup that is fed from the rows and for those that are fed from its
  * groups, before anything else is done with them.
  *
  * Rows come more or less in the order of time, so what is found out about a
@@ -135,7 +135,7 @@ wanted_create(const Rollup *rollup)
 	Wanted	   *wanted = palloc0(sizeof(Wanted));
 	ListCell   *lc;
 
-	if (rollup->adds || extents_are_everything(rollup->refresh->extents))
+	if (rollup->adds || extents_are_everything(rollup->reads))
 		return NULL;
 	foreach(lc, rollup->coarser)
 	{
@@ -145,7 +145,7 @@ wanted_create(const Rollup *rollup)
 			return NULL;
 		wanted->coarser = lappend(wanted->coarser, coarser);
 	}
-	wanted->extents = rollup->refresh->extents;
+	wanted->extents = rollup->reads;
 	wanted->buckets = rollup->buckets;
 	wanted->bucket = DT_NOBEGIN;
 	if (wanted->extents->nentities > 0)

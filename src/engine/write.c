@@ -23,6 +23,10 @@
  * ones instead merges their partial states with those that are kept with the
  * stored results, and deletes nothing.
  *
+ * The store is read, too, for the sake of coarser rollups: a StoredReader makes
+ * groups of the stored rows outside the extents, by their partial states, in the
+ * same order.
+ *
  * Where the results are only to be verified, the merge goes the same way, and
  * each result that differs is reported instead of being written.
  *
@@ -147,7 +151,7 @@ typedef struct Deferred
 	uint32		length;			/* of the one that replaces it; 0: it is deleted */
 } Deferred;
 
-/* The merge of one part of a rollup's results. */
+/* The merge of one part of a rollup's results, or where the reader of them is. */
 typedef struct PartWriter
 {
 	const ResultPart *part;
@@ -165,15 +169,30 @@ struct RollupWriter
 	int			at;				/* the extent that the merge is in */
 };
 
+struct StoredReader
+{
+	StoreWriter *store;
+	const Rollup *rollup;
+	PartWriter *parts;
+	int			at;				/* the extent of rollup->stored that it is in */
+	int			recomputed;		/* the one of what is recomputed that it has come to */
+	PartWriter *first;			/* that has a row of the next group; NULL: at the end */
+	GroupOut	group;			/* this group, as that row names it */
+	bool		taken;			/* it has been: there is another one to be found */
+	MemoryContext context;		/* reset with each group */
+};
+
 static void rollup_enter_extent(RollupWriter *writer);
 static void part_seek(StoreWriter *store, PartWriter *part, const Extent *extent);
 static void part_advance(StoreWriter *store, PartWriter *part);
 static int	part_compare_key(const PartWriter *part, const GroupOut *group);
-static void part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group);
+static void rollup_add_stored(RollupWriter *writer, const GroupOut *group);
 static bool part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group);
 static bool part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 					 Datum *values, bool *nulls);
 static bool part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls);
+static bool part_states_differ(const RollupWriter *writer, const PartWriter *part,
+							   const Datum *values, const bool *nulls);
 static void store_split_indexes(StoreWriter *store);
 static void series_flush(StoreWriter *store);
 static void store_insert(StoreWriter *store, const Datum *values, const bool *nulls);
@@ -286,6 +305,24 @@ store_writer_open(bool dry_run, const DifferenceSink *sink)
 }
 
 /*
+ * Has those who open the store from now on see what has been written.
+ */
+void
+store_writer_see_written(StoreWriter *store)
+{
+	if (store->dry_run)
+		return;
+	store_flush(store);
+	CommandCounterIncrement();
+	UnregisterSnapshot(store->snapshot);
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	store->snapshot = RegisterSnapshot(GetActiveSnapshot());
+	PopActiveSnapshot();
+	store->command = GetCurrentCommandId(true);
+}
+
+/*
  * Writes what is pending, and closes the store.  Locks are kept to the end of
  * the transaction.
  */
@@ -356,6 +393,31 @@ store_begin_scan(StoreWriter *store)
 #endif
 }
 
+/* Opens the parts of a rollup's results, with no row yet. */
+static PartWriter *
+parts_open(StoreWriter *store, const Rollup *rollup)
+{
+	PartWriter *parts = palloc0(rollup->nparts * sizeof(PartWriter));
+	int			i;
+
+	for (i = 0; i < rollup->nparts; i++)
+	{
+		parts[i].part = &rollup->parts[i];
+		parts[i].stored = table_slot_create(store->rel, NULL);
+		if (parts[i].part->layout->id != 0)
+			parts[i].scan = store_begin_scan(store);
+	}
+	return parts;
+}
+
+static void
+part_close(PartWriter *part)
+{
+	ExecDropSingleTupleTableSlot(part->stored);
+	if (part->scan != NULL)
+		index_endscan(part->scan);
+}
+
 /*
  * Begins the merge of a rollup's groups.
  */
@@ -363,21 +425,11 @@ RollupWriter *
 rollup_writer_open(StoreWriter *store, Rollup *rollup)
 {
 	RollupWriter *writer = palloc0(sizeof(RollupWriter));
-	int			i;
 
 	writer->store = store;
 	writer->rollup = rollup;
 	writer->counts.first_bucket = DT_NOEND;
-	writer->parts = palloc0(rollup->nparts * sizeof(PartWriter));
-	for (i = 0; i < rollup->nparts; i++)
-	{
-		PartWriter *part = &writer->parts[i];
-
-		part->part = &rollup->parts[i];
-		part->stored = table_slot_create(store->rel, NULL);
-		if (part->part->layout->id != 0)
-			part->scan = store_begin_scan(store);
-	}
+	writer->parts = parts_open(store, rollup);
 	if (!rollup->adds)
 		rollup_enter_extent(writer);
 	return writer;
@@ -506,12 +558,12 @@ is_difference(const Difference *difference)
 
 /*
  * Tells the sink what the results of a stored row (NULL: there is none) are that
- * differ from those of a computed one (likewise), or their numbers of samples.
- * Partial states are no results.
+ * differ from those of a computed one (likewise), or their numbers of samples.  If
+ * there are none, it may be the partial states.
  */
 static void
 row_report(const StoreWriter *store, const StoredLayout *layout, const TupleTableSlot *row,
-		   const Datum *values, const bool *nulls)
+		   const Datum *values, const bool *nulls, bool states_differ)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(store->report_context);
 	const Datum *key = row ? row->tts_values : values;
@@ -523,6 +575,7 @@ row_report(const StoreWriter *store, const StoredLayout *layout, const TupleTabl
 	};
 	UnpackedRow stored;
 	UnpackedRow computed;
+	bool		differ = false;
 	int			i;
 
 	row_unpack(row ? row->tts_values : NULL, row ? row->tts_isnull : NULL, &stored);
@@ -535,8 +588,17 @@ row_report(const StoreWriter *store, const StoredLayout *layout, const TupleTabl
 										  &difference.stored_count);
 		difference.is_computed = row_result(&computed, i, layout->metrics[i],
 											&difference.computed, &difference.computed_count);
-		if (is_difference(&difference))
-			store->sink->take(store->sink->arg, &difference);
+		if (!is_difference(&difference))
+			continue;
+		differ = true;
+		store->sink->take(store->sink->arg, &difference);
+	}
+	if (!differ && states_differ)
+	{
+		difference.metric_name = NULL;
+		difference.aggregate_name = "states";
+		difference.is_stored = difference.is_computed = false;
+		store->sink->take(store->sink->arg, &difference);
 	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(store->report_context);
@@ -556,7 +618,9 @@ part_change(RollupWriter *writer, PartWriter *part, const TupleTableSlot *row,
 	writer->counts.changed++;
 	store->changed++;
 	if (store->sink != NULL)
-		row_report(store, part->part->layout, row, values, nulls);
+		row_report(store, part->part->layout, row, values, nulls,
+				   row != NULL && values != NULL &&
+				   part_states_differ(writer, part, values, nulls));
 	return !store->dry_run;
 }
 
@@ -577,6 +641,17 @@ part_delete_stored(RollupWriter *writer, PartWriter *part)
 		part_change(writer, part, part->stored, NULL, NULL))
 		store_delete(store, &part->stored->tts_tid);
 	part_advance(store, part);
+}
+
+/* Names the group of the part's stored row. */
+static void
+part_name_group(const PartWriter *part, GroupOut *group)
+{
+	text	   *entity = DatumGetTextPP(part->stored->tts_values[STORE_ENTITY_ID]);
+
+	group->bucket = DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET]);
+	group->entity = VARDATA_ANY(entity);
+	group->entity_length = VARSIZE_ANY_EXHDR(entity);
 }
 
 /*
@@ -622,19 +697,27 @@ rollup_reach(RollupWriter *writer, const GroupOut *group)
 	const Extents *extents = rollup->refresh->extents;
 	int			place = -1;
 
+	if (rollup->adds)
+		return extents_reach(extents, &writer->at, group->bucket, group->entity,
+							 group->entity_length);
 	while (writer->at < extents->n &&
 		   (place = extent_compare(&extents->items[writer->at], group->bucket,
 								   group->entity, group->entity_length)) > 0)
 	{
-		if (rollup->adds)
-			writer->at++;
-		else
-		{
-			rollup_leave_extent(writer);
-			rollup_enter_extent(writer);
-		}
+		rollup_leave_extent(writer);
+		rollup_enter_extent(writer);
 	}
 	return writer->at < extents->n && place == 0;
+}
+
+/*
+ * Is a group recomputed?  They are asked for in the order of the store's key, each
+ * before it is put.
+ */
+bool
+rollup_writer_recomputes(RollupWriter *writer, const GroupOut *group)
+{
+	return rollup_reach(writer, group);
 }
 
 /*
@@ -659,12 +742,10 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 		group->bucket < writer->rollup->refresh->retained_from)
 		return;
 	old_context = MemoryContextSwitchTo(store->row_context);
+	if (adds)
+		rollup_add_stored(writer, group);
 	for (i = 0; i < writer->rollup->nparts; i++)
-	{
-		if (adds)
-			part_add_stored(writer, &writer->parts[i], group);
 		stored |= part_put(writer, &writer->parts[i], group);
-	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(store->row_context);
 	if (!stored)
@@ -700,9 +781,7 @@ rollup_writer_close(RollupWriter *writer)
 	{
 		PartWriter *part = &writer->parts[i];
 
-		ExecDropSingleTupleTableSlot(part->stored);
-		if (part->scan != NULL)
-			index_endscan(part->scan);
+		part_close(part);
 		if (part->changed > 0 && !writer->store->dry_run)
 			layout_changed(part->part->layout->id);
 	}
@@ -724,56 +803,229 @@ store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from, 
 	for (part_seek(store, &part, &range); part_has_stored(&part); part_advance(store, &part))
 	{
 		CHECK_FOR_INTERRUPTS();
-		row_report(store, layout, part.stored, NULL, NULL);
+		row_report(store, layout, part.stored, NULL, NULL, false);
 	}
-	ExecDropSingleTupleTableSlot(part.stored);
-	index_endscan(part.scan);
-}
-
-/* A state of a stored row: its words follow each other. */
-static inline State
-stored_state(StateWord *words)
-{
-	State		state = {words, 1};
-
-	return state;
+	part_close(&part);
 }
 
 /*
- * Finds the stored row that a group adds to, and adds its states to the
+ * Copies the states of the part's stored row to where a group has them.
+ */
+static void
+part_take_states(const GroupLayout *layout, const PartWriter *part, StateWord *group)
+{
+	const ResultPart *results = part->part;
+	bytea	   *states;
+	const char *at;
+	int			i;
+	int			j;
+
+	if (part->stored->tts_isnull[STORE_STATES])
+		elog(ERROR, "partial states are missing in layout %d", results->layout->id);
+	states = DatumGetByteaPP(part->stored->tts_values[STORE_STATES]);
+	if (VARSIZE_ANY_EXHDR(states) != results->words * sizeof(StateWord))
+		elog(ERROR, "partial states of layout %d have an unexpected length", results->layout->id);
+	at = VARDATA_ANY(states);
+	for (i = 0; i < results->nmetrics; i++)
+	{
+		int			number = results->metrics[i].state;
+		State		state = group_state(layout, group, number);
+
+		for (j = 0; j < state_words(layout->fields[number]); j++)
+		{
+			memcpy(state_at(state, j), at, sizeof(StateWord));
+			at += sizeof(StateWord);
+		}
+	}
+}
+
+/*
+ * Finds the stored rows that a group adds to, and adds their states to the
  * group's.
  */
 static void
-part_add_stored(RollupWriter *writer, PartWriter *part, const GroupOut *group)
+rollup_add_stored(RollupWriter *writer, const GroupOut *group)
 {
 	const GroupLayout *layout = writer->rollup->layout;
+	StateWord  *stored = palloc(layout->words * sizeof(StateWord));
 	Extent		extent = {
 		.from = group->bucket,
 		.entity = group->entity,
 		.entity_length = group->entity_length
 	};
-	StateWord  *stored;
-	bytea	   *states;
 	int			i;
 
-	part_seek(writer->store, part, &extent);
-	if (part->scan == NULL || !part_has_stored(part))
-		return;
-	if (part->stored->tts_isnull[STORE_STATES])
-		elog(ERROR, "partial states are missing in layout %d", part->part->layout->id);
-	states = DatumGetByteaPP(part->stored->tts_values[STORE_STATES]);
-	if (VARSIZE_ANY_EXHDR(states) != part->part->words * sizeof(StateWord))
-		elog(ERROR, "partial states of layout %d have an unexpected length", part->part->layout->id);
-	stored = memcpy(palloc(part->part->words * sizeof(StateWord)), VARDATA_ANY(states),
-					part->part->words * sizeof(StateWord));
-	for (i = 0; i < part->part->nmetrics; i++)
+	group_states_init(layout, stored);
+	for (i = 0; i < writer->rollup->nparts; i++)
 	{
-		int			state = part->part->metrics[i].state;
+		PartWriter *part = &writer->parts[i];
 
-		state_merge(group_state(layout, group->states, state), stored_state(stored),
-					layout->fields[state], NULL);
-		stored += state_words(layout->fields[state]);
+		part_seek(writer->store, part, &extent);
+		if (part_has_stored(part))
+			part_take_states(layout, part, stored);
 	}
+	group_states_merge(layout, group->states, stored, NULL);
+}
+
+/* Begins with the stored rows of the extent that the reader has come to. */
+static void
+stored_reader_seek(StoredReader *reader)
+{
+	const Rollup *rollup = reader->rollup;
+	int			i;
+
+	for (i = 0; i < rollup->nparts && reader->at < rollup->stored->n; i++)
+		part_seek(reader->store, &reader->parts[i], &rollup->stored->items[reader->at]);
+}
+
+/*
+ * Finds the first of the groups that the parts are at.  Returns false where they
+ * are at the end of the extent.
+ */
+static bool
+stored_reader_look(StoredReader *reader)
+{
+	int			i;
+
+	reader->first = NULL;
+	for (i = 0; i < reader->rollup->nparts; i++)
+	{
+		PartWriter *part = &reader->parts[i];
+
+		if (part_has_stored(part) &&
+			(reader->first == NULL || part_compare_key(part, &reader->group) < 0))
+		{
+			reader->first = part;
+			part_name_group(part, &reader->group);
+		}
+	}
+	return reader->first != NULL;
+}
+
+/*
+ * Finds the next group, in this extent or another one.
+ */
+static void
+stored_reader_find(StoredReader *reader)
+{
+	MemoryContextReset(reader->context);
+	while (!stored_reader_look(reader) && reader->at < reader->rollup->stored->n)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(reader->context);
+		reader->at++;
+		stored_reader_seek(reader);
+	}
+}
+
+/* Leaves the group that was taken behind; the row that names it last. */
+static void
+stored_reader_advance(StoredReader *reader)
+{
+	int			i;
+
+	for (i = 0; i < reader->rollup->nparts; i++)
+	{
+		PartWriter *part = &reader->parts[i];
+
+		if (part != reader->first && part_has_stored(part) &&
+			part_compare_key(part, &reader->group) == 0)
+			part_advance(reader->store, part);
+	}
+	part_advance(reader->store, reader->first);
+	reader->taken = false;
+}
+
+/*
+ * Begins to read those of a rollup's groups that coarser ones need as they are
+ * stored.
+ */
+StoredReader *
+stored_reader_open(StoreWriter *store, const Rollup *rollup)
+{
+	StoredReader *reader = palloc0(sizeof(StoredReader));
+	MemoryContext old_context;
+
+	reader->store = store;
+	reader->rollup = rollup;
+	reader->parts = parts_open(store, rollup);
+	reader->group.states = palloc(rollup->layout->words * sizeof(StateWord));
+	reader->context = AllocSetContextCreate(CurrentMemoryContext, "batchagg stored group",
+											ALLOCSET_DEFAULT_SIZES);
+	reader->at = -1;
+	old_context = MemoryContextSwitchTo(reader->context);
+	stored_reader_find(reader);
+	MemoryContextSwitchTo(old_context);
+	return reader;
+}
+
+/* Is the group that the reader is at recomputed by this run? */
+static bool
+stored_reader_passes(StoredReader *reader)
+{
+	const GroupOut *group = &reader->group;
+
+	return extents_reach(reader->rollup->refresh->extents, &reader->recomputed, group->bucket,
+						 group->entity, group->entity_length);
+}
+
+/* Puts the states of a group together from the rows of its parts. */
+static void
+stored_reader_take(StoredReader *reader)
+{
+	const GroupLayout *layout = reader->rollup->layout;
+	int			i;
+
+	group_states_init(layout, reader->group.states);
+	for (i = 0; i < reader->rollup->nparts; i++)
+	{
+		const PartWriter *part = &reader->parts[i];
+
+		if (part_has_stored(part) && part_compare_key(part, &reader->group) == 0)
+			part_take_states(layout, part, reader->group.states);
+	}
+}
+
+/*
+ * Sets *group to the next group that is not recomputed, valid until the next call.
+ * Returns false where there is none, or none before the group `before`, if that is
+ * not NULL.
+ */
+bool
+stored_reader_next(StoredReader *reader, const GroupOut *before, GroupOut *group)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(reader->context);
+	bool		found;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (reader->taken)
+		{
+			stored_reader_advance(reader);
+			stored_reader_find(reader);
+		}
+		found = reader->first != NULL &&
+			(before == NULL || part_compare_key(reader->first, before) < 0);
+		reader->taken = found;
+	} while (found && stored_reader_passes(reader));
+	if (found)
+	{
+		stored_reader_take(reader);
+		*group = reader->group;
+	}
+	MemoryContextSwitchTo(old_context);
+	return found;
+}
+
+void
+stored_reader_close(StoredReader *reader)
+{
+	int			i;
+
+	for (i = 0; i < reader->rollup->nparts; i++)
+		part_close(&reader->parts[i]);
+	MemoryContextDelete(reader->context);
 }
 
 /* The number of values of a metric in a row of the store. */
@@ -805,8 +1057,7 @@ part_may_replace(const RollupWriter *writer, const PartWriter *part, const Group
 }
 
 /*
- * Merges one row of a group into the store.  Returns false where no result of
- * it is defined: then there is no row.
+ * Merges one row of a group into the store.  Returns false where there is no row.
  */
 static bool
 part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
@@ -996,9 +1247,23 @@ part_states(const Rollup *rollup, const ResultPart *part, const GroupOut *group)
 	return PointerGetDatum(result);
 }
 
+/* Does a part of a group have states that are to be kept? */
+static bool
+part_keeps_states(const RollupWriter *writer, const PartWriter *part, const PartResults *out)
+{
+	int			i;
+
+	if (writer->rollup->refresh->keeps_states)
+		for (i = 0; i < part->part->nmetrics; i++)
+			if (out->counts[i] > 0)
+				return true;
+	return false;
+}
+
 /*
  * Makes a group's row for one part.  Returns false where none of its results
- * is defined: there is no row then.
+ * is defined, as the deviation of one value, and no states are to be kept: there
+ * is no row then.
  */
 static bool
 part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
@@ -1011,7 +1276,7 @@ part_row(RollupWriter *writer, const PartWriter *part, const GroupOut *group,
 	int			i;
 
 	finish_results(writer, part->part, group, &out);
-	if (out.defined == 0)
+	if (out.defined == 0 && !part_keeps_states(writer, part, &out))
 		return false;
 	writer->counts.results += out.defined;
 
@@ -1067,6 +1332,39 @@ part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Do the part's stored states come to other results than those of this row?  The
+ * states themselves depend on the order of rows.
+ */
+static bool
+part_states_differ(const RollupWriter *writer, const PartWriter *part, const Datum *values,
+				   const bool *nulls)
+{
+	const GroupLayout *layout = writer->rollup->layout;
+	GroupOut	group;
+	PartResults stored;
+	UnpackedRow computed;
+	int			i;
+
+	if (part->stored->tts_isnull[STORE_STATES] || nulls[STORE_STATES])
+		return false;
+	part_name_group(part, &group);
+	group.states = palloc(layout->words * sizeof(StateWord));
+	group_states_init(layout, group.states);
+	part_take_states(layout, part, group.states);
+	finish_results(writer, part->part, &group, &stored);
+	row_unpack(values, nulls, &computed);
+	for (i = 0; i < part->part->nmetrics; i++)
+		if ((int64) stored.counts[i] != row_count(values, nulls, i))
+			return true;
+	for (i = 0; i < part->part->npositions; i++)
+		if (stored.undefined[i] != computed.undefined[i] ||
+			(!stored.undefined[i] &&
+			 memcmp(&stored.results[i], &computed.results[i], sizeof(double)) != 0))
+			return true;
+	return false;
 }
 
 static void

@@ -13,6 +13,7 @@
 
 typedef struct StoreWriter StoreWriter;
 typedef struct RollupWriter RollupWriter;
+typedef struct StoredReader StoredReader;
 
 /* What the merge of a rollup's groups came to, or of all those of a job. */
 typedef struct WriteCounts
@@ -27,7 +28,8 @@ extern List *rollup_find_layouts(Rollup *rollup, bool may_write);
 
 /*
  * A result that is stored otherwise than it is computed.  Of one that is only
- * stored, or only computed, the other side is false.
+ * stored, or only computed, the other side is false.  Where no result is, but what
+ * the stored partial states come to, there is no metric, and neither side.
  */
 typedef struct Difference
 {
@@ -35,7 +37,7 @@ typedef struct Difference
 	const char *source;			/* qualified and quoted */
 	TimestampTz bucket;
 	text	   *entity;
-	const char *metric_name;
+	const char *metric_name;	/* NULL: partial states */
 	const char *aggregate_name;
 	bool		is_stored;
 	bool		is_computed;
@@ -56,11 +58,17 @@ extern StoreWriter *store_writer_open(bool dry_run, const DifferenceSink *sink);
 extern void store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from,
 								TimestampTz to);
 extern void store_writer_catch_up(StoreWriter *store);
+extern void store_writer_see_written(StoreWriter *store);
 extern void store_writer_close(StoreWriter *store);
 
 extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup);
+extern bool rollup_writer_recomputes(RollupWriter *writer, const GroupOut *group);
 extern void rollup_writer_put(RollupWriter *writer, const GroupOut *group);
 extern const WriteCounts *rollup_writer_counts(const RollupWriter *writer);
 extern void rollup_writer_close(RollupWriter *writer);
+
+extern StoredReader *stored_reader_open(StoreWriter *store, const Rollup *rollup);
+extern bool stored_reader_next(StoredReader *reader, const GroupOut *before, GroupOut *group);
+extern void stored_reader_close(StoredReader *reader);
 
 #endif							/* BATCHAGG_WRITE_H */
