@@ -33,6 +33,14 @@ group_state(const GroupLayout *layout, StateWord *states, int metric)
 	return span_state(&layout->spans[layout->span_of[metric]], states, layout->places[metric]);
 }
 
+/* The word of a group's state of a metric that leads to its values. */
+static inline StateWord *
+group_values_word(const GroupLayout *layout, StateWord *states, int metric)
+{
+	return state_at(group_state(layout, states, metric),
+					state_word(layout->fields[metric], FIELD_VALUES));
+}
+
 extern void group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 							  const uint32 *fields);
 extern void group_states_init(const GroupLayout *layout, StateWord *states);
