@@ -22,7 +22,9 @@
  *	   in time order, as measurements are, each group is written about once;
  *	 - cannot be upset by skew, since a group of any number of rows is one
  *	   state, and needs no recursion: too many runs to merge at once are merged
- *	   into fewer first.
+ *	   into fewer first.  Only values that are kept for percentiles are as many
+ *	   as the rows; where they are more than the budget, the merge sorts them in
+ *	   a file.
  * Its cost is a source in random order with about one row a group, where a
  * state is larger than the row.
  *
@@ -41,6 +43,7 @@
 #include <sys/mman.h>
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "engine/entity.h"
@@ -63,6 +66,12 @@
 
 /* The usual size of a huge page, where the machine has them. */
 #define HUGE_PAGE_SIZE ((Size) 2 * 1024 * 1024)
+
+/* Groups of another table between two looks at the memory used. */
+#define GROUPS_PER_CHECK 64
+
+/* A group of another table is too large with values of so much of the budget. */
+#define BULKY_SHARE 4
 
 /* No budget is less: an empty table takes nearly as much. */
 #define MIN_BUDGET ((Size) 64 * 1024)
@@ -110,6 +119,7 @@ struct Groups
 	GroupSlot  *slots;
 	uint32		slot_mask;
 	uint32		ngroups;
+	uint32		fed;			/* groups of another table */
 	uint64		added;			/* groups so far, also those that have left */
 	TimestampTz newest;			/* latest bucket of these */
 
@@ -149,7 +159,9 @@ group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 	layout->span_of = palloc(nmetrics * sizeof(int));
 	layout->places = palloc(nmetrics * sizeof(int));
 	layout->spans = palloc(nmetrics * sizeof(MetricSpan));
+	layout->kept = palloc(nmetrics * sizeof(int));
 	layout->nspans = 0;
+	layout->nkept = 0;
 	layout->words = 0;
 	memcpy(layout->numbers, numbers, nmetrics * sizeof(int));
 	memcpy(layout->fields, fields, nmetrics * sizeof(uint32));
@@ -172,7 +184,11 @@ group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 
 	layout->empty = palloc(layout->words * sizeof(StateWord));
 	for (i = 0; i < nmetrics; i++)
+	{
 		state_init(group_state(layout, layout->empty, i), fields[i]);
+		if (fields[i] & FIELD_VALUES)
+			layout->kept[layout->nkept++] = i;
+	}
 }
 
 /*
@@ -195,6 +211,36 @@ group_states_merge(const GroupLayout *layout, StateWord *into, StateWord *from,
 
 	for (i = 0; i < layout->nspans; i++)
 		span_merge(&layout->spans[i], into, from, values_context);
+}
+
+/*
+ * Bytes of the values that a group's states keep.
+ */
+Size
+group_values_bytes(const GroupLayout *layout, StateWord *states)
+{
+	Size		bytes = 0;
+	int			i;
+
+	for (i = 0; i < layout->nkept; i++)
+		bytes += state_count(group_state(layout, states, layout->kept[i])) * sizeof(double);
+	return bytes;
+}
+
+/* Are some of a group's values in a file? */
+static bool
+group_is_elsewhere(const GroupLayout *layout, StateWord *states)
+{
+	int			i;
+
+	for (i = 0; i < layout->nkept; i++)
+	{
+		const ValueArray *values = group_values_word(layout, states, layout->kept[i])->values;
+
+		if (values != NULL && values->elsewhere != NULL)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -409,13 +455,10 @@ table_free_place(Groups *groups, uint32 place)
 	StateWord  *states = group_states(groups, place);
 	int			i;
 
-	for (i = 0; i < layout->nmetrics; i++)
+	for (i = 0; i < layout->nkept; i++)
 	{
-		ValueArray *values;
+		ValueArray *values = group_values_word(layout, states, layout->kept[i])->values;
 
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		values = group_values_word(layout, states, i)->values;
 		if (values != NULL)
 			pfree(values);
 	}
@@ -544,6 +587,42 @@ groups_check_memory(Groups *groups)
 	table_write(groups);
 	if (forgettable && entities > groups->budget / 2)
 		entities_forget(groups->entities);
+}
+
+/*
+ * Merges a group of another table of the same layout into that of this bucket and
+ * the same entity.  The ids of the table are texts.
+ *
+ * A group that would take much of the memory, or whose values are in a file as they
+ * have not found any before, becomes a run of its own.
+ */
+void
+groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group)
+{
+	const GroupLayout *layout = groups->layout;
+
+	if (group_values_bytes(layout, group->states) > groups->budget / BULKY_SHARE ||
+		group_is_elsewhere(layout, group->states))
+	{
+		GroupOut	moved = *group;
+		RunWriter  *writer = run_start(groups->runs);
+
+		moved.bucket = bucket;
+		run_write_group(writer, &moved);
+		run_end(groups->runs, writer);
+	}
+	else
+	{
+		text	   *id = cstring_to_text_with_len(group->entity, group->entity_length);
+		GroupKey	key = {.bucket = bucket};
+
+		key.entity = groups_entity(groups, PointerGetDatum(id));
+		groups_find(groups, &key, 1);
+		group_states_merge(layout, key.states, group->states, groups->values);
+		pfree(id);
+		if (layout->nkept > 0 || ++groups->fed % GROUPS_PER_CHECK == 0)
+			groups_check_memory(groups);
+	}
 }
 
 #define ST_SORT sort_groups
@@ -692,9 +771,14 @@ table_write(Groups *groups)
 void
 groups_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	TableReader reader = table_read(groups, DT_NOEND);
+	bool		merging = runs_any(groups->runs) || runs_have_streams(groups->runs);
+	TableReader reader;
 
-	if (runs_any(groups->runs) || runs_have_streams(groups->runs))
+	if (merging && groups_memory(groups) + runs_merge_memory(groups->runs) >
+		groups->budget + groups->budget / 5)
+		table_write(groups);
+	reader = table_read(groups, DT_NOEND);
+	if (merging)
 		runs_merge(groups->runs, table_read_group, &reader, DT_NOEND, sink, arg);
 	else
 		table_send(&reader, sink, arg);

@@ -6,11 +6,17 @@
  * A run is groups in the order of the store's key, (bucket, entity text): a
  * table's that has used up its budget, on a tape, or another process's, in a
  * stream.  A group is its key, the words of its states, and then the values of
- * each state that has some.
+ * each state that keeps them, as many as it has counted.
  *
  * In the end all runs are merged with the table, and states of equal keys with
  * each other.  While runs are too many to be read at once, the first of them are
  * merged into a new one.
+ *
+ * When a group's key is read, its values are left where they are.  Only when all
+ * runs that have this group are known, and so the number of its values, are they
+ * taken, metric by metric: into one array if there is room for it in the merge's
+ * part of the budget, else into a file, where they are sorted (bulk.c).  So no
+ * group is too large.
  *
  * A stream goes on while it is read: groups of old buckets may be merged with
  * those of the table, and leave, before others have come (early.c).
@@ -25,12 +31,20 @@
 #include "utils/logtape.h"
 #include "utils/memutils.h"
 
+#include "engine/bulk.h"
 #include "engine/entity.h"
 #include "engine/runs.h"
 
 /* Runs merged at once: each has a buffer of one block and a group. */
 #define MIN_FAN_IN 8
 #define MAX_FAN_IN 512
+
+/* For values of one group, and for sorting those that are too many for that. */
+#define VALUES_MEMORY(runs) ((runs)->budget / 4)
+#define BULK_MEMORY(runs) ((runs)->budget / 8)
+
+/* Values that are copied at once. */
+#define PIECE 1024
 
 struct Runs
 {
@@ -71,8 +85,7 @@ typedef struct RunReader
 	void	   *table_arg;
 	TimestampTz to;				/* of a stream */
 	bool		pending;		/* its group has not been asked for yet */
-	GroupOut	group;
-	MemoryContext values;		/* where its states' values are */
+	GroupOut	group;			/* without values but of the table */
 	char	   *entity;			/* of a group from a tape */
 	int			entity_size;	/* room in entity */
 	StateWord  *states;			/* likewise */
@@ -86,6 +99,9 @@ typedef struct Merge
 	RunReader **readers;		/* room for as many as there may be */
 	int			nreaders;
 	RunReader	table;			/* one of them */
+	MemoryContext values;		/* of the merged group */
+	Size		room;			/* bytes that it may take yet */
+	Bulk	   *bulk;			/* values that it has no room for; NULL: none ever */
 } Merge;
 
 /*
@@ -193,6 +209,32 @@ run_write(const RunWriter *writer, const void *ptr, Size size)
 		LogicalTapeWrite(writer->tape, unconstify(void *, ptr), size);
 }
 
+/* Writes the values of a state, of which there are some. */
+static void
+run_write_values(const RunWriter *writer, const ValueArray *values)
+{
+	const SortedValues *elsewhere = values->elsewhere;
+	double		piece[PIECE];
+	uint32		n = 0;
+	uint64		i;
+
+	if (elsewhere == NULL)
+	{
+		run_write(writer, values->values, values->used * sizeof(double));
+		return;
+	}
+	for (i = 0; i < elsewhere->n; i++)
+	{
+		piece[n++] = elsewhere->at(elsewhere, i);
+		if (n == PIECE || i + 1 == elsewhere->n)
+		{
+			CHECK_FOR_INTERRUPTS();
+			run_write(writer, piece, n * sizeof(double));
+			n = 0;
+		}
+	}
+}
+
 /*
  * Writes a group to a run.  A GroupSink.
  */
@@ -208,17 +250,13 @@ run_write_group(void *arg, const GroupOut *group)
 	run_write(writer, &key, sizeof(key));
 	run_write(writer, group->entity, group->entity_length);
 	run_write(writer, group->states, layout->words * sizeof(StateWord));
-	for (i = 0; i < layout->nmetrics; i++)
+	for (i = 0; i < layout->nkept; i++)
 	{
-		ValueArray *values;
+		const ValueArray *values =
+			group_values_word(layout, group->states, layout->kept[i])->values;
 
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		values = group_values_word(layout, group->states, i)->values;
-		if (values == NULL)
-			continue;
-		run_write(writer, &values->used, sizeof(values->used));
-		run_write(writer, values->values, values->used * sizeof(double));
+		if (values != NULL)
+			run_write_values(writer, values);
 	}
 	MemoryContextSwitchTo(old_context);
 }
@@ -229,20 +267,8 @@ run_write_group(void *arg, const GroupOut *group)
 Size
 run_group_bytes(const GroupLayout *layout, StateWord *states, int entity_length)
 {
-	Size		size = sizeof(RunGroup) + entity_length + layout->words * sizeof(StateWord);
-	int			i;
-
-	for (i = 0; i < layout->nmetrics; i++)
-	{
-		const ValueArray *values;
-
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		values = group_values_word(layout, states, i)->values;
-		if (values != NULL)
-			size += sizeof(values->used) + values->used * sizeof(double);
-	}
-	return size;
+	return sizeof(RunGroup) + entity_length + layout->words * sizeof(StateWord) +
+		group_values_bytes(layout, states);
 }
 
 /* Reads bytes; returns false at the end. */
@@ -267,13 +293,13 @@ run_read(const RunReader *reader, void *ptr, Size size)
 }
 
 /*
- * Reads the next group from a tape or stream.  Returns false at the end.
+ * Reads the next group from a tape or stream, up to its values.  Returns false at
+ * the end.
  */
 static bool
 run_read_next(const GroupLayout *layout, RunReader *reader)
 {
 	RunGroup	key;
-	int			i;
 
 	if (!run_read_first(reader, &key, sizeof(key)))
 		return false;
@@ -285,22 +311,6 @@ run_read_next(const GroupLayout *layout, RunReader *reader)
 	run_read(reader, reader->entity, key.entity_length);
 	reader->group = (GroupOut) {key.bucket, reader->entity, key.entity_length, reader->states};
 	run_read(reader, reader->states, layout->words * sizeof(StateWord));
-	MemoryContextReset(reader->values);
-	for (i = 0; i < layout->nmetrics; i++)
-	{
-		StateWord  *word;
-		uint32		n;
-
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		word = group_values_word(layout, reader->states, i);
-		if (word->values == NULL)
-			continue;
-		run_read(reader, &n, sizeof(n));
-		word->values = value_array_grow(NULL, n, reader->values);
-		run_read(reader, word->values->values, n * sizeof(double));
-		word->values->used = n;
-	}
 	return true;
 }
 
@@ -351,8 +361,6 @@ run_reader_create(const GroupLayout *layout, LogicalTape *tape, StreamReader *st
 
 	reader->tape = tape;
 	reader->stream = stream;
-	reader->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg run values",
-										   ALLOCSET_SMALL_SIZES);
 	reader->entity_size = 64;
 	reader->entity = palloc(reader->entity_size);
 	reader->states = palloc(layout->words * sizeof(StateWord));
@@ -371,6 +379,137 @@ runs_add_stream(Runs *runs, StreamReader *stream)
 	MemoryContextSwitchTo(old_context);
 }
 
+/* How many values of a metric a reader's group has. */
+static uint64
+reader_count(const Merge *merge, const RunReader *reader, int metric)
+{
+	return state_count(group_state(merge->runs->layout, reader->group.states, metric));
+}
+
+/* Adds `n` values that a reader comes to to an array that has room for them. */
+static void
+read_values(const RunReader *reader, ValueArray *array, uint64 n)
+{
+	run_read(reader, array->values + array->used, n * sizeof(double));
+	array->used += n;
+}
+
+/* And to those that go to the file. */
+static void
+read_bulk(const RunReader *reader, Bulk *bulk, uint64 n)
+{
+	double		piece[PIECE];
+
+	for (; n > 0; n -= Min(n, PIECE))
+	{
+		run_read(reader, piece, Min(n, PIECE) * sizeof(double));
+		bulk_add(bulk, piece, Min(n, PIECE));
+	}
+}
+
+/*
+ * Adds a reader's values of a metric to `array`, or if that is NULL to those that
+ * go to the file.  They are not the reader's any more.
+ */
+static void
+take_values(Merge *merge, RunReader *reader, int metric, ValueArray *array)
+{
+	StateWord  *word = group_values_word(merge->runs->layout, reader->group.states, metric);
+	uint64		n = reader_count(merge, reader, metric);
+
+	if (n == 0)
+		return;
+	if (reader->table != NULL)
+	{
+		if (array != NULL)
+			(void) value_array_append(array, word->values->values, n, NULL);
+		else
+			bulk_add(merge->bulk, word->values->values, n);
+		pfree(word->values);
+	}
+	else if (array != NULL)
+		read_values(reader, array, n);
+	else
+		read_bulk(reader, merge->bulk, n);
+	word->values = NULL;
+}
+
+/* Makes room for the `n` values of a merged group's metric; NULL: there is none. */
+static ValueArray *
+make_room(Merge *merge, uint64 n)
+{
+	Size		bytes = n * sizeof(double);
+
+	if (bytes <= merge->room)
+	{
+		merge->room -= bytes;
+		return value_array_grow(NULL, n, merge->values);
+	}
+	if (merge->bulk == NULL)
+		merge->bulk = bulk_create(BULK_MEMORY(merge->runs));
+	return NULL;
+}
+
+/* Merges the values of a metric that the first `n` readers have. */
+static void
+merge_values(Merge *merge, int n, int metric)
+{
+	RunReader **readers = merge->readers;
+	ValueArray *array;
+	uint64		count = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		count += reader_count(merge, readers[i], metric);
+	if (count == 0)
+		return;
+	array = make_room(merge, count);
+	for (i = 0; i < n; i++)
+		take_values(merge, readers[i], metric, array);
+	if (array == NULL)
+		array = value_array_elsewhere(bulk_sort(merge->bulk), merge->values);
+	group_values_word(merge->runs->layout, readers[0]->group.states, metric)->values = array;
+}
+
+/* Forgets the values of the group that was merged last. */
+static void
+merge_clear(Merge *merge)
+{
+	MemoryContextReset(merge->values);
+	merge->room = VALUES_MEMORY(merge->runs);
+	if (merge->bulk != NULL)
+		bulk_clear(merge->bulk);
+}
+
+/*
+ * Merges the groups of the first `n` readers, which have the same key, into the
+ * first one's.
+ */
+static void
+merge_groups(Merge *merge, int n)
+{
+	const GroupLayout *layout = merge->runs->layout;
+	RunReader **readers = merge->readers;
+	int			i;
+
+	/* The table's states stay as they are. */
+	if (readers[0]->table != NULL)
+	{
+		RunReader  *table = readers[0];
+
+		if (n == 1)
+			return;
+		readers[0] = readers[1];
+		readers[1] = table;
+	}
+	if (layout->nkept > 0)
+		merge_clear(merge);
+	for (i = 0; i < layout->nkept; i++)
+		merge_values(merge, n, layout->kept[i]);
+	for (i = 1; i < n; i++)
+		group_states_merge(layout, readers[0]->group.states, readers[i]->group.states, NULL);
+}
+
 /*
  * Takes the readers that are at the lowest key from the heap, and merges the
  * groups of all of them into the first one's.
@@ -380,7 +519,6 @@ merge_lowest(Merge *merge)
 {
 	RunReader **lowest = merge->readers;
 	int			n = 0;
-	int			i;
 
 	do
 	{
@@ -388,18 +526,7 @@ merge_lowest(Merge *merge)
 	} while (!binaryheap_empty(merge->heap) &&
 			 run_compare(lowest[0],
 						 (RunReader *) DatumGetPointer(binaryheap_first(merge->heap))) == 0);
-
-	/* The table's states stay as they are. */
-	if (n > 1 && lowest[0]->table != NULL)
-	{
-		RunReader  *table = lowest[0];
-
-		lowest[0] = lowest[1];
-		lowest[1] = table;
-	}
-	for (i = 1; i < n; i++)
-		group_states_merge(merge->runs->layout, lowest[0]->group.states,
-						   lowest[i]->group.states, lowest[0]->values);
+	merge_groups(merge, n);
 	merge->nreaders = n;
 }
 
@@ -414,6 +541,9 @@ merge_begin(Merge *merge, Runs *runs, int first, int n)
 	merge->heap = binaryheap_allocate(most, run_heap_compare, NULL);
 	merge->readers = palloc(most * sizeof(RunReader *));
 	merge->nreaders = 0;
+	merge->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg merged values",
+										  ALLOCSET_DEFAULT_SIZES);
+	merge->bulk = NULL;
 	for (i = first; i < first + n; i++)
 		merge->readers[merge->nreaders++] =
 			run_reader_create(runs->layout, list_nth(runs->runs, i), NULL);
@@ -437,7 +567,7 @@ merge_add(Merge *merge, GroupSource table, void *table_arg, TimestampTz to)
 }
 
 /*
- * Sends the groups that are merged to `sink`, each key once.
+ * Sends the groups that are merged to `sink`, each key once, and ends the merge.
  */
 static void
 merge_send(Merge *merge, GroupSink sink, void *arg)
@@ -456,6 +586,8 @@ merge_send(Merge *merge, GroupSink sink, void *arg)
 		merge_lowest(merge);
 		sink(arg, &merge->readers[0]->group);
 	}
+	if (merge->bulk != NULL)
+		bulk_free(merge->bulk);
 }
 
 /* Merges the first runs into new ones until there are no more than `fan_in`. */
@@ -480,6 +612,25 @@ merge_first_runs(Runs *runs, int fan_in, MemoryContext context)
 	}
 }
 
+static int
+runs_fan_in(const Runs *runs)
+{
+	return Max(MIN_FAN_IN, Min(MAX_FAN_IN, runs->budget / (2 * BLCKSZ)));
+}
+
+/*
+ * Bytes of memory that runs_merge() takes.
+ */
+Size
+runs_merge_memory(const Runs *runs)
+{
+	Size		memory = (Size) Min(list_length(runs->runs), runs_fan_in(runs)) * BLCKSZ;
+
+	if (runs->layout->nkept > 0)
+		memory += VALUES_MEMORY(runs) + BULK_MEMORY(runs);
+	return memory;
+}
+
 /*
  * Merges all runs, the streams as far as buckets before `to`, and the groups of
  * the table, which it is given by `table`, and sends them to `sink`.
@@ -488,13 +639,12 @@ void
 runs_merge(Runs *runs, GroupSource table, void *table_arg, TimestampTz to,
 		   GroupSink sink, void *arg)
 {
-	int			fan_in = Max(MIN_FAN_IN, Min(MAX_FAN_IN, runs->budget / (2 * BLCKSZ)));
 	MemoryContext context = AllocSetContextCreate(runs->context, "batchagg merge",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	Merge		merge;
 
-	merge_first_runs(runs, fan_in, context);
+	merge_first_runs(runs, runs_fan_in(runs), context);
 	merge_begin(&merge, runs, 0, list_length(runs->runs));
 	merge_add(&merge, table, table_arg, to);
 	merge_send(&merge, sink, arg);

@@ -31,6 +31,7 @@ extern bool runs_have_streams(const Runs *runs);
 /* Sets *out to the next group in order; returns false at the end. */
 typedef bool (*GroupSource) (void *arg, GroupOut *out);
 
+extern Size runs_merge_memory(const Runs *runs);
 extern void runs_merge(Runs *runs, GroupSource table, void *table_arg, TimestampTz to,
 					   GroupSink sink, void *arg);
 

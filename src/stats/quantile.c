@@ -29,6 +29,11 @@
  * Counting distinct values sorts, by the same splitting: that needs no memory
  * beside the array, and makes every percentile that follows a look-up.
  *
+ * Values that are too many for the memory are sorted by others, who keep them
+ * elsewhere (engine/bulk.c): then the array is empty but for the way to them, a
+ * percentile asks for one place or two, and distinct values are counted from
+ * the first place to the last.
+ *
  * A pure room.  It can be interrupted everywhere: an array is a permutation
  * of its values at each CHECK_FOR_INTERRUPTS().
  *
@@ -51,10 +56,13 @@
 #define PLACED_ALL PG_UINT32_MAX
 
 /* Room of a new array: with its head and this many values it fills 64 bytes. */
-#define FIRST_SIZE 6
+#define FIRST_SIZE 5
 
-/* Arrays up to this size double, longer ones grow by half. */
-#define DOUBLING_LIMIT (1024 * 1024)
+/*
+ * Arrays up to this size double.  Longer ones, which are allocated each by itself,
+ * grow by an eighth, so that they take little more memory than they use.
+ */
+#define DOUBLING_LIMIT 1000
 
 /* The most values that an array can hold. */
 #define MAX_VALUES \
@@ -102,7 +110,7 @@ value_array_grow(ValueArray *array, uint64 needed, MemoryContext context)
 						   UINT64_FORMAT " values.", (uint64) MAX_VALUES)));
 
 	/* Doubling keeps head and values together at a power of two bytes. */
-	size = size <= DOUBLING_LIMIT ? 2 * size + 2 : size + size / 2;
+	size = size <= DOUBLING_LIMIT ? 2 * size + 3 : size + size / 8;
 	size = Min(Max(Max(size, FIRST_SIZE), needed), MAX_VALUES);
 	bytes = offsetof(ValueArray, values) + size * sizeof(double);
 
@@ -112,6 +120,7 @@ value_array_grow(ValueArray *array, uint64 needed, MemoryContext context)
 		array->used = 0;
 		array->ordered = 0;
 		array->placed = 0;
+		array->elsewhere = NULL;
 	}
 	else
 		array = repalloc_huge(array, bytes);
@@ -135,6 +144,22 @@ value_array_append(ValueArray *array, const double *values, uint32 n, MemoryCont
 		array = value_array_grow(array, needed, context);
 	memcpy(array->values + array->used, values, n * sizeof(double));
 	array->used = needed;
+	return array;
+}
+
+/*
+ * value_array_elsewhere
+ *		Makes an array in `context` of values that are elsewhere, from which
+ *		percentiles and distinct values are computed as from any other.
+ *
+ * Nothing can be added to it.
+ */
+ValueArray *
+value_array_elsewhere(const SortedValues *values, MemoryContext context)
+{
+	ValueArray *array = MemoryContextAllocZero(context, offsetof(ValueArray, values));
+
+	array->elsewhere = values;
 	return array;
 }
 
@@ -347,6 +372,28 @@ value_after(const ValueArray *array, uint32 k, uint32 numbers)
 }
 
 /*
+ * The value that sorting would put at place k of an array, and (with_next) the
+ * one that would follow it.
+ */
+static void
+select_values(ValueArray *array, uint64 k, bool with_next, double *value, double *next)
+{
+	const SortedValues *elsewhere = array->elsewhere;
+	uint32		numbers;
+
+	if (elsewhere != NULL)
+	{
+		*value = elsewhere->at(elsewhere, k);
+		*next = with_next ? elsewhere->at(elsewhere, k + 1) : *value;
+		return;
+	}
+	numbers = gather_numbers(array);
+	place_value(array, k, numbers);
+	*value = array->values[k];
+	*next = with_next ? value_after(array, k, numbers) : *value;
+}
+
+/*
  * value_array_percentile
  *		The value below which `fraction` (0 to 1) of the values lie, between
  *		two neighbours by linear interpolation: what PostgreSQL's
@@ -360,21 +407,53 @@ value_after(const ValueArray *array, uint32 k, uint32 numbers)
 double
 value_array_percentile(ValueArray *array, double fraction)
 {
-	uint32		numbers = gather_numbers(array);
-	double		place = fraction * (double) (array->used - 1);
-	uint32		k = (uint32) floor(place);
+	uint64		n = array->elsewhere != NULL ? array->elsewhere->n : array->used;
+	double		place = fraction * (double) (n - 1);
+	uint64		k = (uint64) floor(place);
 	double		share = place - k;
 	double		low,
 				high;
 
-	place_value(array, k, numbers);
-	low = array->values[k];
+	select_values(array, k, share != 0, &low, &high);
 	if (share == 0)
 		return low;
-	high = value_after(array, k, numbers);
 	if (isinf(high - low) && isfinite(low) && isfinite(high))
 		return low * (1 - share) + high * share;
 	return low + share * (high - low);
+}
+
+/*
+ * value_array_sort
+ *		Sorts an array whose values are not elsewhere, in PostgreSQL's order.
+ */
+void
+value_array_sort(ValueArray *array)
+{
+	uint32		numbers = gather_numbers(array);
+
+	if (array->placed == PLACED_ALL)
+		return;
+	array->ordered = 0;
+	sort_part(array->values, 0, numbers, split_budget(numbers));
+	array->ordered = array->used;
+	array->placed = PLACED_ALL;
+}
+
+static uint64
+count_distinct_elsewhere(const SortedValues *values)
+{
+	uint64		distinct = 0;
+	double		last = 0;
+
+	for (uint64 i = 0; i < values->n; i++)
+	{
+		double		x = values->at(values, i);
+
+		CHECK_FOR_INTERRUPTS();
+		distinct += (i == 0 || float8_compare(x, last) != 0);
+		last = x;
+	}
+	return distinct;
 }
 
 /*
@@ -386,16 +465,14 @@ value_array_percentile(ValueArray *array, double fraction)
 uint64
 value_array_distinct(ValueArray *array)
 {
-	uint32		numbers = gather_numbers(array);
-	uint64		distinct = numbers < array->used ? 1 : 0;
+	uint32		numbers;
+	uint64		distinct;
 
-	if (array->placed != PLACED_ALL)
-	{
-		array->ordered = 0;
-		sort_part(array->values, 0, numbers, split_budget(numbers));
-		array->ordered = array->used;
-		array->placed = PLACED_ALL;
-	}
+	if (array->elsewhere != NULL)
+		return count_distinct_elsewhere(array->elsewhere);
+	value_array_sort(array);
+	numbers = gather_numbers(array);
+	distinct = numbers < array->used ? 1 : 0;
 	for (uint32 i = 0; i < numbers; i++)
 		distinct += (i == 0 || array->values[i] != array->values[i - 1]);
 	return distinct;

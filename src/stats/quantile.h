@@ -11,6 +11,18 @@
 #define BATCHAGG_QUANTILE_H
 
 /*
+ * Values in PostgreSQL's order that are somewhere else than in memory: whoever
+ * has them there answers for each place, from 0 on, which value it has.
+ */
+typedef struct SortedValues SortedValues;
+
+struct SortedValues
+{
+	uint64		n;
+	double		(*at) (const SortedValues *values, uint64 place);
+};
+
+/*
  * The values of one metric in one group, in any order.  What selection has
  * found out about their order is kept for the next one; it lapses by itself
  * when a value is added, because `ordered` is not `used` any more.
@@ -21,12 +33,15 @@ typedef struct ValueArray
 	uint32		size;			/* room, in values */
 	uint32		ordered;		/* `used` when `placed` was found out, or 0 */
 	uint32		placed;			/* see quantile.c */
+	const SortedValues *elsewhere;	/* all values, and none is here; or NULL */
 	double		values[FLEXIBLE_ARRAY_MEMBER];
 } ValueArray;
 
 extern ValueArray *value_array_grow(ValueArray *array, uint64 needed, MemoryContext context);
 extern ValueArray *value_array_append(ValueArray *array, const double *values, uint32 n,
 									  MemoryContext context);
+extern ValueArray *value_array_elsewhere(const SortedValues *values, MemoryContext context);
+extern void value_array_sort(ValueArray *array);
 extern double value_array_percentile(ValueArray *array, double fraction);
 extern uint64 value_array_distinct(ValueArray *array);
 

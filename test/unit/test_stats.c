@@ -824,6 +824,74 @@ test_selection(void)
 	tap_ok(ok_distinct, "distinct values are those of sorted values");
 }
 
+/* Values in order that are elsewhere: in an array that the one under test is without. */
+typedef struct Elsewhere
+{
+	SortedValues sorted;
+	const ValueArray *array;
+} Elsewhere;
+
+static double
+elsewhere_at(const SortedValues *values, uint64 place)
+{
+	return ((const Elsewhere *) values)->array->values[place];
+}
+
+/* Whether an array whose values are elsewhere answers as one that has them. */
+static bool
+check_elsewhere(ValueArray *array)
+{
+	Elsewhere	elsewhere = {.sorted = {.n = array->used,.at = elsewhere_at},.array = array};
+	ValueArray *without = value_array_elsewhere(&elsewhere.sorted, NULL);
+	ValueArray *with = value_array_append(NULL, array->values, array->used, NULL);
+	bool		ok = value_array_distinct(without) == distinct_by_sorting(array);
+
+	for (int i = 0; i < 10; i++)
+	{
+		double		fraction = i < 3 ? i / 2.0 : random_below(1000) / 1000.0;
+
+		ok = ok && float8_compare(value_array_percentile(without, fraction),
+								  value_array_percentile(with, fraction)) == 0;
+	}
+	pfree(without);
+	pfree(with);
+	return ok;
+}
+
+static bool
+is_sorted(const ValueArray *array)
+{
+	for (uint32 i = 1; i < array->used; i++)
+		if (float8_compare(array->values[i - 1], array->values[i]) > 0)
+			return false;
+	return true;
+}
+
+static void
+test_elsewhere(void)
+{
+	static const int sizes[] = {1, 2, 16, 17, 100, 5000};
+	bool		ok = true;
+	bool		ok_sorted = true;
+
+	for (int s = 0; s < lengthof(sizes); s++)
+	{
+		for (int repeat = 0; repeat < 5 * PATTERNS; repeat++)
+		{
+			ValueArray *array = NULL;
+
+			for (int i = 0; i < sizes[s]; i++)
+				array = value_array_add(array, pattern_value(repeat % PATTERNS, i, sizes[s]), NULL);
+			value_array_sort(array);
+			ok_sorted = ok_sorted && is_sorted(array);
+			ok = ok && check_elsewhere(array);
+			pfree(array);
+		}
+	}
+	tap_ok(ok_sorted, "sorting in the order of PostgreSQL");
+	tap_ok(ok, "values that are elsewhere");
+}
+
 static void
 test_worst_case(void)
 {
@@ -944,7 +1012,7 @@ test_arrays(void)
 	}
 	for (int i = 0; i < 3000000; i++)
 		ok = ok && array->values[i] == i;
-	tap_ok(ok && sizes < 25 && size < 4500000,
+	tap_ok(ok && sizes < 90 && size < 3400000,
 		   "an array of 3000000 values has grown %u times, to room for %u", sizes, size);
 	pfree(array);
 
@@ -992,6 +1060,7 @@ main(int argc, char **argv)
 	test_undefined();
 	test_overflow();
 	test_selection();
+	test_elsewhere();
 	test_worst_case();
 	test_interrupts();
 	test_arrays();
