@@ -11,7 +11,7 @@
  * until one is left.  Any percentile is then a matter of reading one place or
  * two, and distinct values of reading it through.
  *
- * Each value takes eight bytes, in memory and in the file, where it is written
+ * Each value takes eight bytes here, in memory and in the file, where it is written
  * twice as a rule: in its segment, and when the segments are merged.  The same
  * memory is the array first and the buffers of the merge afterwards.
  *
@@ -88,8 +88,8 @@ bulk_create(Size memory)
 	bulk->results = AllocSetContextCreate(CurrentMemoryContext, "batchagg sorted values",
 										  ALLOCSET_SMALL_SIZES);
 	bulk->file = BufFileCreateTemp(false);
-	bulk->gathered = value_array_grow(NULL, Max(MIN_ROOM, memory / sizeof(double)),
-									  CurrentMemoryContext);
+	bulk->gathered = value_array_create(Max(MIN_ROOM, memory / sizeof(double)), true,
+										CurrentMemoryContext);
 	bulk->size = 16;
 	bulk->segments = palloc(bulk->size * sizeof(Segment));
 	return bulk;
@@ -174,20 +174,21 @@ write_gathered(Bulk *bulk)
 }
 
 /*
- * Adds values to those that bulk_sort() will sort.
+ * Adds values, which are wide or not, to those that bulk_sort() will sort.
  */
 void
-bulk_add(Bulk *bulk, const double *values, uint32 n)
+bulk_add(Bulk *bulk, const void *values, bool wide, uint32 n)
 {
 	ValueArray *gathered = bulk->gathered;
+	const char *next = values;
 
 	while (n > 0)
 	{
 		uint32		fitting = Min(n, gathered->size - gathered->used);
 
 		CHECK_FOR_INTERRUPTS();
-		(void) value_array_append(gathered, values, fitting, NULL);
-		values += fitting;
+		(void) value_array_append(gathered, next, wide, fitting, NULL);
+		next += fitting * (wide ? sizeof(double) : sizeof(float));
 		n -= fitting;
 		if (gathered->used == gathered->size)
 			write_gathered(bulk);

@@ -13,7 +13,7 @@
 typedef struct Bulk Bulk;
 
 extern Bulk *bulk_create(Size memory);
-extern void bulk_add(Bulk *bulk, const double *values, uint32 n);
+extern void bulk_add(Bulk *bulk, const void *values, bool wide, uint32 n);
 extern const SortedValues *bulk_sort(Bulk *bulk);
 extern void bulk_clear(Bulk *bulk);
 extern void bulk_free(Bulk *bulk);

@@ -6,7 +6,8 @@
  * A run is groups in the order of the store's key, (bucket, entity text): a
  * table's that has used up its budget, on a tape, or another process's, in a
  * stream.  A group is its key, the words of its states, and then the values of
- * each state that keeps them, as many as it has counted.
+ * each state that keeps them, as many as it has counted, and before them whether
+ * they are wide.
  *
  * In the end all runs are merged with the table, and states of equal keys with
  * each other.  While runs are too many to be read at once, the first of them are
@@ -45,6 +46,8 @@
 
 /* Values that are copied at once. */
 #define PIECE 1024
+
+#define VALUE_SIZE(wide) ((wide) ? sizeof(double) : sizeof(float))
 
 struct Runs
 {
@@ -86,6 +89,7 @@ typedef struct RunReader
 	TimestampTz to;				/* of a stream */
 	bool		pending;		/* its group has not been asked for yet */
 	GroupOut	group;			/* without values but of the table */
+	bool		wide;			/* the values that it comes to next */
 	char	   *entity;			/* of a group from a tape */
 	int			entity_size;	/* room in entity */
 	StateWord  *states;			/* likewise */
@@ -218,9 +222,12 @@ run_write_values(const RunWriter *writer, const ValueArray *values)
 	uint32		n = 0;
 	uint64		i;
 
+	bool		wide = values->wide || elsewhere != NULL;
+
+	run_write(writer, &wide, sizeof(wide));
 	if (elsewhere == NULL)
 	{
-		run_write(writer, values->values, values->used * sizeof(double));
+		run_write(writer, values->values, values->used * VALUE_SIZE(wide));
 		return;
 	}
 	for (i = 0; i < elsewhere->n; i++)
@@ -262,13 +269,13 @@ run_write_group(void *arg, const GroupOut *group)
 }
 
 /*
- * The bytes of a group in a run.
+ * The most bytes that a group takes in a run.
  */
 Size
 run_group_bytes(const GroupLayout *layout, StateWord *states, int entity_length)
 {
 	return sizeof(RunGroup) + entity_length + layout->words * sizeof(StateWord) +
-		group_values_bytes(layout, states);
+		layout->nkept * sizeof(bool) + group_values_bytes(layout, states);
 }
 
 /* Reads bytes; returns false at the end. */
@@ -386,64 +393,66 @@ reader_count(const Merge *merge, const RunReader *reader, int metric)
 	return state_count(group_state(merge->runs->layout, reader->group.states, metric));
 }
 
-/* Adds `n` values that a reader comes to to an array that has room for them. */
+/* Sets whether the values that a reader comes to, of which there are some, are wide. */
 static void
-read_values(const RunReader *reader, ValueArray *array, uint64 n)
+read_width(const Merge *merge, RunReader *reader, int metric)
 {
-	run_read(reader, array->values + array->used, n * sizeof(double));
-	array->used += n;
+	if (reader->table != NULL)
+		reader->wide = group_values_word(merge->runs->layout, reader->group.states,
+										 metric)->values->wide;
+	else
+		run_read(reader, &reader->wide, sizeof(reader->wide));
 }
 
-/* And to those that go to the file. */
+/* Adds values to `array`, or if that is NULL to those that go to the file. */
 static void
-read_bulk(const RunReader *reader, Bulk *bulk, uint64 n)
+add_values(Merge *merge, ValueArray *array, const void *values, bool wide, uint32 n)
 {
-	double		piece[PIECE];
-
-	for (; n > 0; n -= Min(n, PIECE))
-	{
-		run_read(reader, piece, Min(n, PIECE) * sizeof(double));
-		bulk_add(bulk, piece, Min(n, PIECE));
-	}
+	if (array != NULL)
+		(void) value_array_append(array, values, wide, n, NULL);
+	else
+		bulk_add(merge->bulk, values, wide, n);
 }
 
 /*
- * Adds a reader's values of a metric to `array`, or if that is NULL to those that
- * go to the file.  They are not the reader's any more.
+ * Adds a reader's values of a metric to `array`, or to the file.  They are not the
+ * reader's any more.
  */
 static void
 take_values(Merge *merge, RunReader *reader, int metric, ValueArray *array)
 {
 	StateWord  *word = group_values_word(merge->runs->layout, reader->group.states, metric);
-	uint64		n = reader_count(merge, reader, metric);
+	uint64		left = reader_count(merge, reader, metric);
+	double		piece[PIECE];
 
-	if (n == 0)
-		return;
-	if (reader->table != NULL)
+	if (reader->table != NULL && left > 0)
 	{
-		if (array != NULL)
-			(void) value_array_append(array, word->values->values, n, NULL);
-		else
-			bulk_add(merge->bulk, word->values->values, n);
+		add_values(merge, array, word->values->values, word->values->wide, left);
 		pfree(word->values);
+		left = 0;
 	}
-	else if (array != NULL)
-		read_values(reader, array, n);
-	else
-		read_bulk(reader, merge->bulk, n);
+	while (left > 0)
+	{
+		uint32		n = Min(left, PIECE);
+
+		CHECK_FOR_INTERRUPTS();
+		run_read(reader, piece, n * VALUE_SIZE(reader->wide));
+		add_values(merge, array, piece, reader->wide, n);
+		left -= n;
+	}
 	word->values = NULL;
 }
 
 /* Makes room for the `n` values of a merged group's metric; NULL: there is none. */
 static ValueArray *
-make_room(Merge *merge, uint64 n)
+make_room(Merge *merge, uint64 n, bool wide)
 {
-	Size		bytes = n * sizeof(double);
+	Size		bytes = n * VALUE_SIZE(wide);
 
 	if (bytes <= merge->room)
 	{
 		merge->room -= bytes;
-		return value_array_grow(NULL, n, merge->values);
+		return value_array_create(n, wide, merge->values);
 	}
 	if (merge->bulk == NULL)
 		merge->bulk = bulk_create(BULK_MEMORY(merge->runs));
@@ -457,13 +466,20 @@ merge_values(Merge *merge, int n, int metric)
 	RunReader **readers = merge->readers;
 	ValueArray *array;
 	uint64		count = 0;
+	bool		wide = false;
 	int			i;
 
 	for (i = 0; i < n; i++)
+	{
+		if (reader_count(merge, readers[i], metric) == 0)
+			continue;
+		read_width(merge, readers[i], metric);
+		wide |= readers[i]->wide;
 		count += reader_count(merge, readers[i], metric);
+	}
 	if (count == 0)
 		return;
-	array = make_room(merge, count);
+	array = make_room(merge, count, wide);
 	for (i = 0; i < n; i++)
 		take_values(merge, readers[i], metric, array);
 	if (array == NULL)
