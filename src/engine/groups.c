@@ -14,19 +14,19 @@
  * there, and it brings a coarser granularity its states bucket by bucket.
  *
  * When the budget is used up, the table is sorted and written to a tape as a
- * run of partial states, and begins anew, empty.  In the end the runs are
- * merged, and states of equal keys with them.  Against a hash partition of
+ * run of partial states (runs.c), and begins anew, empty.  In the end the runs
+ * are merged, and states of equal keys with them.  Against a hash partition of
  * input rows, the usual way of HashAggregate, this
  *	 - brings groups out in order without another sort;
  *	 - writes the state of a group, not its rows: where the source is roughly
  *	   in time order, as measurements are, each group is written about once;
  *	 - cannot be upset by skew, since a group of any number of rows is one
  *	   state, and needs no recursion: too many runs to merge at once are merged
- *	   into fewer first.
+ *	   into fewer first.  Only values that are kept for percentiles are as many
+ *	   as the rows; where they are more than the budget, the merge sorts them in
+ *	   a file.
  * Its cost is a source in random order with about one row a group, where a
  * state is larger than the row.
- *
- * A state's values (for percentiles) follow it on the tape.
  *
  * Where a source's rows come in the order of time, groups of old buckets can
  * leave while it is still being read (early.c): then others take their places,
@@ -42,15 +42,14 @@
 
 #include <sys/mman.h>
 
-#include "lib/binaryheap.h"
 #include "miscadmin.h"
-#include "nodes/pg_list.h"
-#include "utils/logtape.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "engine/entity.h"
 #include "engine/groups.h"
 #include "engine/mix.h"
+#include "engine/runs.h"
 
 #define MIN_SLOTS 1024
 
@@ -68,15 +67,17 @@
 /* The usual size of a huge page, where the machine has them. */
 #define HUGE_PAGE_SIZE ((Size) 2 * 1024 * 1024)
 
+/* Groups of another table between two looks at the memory used. */
+#define GROUPS_PER_CHECK 64
+
+/* A group of another table is too large with values of so much of the budget. */
+#define BULKY_SHARE 4
+
 /* No budget is less: an empty table takes nearly as much. */
 #define MIN_BUDGET ((Size) 64 * 1024)
 
 /* A run of fewer groups is written only where their values need the memory. */
 #define MIN_RUN_GROUPS 256
-
-/* Runs merged at once: each has a buffer of one block and a group. */
-#define MIN_FAN_IN 8
-#define MAX_FAN_IN 512
 
 /* A slot of the hash table. */
 typedef struct GroupSlot
@@ -97,6 +98,7 @@ typedef struct GroupOrder
 /* The table's groups, one after the other in order. */
 typedef struct TableReader
 {
+	Groups	   *groups;
 	GroupOrder *order;
 	uint32		n;				/* of them */
 	uint32		next;
@@ -106,18 +108,18 @@ struct Groups
 {
 	const GroupLayout *layout;
 	Size		budget;			/* bytes */
-	GroupsUsage usage;
+	Size		peak;			/* most bytes so far */
 
 	MemoryContext context;		/* of this struct and all below */
 	MemoryContext table;		/* hash table and states; emptied with each run */
 	MemoryContext values;		/* value arrays; likewise */
-	MemoryContext spill;		/* tapes */
 
 	Entities   *entities;
 
 	GroupSlot  *slots;
 	uint32		slot_mask;
 	uint32		ngroups;
+	uint32		fed;			/* groups of another table */
 	uint64		added;			/* groups so far, also those that have left */
 	TimestampTz newest;			/* latest bucket of these */
 
@@ -128,9 +130,7 @@ struct Groups
 	int			nchunks;
 	int			chunk_shift;	/* log2 of the groups in a chunk */
 
-	LogicalTapeSet *tapes;		/* NULL: no run written */
-	List	   *runs;			/* of LogicalTape */
-	List	   *streams;		/* of RunReader: groups of other processes */
+	Runs	   *runs;			/* written by us, or sent by other processes */
 };
 
 static void table_start(Groups *groups);
@@ -138,11 +138,7 @@ static StateWord *table_find(Groups *groups, const GroupKey *key, uint32 hash);
 static StateWord *table_add(Groups *groups, GroupSlot *slot, const GroupKey *key);
 static void table_rehash(Groups *groups, uint32 mask, TimestampTz from);
 static uint32 table_sort(Groups *groups, TimestampTz to, GroupOrder **order);
-static void run_write_table(Groups *groups);
-static void runs_free(Groups *groups);
-static void runs_merge(Groups *groups, GroupSink sink, void *arg);
-static void merge_early(Groups *groups, TableReader *table, TimestampTz to, GroupSink sink,
-						void *arg);
+static void table_write(Groups *groups);
 
 /*
  * Lays out groups of `nmetrics` metrics, with their numbers among a row's
@@ -163,7 +159,9 @@ group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 	layout->span_of = palloc(nmetrics * sizeof(int));
 	layout->places = palloc(nmetrics * sizeof(int));
 	layout->spans = palloc(nmetrics * sizeof(MetricSpan));
+	layout->kept = palloc(nmetrics * sizeof(int));
 	layout->nspans = 0;
+	layout->nkept = 0;
 	layout->words = 0;
 	memcpy(layout->numbers, numbers, nmetrics * sizeof(int));
 	memcpy(layout->fields, fields, nmetrics * sizeof(uint32));
@@ -186,7 +184,11 @@ group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 
 	layout->empty = palloc(layout->words * sizeof(StateWord));
 	for (i = 0; i < nmetrics; i++)
+	{
 		state_init(group_state(layout, layout->empty, i), fields[i]);
+		if (fields[i] & FIELD_VALUES)
+			layout->kept[layout->nkept++] = i;
+	}
 }
 
 /*
@@ -211,12 +213,34 @@ group_states_merge(const GroupLayout *layout, StateWord *into, StateWord *from,
 		span_merge(&layout->spans[i], into, from, values_context);
 }
 
-/* The word of a group's state of a metric that leads to its values. */
-static StateWord *
-group_values_word(const GroupLayout *layout, StateWord *states, int metric)
+/*
+ * Bytes of the values that a group's states keep.
+ */
+Size
+group_values_bytes(const GroupLayout *layout, StateWord *states)
 {
-	return state_at(group_state(layout, states, metric),
-					state_word(layout->fields[metric], FIELD_VALUES));
+	Size		bytes = 0;
+	int			i;
+
+	for (i = 0; i < layout->nkept; i++)
+		bytes += state_count(group_state(layout, states, layout->kept[i])) * sizeof(double);
+	return bytes;
+}
+
+/* Are some of a group's values in a file? */
+static bool
+group_is_elsewhere(const GroupLayout *layout, StateWord *states)
+{
+	int			i;
+
+	for (i = 0; i < layout->nkept; i++)
+	{
+		const ValueArray *values = group_values_word(layout, states, layout->kept[i])->values;
+
+		if (values != NULL && values->elsewhere != NULL)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -244,8 +268,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 										  ALLOCSET_DEFAULT_SIZES);
 	groups->values = AllocSetContextCreate(context, "batchagg group values",
 										   ALLOCSET_DEFAULT_SIZES);
-	groups->spill = AllocSetContextCreate(context, "batchagg group tapes",
-										  ALLOCSET_DEFAULT_SIZES);
+	groups->runs = runs_create(context, layout, groups->budget);
 	groups->newest = DT_NOBEGIN;
 	table_start(groups);
 	return groups;
@@ -257,7 +280,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 void
 groups_free(Groups *groups)
 {
-	runs_free(groups);
+	runs_free(groups->runs);
 	MemoryContextDelete(groups->context);
 }
 
@@ -273,7 +296,9 @@ groups_values_context(Groups *groups)
 GroupsUsage
 groups_usage(const Groups *groups)
 {
-	return groups->usage;
+	GroupsUsage usage = {.runs = runs_written(groups->runs), .peak = groups->peak};
+
+	return usage;
 }
 
 /*
@@ -430,13 +455,10 @@ table_free_place(Groups *groups, uint32 place)
 	StateWord  *states = group_states(groups, place);
 	int			i;
 
-	for (i = 0; i < layout->nmetrics; i++)
+	for (i = 0; i < layout->nkept; i++)
 	{
-		ValueArray *values;
+		ValueArray *values = group_values_word(layout, states, layout->kept[i])->values;
 
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		values = group_values_word(layout, states, i)->values;
 		if (values != NULL)
 			pfree(values);
 	}
@@ -538,7 +560,7 @@ groups_added(const Groups *groups, TimestampTz *newest)
 bool
 groups_spilled(const Groups *groups)
 {
-	return groups->runs != NIL;
+	return runs_any(groups->runs);
 }
 
 /*
@@ -553,7 +575,7 @@ groups_check_memory(Groups *groups)
 	Size		used = groups_memory(groups);
 	bool		forgettable = entities_forgettable(groups->entities);
 
-	groups->usage.peak = Max(groups->usage.peak, used);
+	groups->peak = Max(groups->peak, used);
 
 	/* Entities that cannot be forgotten must leave the groups some room. */
 	if (used <= (forgettable ? groups->budget : Max(groups->budget, 2 * entities)))
@@ -562,9 +584,45 @@ groups_check_memory(Groups *groups)
 	/* A run must be worth writing. */
 	if (groups->ngroups < MIN_RUN_GROUPS && values <= groups->budget)
 		return;
-	run_write_table(groups);
+	table_write(groups);
 	if (forgettable && entities > groups->budget / 2)
 		entities_forget(groups->entities);
+}
+
+/*
+ * Merges a group of another table of the same layout into that of this bucket and
+ * the same entity.  The ids of the table are texts.
+ *
+ * A group that would take much of the memory, or whose values are in a file as they
+ * have not found any before, becomes a run of its own.
+ */
+void
+groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group)
+{
+	const GroupLayout *layout = groups->layout;
+
+	if (group_values_bytes(layout, group->states) > groups->budget / BULKY_SHARE ||
+		group_is_elsewhere(layout, group->states))
+	{
+		GroupOut	moved = *group;
+		RunWriter  *writer = run_start(groups->runs);
+
+		moved.bucket = bucket;
+		run_write_group(writer, &moved);
+		run_end(groups->runs, writer);
+	}
+	else
+	{
+		text	   *id = cstring_to_text_with_len(group->entity, group->entity_length);
+		GroupKey	key = {.bucket = bucket};
+
+		key.entity = groups_entity(groups, PointerGetDatum(id));
+		groups_find(groups, &key, 1);
+		group_states_merge(layout, key.states, group->states, groups->values);
+		pfree(id);
+		if (layout->nkept > 0 || ++groups->fed % GROUPS_PER_CHECK == 0)
+			groups_check_memory(groups);
+	}
 }
 
 #define ST_SORT sort_groups
@@ -608,11 +666,13 @@ table_sort(Groups *groups, TimestampTz to, GroupOrder **order)
 
 /*
  * Sets *out to the table's next group, with those of entities that print alike
- * merged into it.  Returns false at the end.
+ * merged into it.  Returns false at the end.  A GroupSource.
  */
 static bool
-table_read_group(Groups *groups, TableReader *reader, GroupOut *out)
+table_read_group(void *arg, GroupOut *out)
 {
+	TableReader *reader = arg;
+	Groups	   *groups = reader->groups;
 	const GroupOrder *order = reader->order + reader->next;
 	const GroupOrder *end = reader->order + reader->n;
 	const GroupOrder *other;
@@ -636,7 +696,7 @@ table_read_group(Groups *groups, TableReader *reader, GroupOut *out)
 static TableReader
 table_read(Groups *groups, TimestampTz to)
 {
-	TableReader reader = {.next = 0};
+	TableReader reader = {.groups = groups};
 
 	reader.n = table_sort(groups, to, &reader.order);
 	return reader;
@@ -646,26 +706,15 @@ table_read(Groups *groups, TimestampTz to)
  * Sends what a reader of the table reads to `sink`.
  */
 static void
-table_send(Groups *groups, TableReader *reader, GroupSink sink, void *arg)
+table_send(TableReader *reader, GroupSink sink, void *arg)
 {
 	GroupOut	out;
 
-	while (table_read_group(groups, reader, &out))
+	while (table_read_group(reader, &out))
 	{
 		CHECK_FOR_INTERRUPTS();
 		sink(arg, &out);
 	}
-}
-
-/*
- * Sends the table's groups to `sink` in order.
- */
-static void
-table_emit(Groups *groups, GroupSink sink, void *arg)
-{
-	TableReader reader = table_read(groups, DT_NOEND);
-
-	table_send(groups, &reader, sink, arg);
 }
 
 /*
@@ -681,10 +730,10 @@ groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
 	uint32		i;
 
 	Assert(!groups_spilled(groups));
-	if (groups->streams == NIL)
-		table_send(groups, &reader, sink, arg);
+	if (runs_have_streams(groups->runs))
+		runs_merge(groups->runs, table_read_group, &reader, to, sink, arg);
 	else
-		merge_early(groups, &reader, to, sink, arg);
+		table_send(&reader, sink, arg);
 	for (i = 0; i < reader.n; i++)
 		table_free_place(groups, reader.order[i].group);
 	if (reader.n > 0)
@@ -702,126 +751,39 @@ table_reset(Groups *groups)
 }
 
 /*
+ * Writes the table as a run and empties it.
+ */
+static void
+table_write(Groups *groups)
+{
+	TableReader reader = table_read(groups, DT_NOEND);
+	RunWriter  *writer = run_start(groups->runs);
+
+	table_send(&reader, run_write_group, writer);
+	run_end(groups->runs, writer);
+	table_reset(groups);
+}
+
+/*
  * Sends all groups to `sink`, in the order of bucket and entity text, each
  * once.  The table is empty afterwards and can be filled again.
  */
 void
 groups_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	if (groups->runs == NIL && groups->streams == NIL)
-		table_emit(groups, sink, arg);
+	bool		merging = runs_any(groups->runs) || runs_have_streams(groups->runs);
+	TableReader reader;
+
+	if (merging && groups_memory(groups) + runs_merge_memory(groups->runs) >
+		groups->budget + groups->budget / 5)
+		table_write(groups);
+	reader = table_read(groups, DT_NOEND);
+	if (merging)
+		runs_merge(groups->runs, table_read_group, &reader, DT_NOEND, sink, arg);
 	else
-		runs_merge(groups, sink, arg);
-	runs_free(groups);
+		table_send(&reader, sink, arg);
+	runs_free(groups->runs);
 	table_reset(groups);
-}
-
-/*
- * Runs: groups on a tape, or in a stream, in order.  A group is its key, the
- * words of its states, and then the values of each state that has some.
- */
-typedef struct RunGroup
-{
-	TimestampTz bucket;
-	int			entity_length;
-} RunGroup;
-
-typedef struct RunWriter
-{
-	const GroupLayout *layout;
-	LogicalTape *tape;
-	StreamWriter *stream;		/* instead of a tape */
-	MemoryContext context;		/* the tape allocates buffers as it goes */
-} RunWriter;
-
-static RunWriter
-run_start(Groups *groups)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
-	RunWriter	writer = {0};
-
-	if (groups->tapes == NULL)
-		groups->tapes = LogicalTapeSetCreate(false, NULL, -1);
-	writer.layout = groups->layout;
-	writer.tape = LogicalTapeCreate(groups->tapes);
-	writer.context = groups->spill;
-	groups->usage.runs++;
-	MemoryContextSwitchTo(old_context);
-	return writer;
-}
-
-/* Makes a run ready for being read, and frees its write buffer. */
-static void
-run_end(Groups *groups, const RunWriter *writer)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
-
-	LogicalTapeRewindForRead(writer->tape, BLCKSZ);
-	groups->runs = lappend(groups->runs, writer->tape);
-	MemoryContextSwitchTo(old_context);
-}
-
-static void run_write_group(void *arg, const GroupOut *group);
-
-/*
- * Writes the table as a run and empties it.
- */
-static void
-run_write_table(Groups *groups)
-{
-	RunWriter	writer = run_start(groups);
-
-	table_emit(groups, run_write_group, &writer);
-	run_end(groups, &writer);
-	table_reset(groups);
-}
-
-/* Forgets all runs, and frees their files. */
-static void
-runs_free(Groups *groups)
-{
-	if (groups->tapes != NULL)
-		LogicalTapeSetClose(groups->tapes);
-	groups->tapes = NULL;
-	list_free(groups->runs);
-	groups->runs = NIL;
-}
-
-static void
-run_write(const RunWriter *writer, const void *ptr, Size size)
-{
-	if (writer->stream != NULL)
-		stream_write(writer->stream, ptr, size);
-	else
-		LogicalTapeWrite(writer->tape, unconstify(void *, ptr), size);
-}
-
-/* A GroupSink. */
-static void
-run_write_group(void *arg, const GroupOut *group)
-{
-	const RunWriter *writer = arg;
-	const GroupLayout *layout = writer->layout;
-	RunGroup	key = {.bucket = group->bucket, .entity_length = group->entity_length};
-	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
-	int			i;
-
-	run_write(writer, &key, sizeof(key));
-	run_write(writer, group->entity, group->entity_length);
-	run_write(writer, group->states, layout->words * sizeof(StateWord));
-	for (i = 0; i < layout->nmetrics; i++)
-	{
-		ValueArray *values;
-
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		values = group_values_word(layout, group->states, i)->values;
-		if (values == NULL)
-			continue;
-		run_write(writer, &values->used, sizeof(values->used));
-		run_write(writer, values->values, values->used * sizeof(double));
-	}
-	MemoryContextSwitchTo(old_context);
 }
 
 /*
@@ -830,32 +792,18 @@ run_write_group(void *arg, const GroupOut *group)
 Size
 groups_bytes(const Groups *groups, TimestampTz to)
 {
-	const GroupLayout *layout = groups->layout;
 	Size		size = 0;
 	uint32		i;
-	int			j;
 
 	for (i = 0; i <= groups->slot_mask; i++)
 	{
 		const GroupSlot *slot = &groups->slots[i];
-		StateWord  *states;
 		int			length;
 
 		if (slot->group == 0 || slot->bucket >= to)
 			continue;
 		(void) entities_text(groups->entities, slot->entity, &length);
-		states = group_states(groups, slot->group - 1);
-		size += sizeof(RunGroup) + length + layout->words * sizeof(StateWord);
-		for (j = 0; j < layout->nmetrics; j++)
-		{
-			const ValueArray *values;
-
-			if (!(layout->fields[j] & FIELD_VALUES))
-				continue;
-			values = group_values_word(layout, states, j)->values;
-			if (values != NULL)
-				size += sizeof(values->used) + values->used * sizeof(double);
-		}
+		size += run_group_bytes(groups->layout, group_states(groups, slot->group - 1), length);
 	}
 	return size;
 }
@@ -867,148 +815,14 @@ groups_bytes(const Groups *groups, TimestampTz to)
 void
 groups_send(Groups *groups, TimestampTz to, StreamWriter *stream)
 {
-	RunWriter	writer = {
-		.layout = groups->layout,.stream = stream,.context = CurrentMemoryContext
-	};
+	RunWriter  *writer = run_start_stream(groups->layout, stream);
 
 	if (to == DT_NOEND)
-		groups_emit(groups, run_write_group, &writer);
+		groups_emit(groups, run_write_group, writer);
 	else
-		groups_emit_before(groups, to, run_write_group, &writer);
+		groups_emit_before(groups, to, run_write_group, writer);
 	stream_flush(stream);
-}
-
-/*
- * A run being read, or a stream, or the table, and its current group.  Of a
- * stream, which goes on while it is read, only buckets before some time are
- * asked for; the first group that is not of one is kept for the next time.
- */
-typedef struct RunReader
-{
-	LogicalTape *tape;
-	StreamReader *stream;		/* instead of a tape; neither: the table is read */
-	TableReader *table;
-	TimestampTz to;				/* of a stream */
-	bool		pending;		/* its group has not been asked for yet */
-	GroupOut	group;
-	MemoryContext values;		/* where its states' values are */
-	char	   *entity;			/* of a group from a tape */
-	int			entity_size;	/* room in entity */
-	StateWord  *states;			/* likewise */
-} RunReader;
-
-/* Reads bytes; returns false at the end. */
-static bool
-run_read_first(const RunReader *reader, void *ptr, Size size)
-{
-	Size		n;
-
-	if (reader->stream != NULL)
-		return stream_read(reader->stream, ptr, size);
-	n = LogicalTapeRead(reader->tape, ptr, size);
-	if (n != 0 && n != size)
-		elog(ERROR, "unexpected end of temporary file");
-	return n != 0;
-}
-
-static void
-run_read(const RunReader *reader, void *ptr, Size size)
-{
-	if (size > 0 && !run_read_first(reader, ptr, size))
-		elog(ERROR, "unexpected end of a sorted run");
-}
-
-/*
- * Reads the next group from a tape or stream.  Returns false at the end.
- */
-static bool
-run_read_next(const GroupLayout *layout, RunReader *reader)
-{
-	RunGroup	key;
-	int			i;
-
-	if (!run_read_first(reader, &key, sizeof(key)))
-		return false;
-	if (key.entity_length > reader->entity_size)
-	{
-		reader->entity_size = key.entity_length;
-		reader->entity = repalloc(reader->entity, reader->entity_size);
-	}
-	run_read(reader, reader->entity, key.entity_length);
-	reader->group = (GroupOut) {key.bucket, reader->entity, key.entity_length, reader->states};
-	run_read(reader, reader->states, layout->words * sizeof(StateWord));
-	MemoryContextReset(reader->values);
-	for (i = 0; i < layout->nmetrics; i++)
-	{
-		StateWord  *word;
-		uint32		n;
-
-		if (!(layout->fields[i] & FIELD_VALUES))
-			continue;
-		word = group_values_word(layout, reader->states, i);
-		if (word->values == NULL)
-			continue;
-		run_read(reader, &n, sizeof(n));
-		word->values = value_array_grow(NULL, n, reader->values);
-		run_read(reader, word->values->values, n * sizeof(double));
-		word->values->used = n;
-	}
-	return true;
-}
-
-/*
- * Reads the next group.  Returns false at the end, or where a stream comes to what
- * is not asked for.
- */
-static bool
-run_read_group(Groups *groups, RunReader *reader)
-{
-	if (reader->table != NULL)
-		return table_read_group(groups, reader->table, &reader->group);
-	if (reader->stream == NULL)
-		return run_read_next(groups->layout, reader);
-	if (!reader->pending)
-	{
-		/* What is asked for has been sent, so that there is nothing to wait for. */
-		if (reader->to != DT_NOEND && !stream_ready(reader->stream))
-			return false;
-		if (!run_read_next(groups->layout, reader))
-			return false;
-	}
-	reader->pending = reader->group.bucket >= reader->to;
-	return !reader->pending;
-}
-
-static int
-run_compare(const RunReader *a, const RunReader *b)
-{
-	if (a->group.bucket != b->group.bucket)
-		return a->group.bucket < b->group.bucket ? -1 : 1;
-	return entity_text_compare(a->group.entity, a->group.entity_length,
-							   b->group.entity, b->group.entity_length);
-}
-
-/* The binary heap is a max-heap: the run with the lowest key counts highest. */
-static int
-run_heap_compare(Datum a, Datum b, void *arg)
-{
-	return run_compare((RunReader *) DatumGetPointer(b), (RunReader *) DatumGetPointer(a));
-}
-
-/* A reader of a tape or a stream, in memory of the current context. */
-static RunReader *
-run_reader_create(const Groups *groups, LogicalTape *tape, StreamReader *stream)
-{
-	RunReader  *reader = palloc0(sizeof(RunReader));
-
-	reader->tape = tape;
-	reader->stream = stream;
-	reader->values = AllocSetContextCreate(CurrentMemoryContext, "batchagg run values",
-										   ALLOCSET_SMALL_SIZES);
-	reader->entity_size = 64;
-	reader->entity = palloc(reader->entity_size);
-	reader->states = palloc(groups->layout->words * sizeof(StateWord));
-	return reader;
+	pfree(writer);
 }
 
 /*
@@ -1019,154 +833,5 @@ run_reader_create(const Groups *groups, LogicalTape *tape, StreamReader *stream)
 void
 groups_add_stream(Groups *groups, StreamReader *stream)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(groups->spill);
-
-	groups->streams = lappend(groups->streams, run_reader_create(groups, NULL, stream));
-	MemoryContextSwitchTo(old_context);
-}
-
-/*
- * Takes the readers that are at the lowest key from the heap, and merges the
- * groups of all of them into the first one's.  Returns how many they are.
- */
-static int
-merge_lowest(const Groups *groups, binaryheap *heap, RunReader **lowest)
-{
-	int			n = 0;
-	int			i;
-
-	do
-	{
-		lowest[n++] = (RunReader *) DatumGetPointer(binaryheap_remove_first(heap));
-	} while (!binaryheap_empty(heap) &&
-			 run_compare(lowest[0], (RunReader *) DatumGetPointer(binaryheap_first(heap))) == 0);
-
-	/* What the table's values grow by would be freed with the table only. */
-	if (n > 1 && lowest[0]->table != NULL)
-	{
-		RunReader  *table = lowest[0];
-
-		lowest[0] = lowest[1];
-		lowest[1] = table;
-	}
-	for (i = 1; i < n; i++)
-		group_states_merge(groups->layout, lowest[0]->group.states, lowest[i]->group.states,
-						   lowest[0]->values);
-	return n;
-}
-
-/* What is merged. */
-typedef struct Merge
-{
-	binaryheap *heap;
-	RunReader **readers;		/* room for as many as there may be */
-	int			nreaders;
-	RunReader	table;			/* one of them */
-} Merge;
-
-/* Begins a merge of `n` tapes from number `first` on. */
-static void
-merge_begin(Merge *merge, const Groups *groups, int first, int n)
-{
-	int			most = n + 1 + list_length(groups->streams);
-	int			i;
-
-	merge->heap = binaryheap_allocate(most, run_heap_compare, NULL);
-	merge->readers = palloc(most * sizeof(RunReader *));
-	merge->nreaders = 0;
-	for (i = first; i < first + n; i++)
-		merge->readers[merge->nreaders++] =
-			run_reader_create(groups, list_nth(groups->runs, i), NULL);
-}
-
-/* Adds the table, and the streams as far as buckets before `to`. */
-static void
-merge_add(Merge *merge, const Groups *groups, TableReader *table, TimestampTz to)
-{
-	ListCell   *lc;
-
-	merge->table = (RunReader) {.table = table,.values = groups->values};
-	merge->readers[merge->nreaders++] = &merge->table;
-	foreach(lc, groups->streams)
-	{
-		RunReader  *reader = lfirst(lc);
-
-		reader->to = to;
-		merge->readers[merge->nreaders++] = reader;
-	}
-}
-
-/*
- * Sends the groups that are merged to `sink`, each key once.
- */
-static void
-merge_send(Groups *groups, Merge *merge, GroupSink sink, void *arg)
-{
-	for (;;)
-	{
-		int			i;
-
-		/* Those that were at the last group go on to their next. */
-		for (i = 0; i < merge->nreaders; i++)
-			if (run_read_group(groups, merge->readers[i]))
-				binaryheap_add(merge->heap, PointerGetDatum(merge->readers[i]));
-		if (binaryheap_empty(merge->heap))
-			break;
-		CHECK_FOR_INTERRUPTS();
-		merge->nreaders = merge_lowest(groups, merge->heap, merge->readers);
-		sink(arg, &merge->readers[0]->group);
-	}
-}
-
-/*
- * groups_emit_before(), where there are streams.
- */
-static void
-merge_early(Groups *groups, TableReader *table, TimestampTz to, GroupSink sink, void *arg)
-{
-	Merge		merge;
-
-	merge_begin(&merge, groups, 0, 0);
-	merge_add(&merge, groups, table, to);
-	merge_send(groups, &merge, sink, arg);
-	binaryheap_free(merge.heap);
-	pfree(merge.readers);
-}
-
-/*
- * Merges all runs, streams and the table and sends their groups to `sink`.  While runs
- * are too many for the budget, the first of them are merged into a new one at
- * the end.
- */
-static void
-runs_merge(Groups *groups, GroupSink sink, void *arg)
-{
-	int			fan_in = Max(MIN_FAN_IN, Min(MAX_FAN_IN, groups->budget / (2 * BLCKSZ)));
-	MemoryContext context = AllocSetContextCreate(groups->context, "batchagg merge",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(context);
-	TableReader table;
-	Merge		merge;
-	int			first = 0;
-
-	while (list_length(groups->runs) - first > fan_in)
-	{
-		RunWriter	writer = run_start(groups);
-		int			end = first + fan_in;
-
-		merge_begin(&merge, groups, first, fan_in);
-		merge_send(groups, &merge, run_write_group, &writer);
-		run_end(groups, &writer);
-
-		/* Tapes have their read buffers in the merge's memory. */
-		for (; first < end; first++)
-			LogicalTapeClose(list_nth(groups->runs, first));
-		MemoryContextReset(context);
-	}
-	table = table_read(groups, DT_NOEND);
-	merge_begin(&merge, groups, first, list_length(groups->runs) - first);
-	merge_add(&merge, groups, &table, DT_NOEND);
-	merge_send(groups, &merge, sink, arg);
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(context);
+	runs_add_stream(groups->runs, stream);
 }

@@ -22,6 +22,8 @@ typedef struct GroupLayout
 	int		   *places;			/* and its number in that */
 	int			words;			/* of all states */
 	StateWord  *empty;			/* states of a group without values */
+	int			nkept;			/* metrics whose values are kept */
+	int		   *kept;			/* and which */
 	int			nspans;
 	MetricSpan *spans;
 } GroupLayout;
@@ -33,16 +35,34 @@ group_state(const GroupLayout *layout, StateWord *states, int metric)
 	return span_state(&layout->spans[layout->span_of[metric]], states, layout->places[metric]);
 }
 
+/* The word of a group's state of a metric that leads to its values. */
+static inline StateWord *
+group_values_word(const GroupLayout *layout, StateWord *states, int metric)
+{
+	return state_at(group_state(layout, states, metric),
+					state_word(layout->fields[metric], FIELD_VALUES));
+}
+
 extern void group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 							  const uint32 *fields);
 extern void group_states_init(const GroupLayout *layout, StateWord *states);
 extern void group_states_merge(const GroupLayout *layout, StateWord *into,
 							   StateWord *from, MemoryContext values_context);
+extern Size group_values_bytes(const GroupLayout *layout, StateWord *states);
 
 typedef struct Groups Groups;
 
 extern Groups *groups_create(MemoryContext parent, const GroupLayout *layout,
 							 Oid id_type, Oid id_collation, Size budget);
+
+/* A finished group, on its way out: valid during the call of the sink only. */
+typedef struct GroupOut
+{
+	TimestampTz bucket;
+	const char *entity;			/* its text, not terminated */
+	int			entity_length;
+	StateWord  *states;
+} GroupOut;
 
 /* A group as it is looked for, and where its states are. */
 typedef struct GroupKey
@@ -57,21 +77,13 @@ typedef struct GroupKey
 
 extern uint32 groups_entity(Groups *groups, Datum id);
 extern void groups_find(Groups *groups, GroupKey *keys, int n);
+extern void groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group);
 extern MemoryContext groups_values_context(Groups *groups);
 extern void groups_check_memory(Groups *groups);
 extern Size groups_memory(const Groups *groups);
 extern Size groups_budget(const Groups *groups);
 extern uint64 groups_added(const Groups *groups, TimestampTz *newest);
 extern bool groups_spilled(const Groups *groups);
-
-/* A finished group, on its way out: valid during the call of the sink only. */
-typedef struct GroupOut
-{
-	TimestampTz bucket;
-	const char *entity;			/* its text, not terminated */
-	int			entity_length;
-	StateWord  *states;
-} GroupOut;
 
 typedef void (*GroupSink) (void *arg, const GroupOut *group);
 

@@ -103,7 +103,6 @@ typedef struct Rollup
 
 	bool		has_open;		/* fed from groups: a bucket is being collected */
 	TimestampTz open;			/* its start */
-	uint32		fed;			/* groups taken from the finer rollup */
 
 	struct RollupWriter *writer;
 	struct StoredReader *reader;	/* of groups that are stored; NULL: none are needed */

@@ -75,9 +75,6 @@
 #include "settings.h"
 #include "track/marks.h"
 
-/* Groups fed to a coarser rollup between two looks at the memory used. */
-#define GROUPS_PER_CHECK 64
-
 /* Settings that are fixed while a source is read. */
 static const struct
 {
@@ -947,26 +944,16 @@ rollup_take(void *arg, const GroupOut *group)
 static void
 rollup_feed(Rollup *coarse, const GroupOut *group)
 {
-	text	   *id = cstring_to_text_with_len(group->entity, group->entity_length);
-	GroupKey	key;
+	TimestampTz bucket;
 
 	if (group->bucket >= coarse->horizon)
-	{
-		pfree(id);
 		return;
-	}
-	key.bucket = bucket_cache_start(coarse->buckets, group->bucket);
-	if (coarse->has_open && coarse->open != key.bucket)
+	bucket = bucket_cache_start(coarse->buckets, group->bucket);
+	if (coarse->has_open && coarse->open != bucket)
 		groups_emit(coarse->groups, rollup_take, coarse);
 	coarse->has_open = true;
-	coarse->open = key.bucket;
-	key.entity = groups_entity(coarse->groups, PointerGetDatum(id));
-	groups_find(coarse->groups, &key, 1);
-	group_states_merge(coarse->layout, key.states, group->states,
-					   groups_values_context(coarse->groups));
-	if (++coarse->fed % GROUPS_PER_CHECK == 0)
-		groups_check_memory(coarse->groups);
-	pfree(id);
+	coarse->open = bucket;
+	groups_feed(coarse->groups, bucket, group);
 }
 
 /*

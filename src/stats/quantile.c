@@ -29,6 +29,16 @@
  * Counting distinct values sorts, by the same splitting: that needs no memory
  * beside the array, and makes every percentile that follows a look-up.
  *
+ * An array is narrow, four bytes a value, as long as all its values are the same
+ * as float4: those of a column of that type, small integers, halves and quarters.
+ * The first that is not makes it wide, and so does being long.  Selection is
+ * compiled for both (select.h).
+ *
+ * Values that are too many for the memory are sorted by others, who keep them
+ * elsewhere (engine/bulk.c): then the array is empty but for the way to them, a
+ * percentile asks for one place or two, and distinct values are counted from
+ * the first place to the last.
+ *
  * A pure room.  It can be interrupted everywhere: an array is a permutation
  * of its values at each CHECK_FOR_INTERRUPTS().
  *
@@ -48,25 +58,29 @@
 #define SMALL_PART 16
 
 /* ValueArray.placed when all values are in their sorted places. */
-#define PLACED_ALL PG_UINT32_MAX
+#define PLACED_ALL (PG_UINT32_MAX >> 1)
 
-/* Room of a new array: with its head and this many values it fills 64 bytes. */
-#define FIRST_SIZE 6
+/* Bytes of a new array, with its head. */
+#define FIRST_BYTES 64
 
-/* Arrays up to this size double, longer ones grow by half. */
-#define DOUBLING_LIMIT (1024 * 1024)
+/*
+ * Arrays of less double.  Longer ones, which are allocated each by itself, grow by
+ * an eighth, so that they take little more memory than they use.
+ */
+#define DOUBLING_LIMIT 8192
+
+/*
+ * Longer arrays are wide in any case, so that a single value cannot double what a
+ * large one takes.
+ */
+#define NARROW_LIMIT 65536
+
+#define HEAD_BYTES offsetof(ValueArray, values)
+#define VALUE_BYTES(array) ((array)->wide ? sizeof(double) : sizeof(float))
 
 /* The most values that an array can hold. */
 #define MAX_VALUES \
-	Min(PG_UINT32_MAX - 1, (MaxAllocHugeSize - offsetof(ValueArray, values)) / sizeof(double))
-
-#define ST_SORT sort_anyhow
-#define ST_ELEMENT_TYPE double
-#define ST_COMPARE(a, b) ((*(a) > *(b)) - (*(a) < *(b)))
-#define ST_CHECK_FOR_INTERRUPTS
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
+	Min(PLACED_ALL - 1, (MaxAllocHugeSize - HEAD_BYTES) / sizeof(double))
 
 /*
  * float8_compare
@@ -81,158 +95,132 @@ float8_compare(double a, double b)
 	return (a > b) - (a < b);
 }
 
-/*
- * value_array_grow
- *		Makes room for `needed` values in all, in `context` if `array` is NULL.
- *
- * Returns the array, which may have moved.  ERROR (program_limit_exceeded) if
- * no array can be that long.
- */
-ValueArray *
-value_array_grow(ValueArray *array, uint64 needed, MemoryContext context)
+static void
+check_length(uint64 needed)
 {
-	uint64		size = array ? array->size : 0;
-	Size		bytes;
-
 	if (needed > MAX_VALUES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many values in one group"),
 				 errdetail("Percentiles and distinct values can be computed from at most "
 						   UINT64_FORMAT " values.", (uint64) MAX_VALUES)));
+}
+
+/*
+ * value_array_create
+ *		Makes an empty array in `context` that has room for `n` values, or a few
+ *		more.  ERROR (program_limit_exceeded) if no array can be that long.
+ */
+ValueArray *
+value_array_create(uint64 n, bool wide, MemoryContext context)
+{
+	Size		unit = wide ? sizeof(double) : sizeof(float);
+	ValueArray *array;
+	Size		bytes;
+
+	check_length(n);
+	bytes = Max(FIRST_BYTES, HEAD_BYTES + n * unit);
+	array = MemoryContextAllocHuge(context, bytes);
+	array->used = 0;
+	array->size = (bytes - HEAD_BYTES) / unit;
+	array->ordered = 0;
+	array->placed = 0;
+	array->elsewhere = NULL;
+	array->wide = wide;
+	return array;
+}
+
+/*
+ * value_array_grow
+ *		Makes room for `needed` values in all.
+ *
+ * Returns the array, which may have moved.  ERROR as of value_array_create().
+ */
+ValueArray *
+value_array_grow(ValueArray *array, uint64 needed)
+{
+	Size		unit;
+	Size		bytes;
+
+	check_length(needed);
+	if (!array->wide && needed > NARROW_LIMIT)
+		array = value_array_widen(array);
+	unit = VALUE_BYTES(array);
+	bytes = HEAD_BYTES + array->size * unit;
+	bytes += bytes < DOUBLING_LIMIT ? bytes : bytes / 8;
+	bytes = Max(bytes, HEAD_BYTES + needed * unit);
+	array = repalloc_huge(array, bytes);
+	array->size = Min((bytes - HEAD_BYTES) / unit, MAX_VALUES);
+	return array;
+}
+
+/*
+ * value_array_widen
+ *		Makes an array wide.  Returns it, as it may have moved.
+ */
+ValueArray *
+value_array_widen(ValueArray *array)
+{
+	const float *narrow;
+	Size		bytes = HEAD_BYTES + array->size * sizeof(float);
 
 	/* Doubling keeps head and values together at a power of two bytes. */
-	size = size <= DOUBLING_LIMIT ? 2 * size + 2 : size + size / 2;
-	size = Min(Max(Max(size, FIRST_SIZE), needed), MAX_VALUES);
-	bytes = offsetof(ValueArray, values) + size * sizeof(double);
-
-	if (array == NULL)
+	if (HEAD_BYTES + ((Size) array->used + 1) * sizeof(double) > bytes)
 	{
-		array = MemoryContextAllocHuge(context, bytes);
-		array->used = 0;
-		array->ordered = 0;
-		array->placed = 0;
-	}
-	else
+		bytes = Max(2 * bytes, HEAD_BYTES + array->size * sizeof(double));
 		array = repalloc_huge(array, bytes);
-	array->size = size;
+	}
+	array->size = (bytes - HEAD_BYTES) / sizeof(double);
+	narrow = (const float *) array->values;
+	for (uint32 i = array->used; i-- > 0;)
+		array->values[i] = narrow[i];
+	array->wide = true;
 	return array;
 }
 
 /*
  * value_array_append
- *		Adds n values to an array, or to a new one in `context` if `array` is
- *		NULL.
+ *		Adds n values, which are wide or not, to an array, or to a new one in
+ *		`context` if `array` is NULL.
  *
- * Returns the array, which may have moved.  ERROR as of value_array_grow().
+ * Returns the array, which may have moved.  ERROR as of value_array_create().
  */
 ValueArray *
-value_array_append(ValueArray *array, const double *values, uint32 n, MemoryContext context)
+value_array_append(ValueArray *array, const void *values, bool wide, uint32 n,
+				   MemoryContext context)
 {
 	uint64		needed = (array ? array->used : 0) + (uint64) n;
 
-	if (array == NULL || needed > array->size)
-		array = value_array_grow(array, needed, context);
-	memcpy(array->values + array->used, values, n * sizeof(double));
+	if (array == NULL)
+		array = value_array_create(needed, wide, context);
+	if (wide && !array->wide)
+		array = value_array_widen(array);
+	if (needed > array->size)
+		array = value_array_grow(array, needed);
+	if (wide == array->wide)
+		memcpy((char *) array->values + array->used * VALUE_BYTES(array), values,
+			   n * VALUE_BYTES(array));
+	else
+		for (uint32 i = 0; i < n; i++)
+			array->values[array->used + i] = ((const float *) values)[i];
 	array->used = needed;
 	return array;
 }
 
 /*
- * Moves NaNs to the end and returns the number of other values.  Forgets
- * what was known of the order if values have been added since.
+ * value_array_elsewhere
+ *		Makes an array in `context` of values that are elsewhere, from which
+ *		percentiles and distinct values are computed as from any other.
+ *
+ * Nothing can be added to it.
  */
-static uint32
-gather_numbers(ValueArray *array)
+ValueArray *
+value_array_elsewhere(const SortedValues *values, MemoryContext context)
 {
-	double	   *values = array->values;
-	uint32		numbers = array->used;
+	ValueArray *array = MemoryContextAllocZero(context, offsetof(ValueArray, values));
 
-	if (array->ordered == array->used)
-	{
-		while (numbers > 0 && isnan(values[numbers - 1]))
-			numbers--;
-		return numbers;
-	}
-
-	for (uint32 i = 0; i < numbers;)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (isnan(values[i]))
-		{
-			double		nan = values[i];
-
-			values[i] = values[--numbers];
-			values[numbers] = nan;
-		}
-		else
-			i++;
-	}
-	array->ordered = array->used;
-	array->placed = array->used;
-	return numbers;
-}
-
-/*
- * Sorts a few values.  Minimum and maximum are written so that compilers make
- * two instructions of them; of 0 and -0 one may become the other, which makes
- * no difference to anyone.
- */
-static void
-insertion_sort(double *values, uint32 n)
-{
-	for (uint32 i = 1; i < n; i++)
-	{
-		double		x = values[i];
-
-		for (uint32 j = 0; j < i; j++)
-		{
-			double		low = Min(values[j], x);
-
-			x = Max(values[j], x);
-			values[j] = low;
-		}
-		values[i] = x;
-	}
-}
-
-/*
- * Brings the values in [from, to) that are less than the pivot (or equal to
- * it, with `or_equal`) before the others; returns where the others begin.
- */
-static inline uint32
-partition(double *values, uint32 from, uint32 to, double pivot, bool or_equal)
-{
-	uint32		cut = from;
-
-	for (uint32 i = from; i < to; i++)
-	{
-		double		x = values[i];
-
-		CHECK_FOR_INTERRUPTS();
-		values[i] = values[cut];
-		values[cut] = x;
-		cut += or_equal ? x <= pivot : x < pivot;
-	}
-	return cut;
-}
-
-/*
- * Splits [from, to): all values before *left_end are less than all others,
- * and all from *right_begin on are not less.  What lies between is equal, and
- * there is some when nothing is less, so that either way less is left to do.
- */
-static void
-split(double *values, uint32 from, uint32 to, uint32 *left_end, uint32 *right_begin)
-{
-	double		a = values[from];
-	double		b = values[from + (to - from) / 2];
-	double		c = values[to - 1];
-	double		pivot = Max(Min(a, b), Min(Max(a, b), c));
-
-	*left_end = *right_begin = partition(values, from, to, pivot, false);
-	if (*left_end == from)
-		*right_begin = partition(values, from, to, pivot, true);
+	array->elsewhere = values;
+	return array;
 }
 
 /* How often a part of n values may be split. */
@@ -242,108 +230,32 @@ split_budget(uint32 n)
 	return n > 0 ? 2 * pg_leftmost_one_pos32(n) : 0;
 }
 
+#define VALUE double
+#define SELECT_NAME(name) name##_wide
+#include "stats/select.h"
+
+#define VALUE float
+#define SELECT_NAME(name) name##_narrow
+#include "stats/select.h"
+
 /*
- * Puts the value that sorting would put there at place k of [from, to), none
- * of which is NaN, smaller ones before and greater ones behind it.
+ * The value that sorting would put at place k of an array, and (with_next) the
+ * one that would follow it.
  */
 static void
-select_place(double *values, uint32 from, uint32 to, uint32 k)
+select_values(ValueArray *array, uint64 k, bool with_next, double *value, double *next)
 {
-	int			budget = split_budget(to - from);
+	const SortedValues *elsewhere = array->elsewhere;
 
-	while (to - from > SMALL_PART)
+	if (elsewhere != NULL)
 	{
-		uint32		left_end,
-					right_begin;
-
-		if (budget-- == 0)
-		{
-			sort_anyhow(values + from, to - from);
-			return;
-		}
-		split(values, from, to, &left_end, &right_begin);
-		if (k < left_end)
-			to = left_end;
-		else if (k >= right_begin)
-			from = right_begin;
-		else
-			return;
+		*value = elsewhere->at(elsewhere, k);
+		*next = with_next ? elsewhere->at(elsewhere, k + 1) : *value;
 	}
-	insertion_sort(values + from, to - from);
-}
-
-/*
- * Sorts [from, to), none of which is NaN.  Calls itself no deeper than the
- * budget.
- */
-static void
-sort_part(double *values, uint32 from, uint32 to, int budget)
-{
-	while (to - from > SMALL_PART)
-	{
-		uint32		left_end,
-					right_begin;
-
-		if (budget-- == 0)
-		{
-			sort_anyhow(values + from, to - from);
-			return;
-		}
-		split(values, from, to, &left_end, &right_begin);
-		sort_part(values, from, left_end, budget);
-		from = right_begin;
-	}
-	insertion_sort(values + from, to - from);
-}
-
-/*
- * Puts the value that sorting would put there at place k of an array, and
- * remembers that it did.
- */
-static void
-place_value(ValueArray *array, uint32 k, uint32 numbers)
-{
-	uint32		from = 0;
-	uint32		to = numbers;
-
-	if (k >= numbers || array->placed == PLACED_ALL || array->placed == k)
-		return;
-	if (k < array->placed)
-		to = Min(array->placed, numbers);
+	else if (array->wide)
+		select_values_wide(array, k, with_next, value, next);
 	else
-		from = array->placed + 1;
-
-	if (numbers <= SMALL_PART)
-	{
-		insertion_sort(array->values, numbers);
-		array->placed = PLACED_ALL;
-		return;
-	}
-
-	/* What is known now may not survive an interrupted selection. */
-	array->ordered = 0;
-	select_place(array->values, from, to, k);
-	array->ordered = array->used;
-	array->placed = k;
-}
-
-/*
- * The value that follows the one at place k, once that is placed, in sorted
- * order.
- */
-static double
-value_after(const ValueArray *array, uint32 k, uint32 numbers)
-{
-	double		least = array->values[k + 1];
-
-	if (array->placed == PLACED_ALL)
-		return least;
-	for (uint32 i = k + 2; i < numbers; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		least = Min(least, array->values[i]);
-	}
-	return least;
+		select_values_narrow(array, k, with_next, value, next);
 }
 
 /*
@@ -360,21 +272,49 @@ value_after(const ValueArray *array, uint32 k, uint32 numbers)
 double
 value_array_percentile(ValueArray *array, double fraction)
 {
-	uint32		numbers = gather_numbers(array);
-	double		place = fraction * (double) (array->used - 1);
-	uint32		k = (uint32) floor(place);
+	uint64		n = array->elsewhere != NULL ? array->elsewhere->n : array->used;
+	double		place = fraction * (double) (n - 1);
+	uint64		k = (uint64) floor(place);
 	double		share = place - k;
 	double		low,
 				high;
 
-	place_value(array, k, numbers);
-	low = array->values[k];
+	select_values(array, k, share != 0, &low, &high);
 	if (share == 0)
 		return low;
-	high = value_after(array, k, numbers);
 	if (isinf(high - low) && isfinite(low) && isfinite(high))
 		return low * (1 - share) + high * share;
 	return low + share * (high - low);
+}
+
+/*
+ * value_array_sort
+ *		Sorts an array whose values are not elsewhere, in PostgreSQL's order.
+ */
+void
+value_array_sort(ValueArray *array)
+{
+	if (array->wide)
+		sort_wide(array);
+	else
+		sort_narrow(array);
+}
+
+static uint64
+count_distinct_elsewhere(const SortedValues *values)
+{
+	uint64		distinct = 0;
+	double		last = 0;
+
+	for (uint64 i = 0; i < values->n; i++)
+	{
+		double		x = values->at(values, i);
+
+		CHECK_FOR_INTERRUPTS();
+		distinct += (i == 0 || float8_compare(x, last) != 0);
+		last = x;
+	}
+	return distinct;
 }
 
 /*
@@ -386,17 +326,8 @@ value_array_percentile(ValueArray *array, double fraction)
 uint64
 value_array_distinct(ValueArray *array)
 {
-	uint32		numbers = gather_numbers(array);
-	uint64		distinct = numbers < array->used ? 1 : 0;
-
-	if (array->placed != PLACED_ALL)
-	{
-		array->ordered = 0;
-		sort_part(array->values, 0, numbers, split_budget(numbers));
-		array->ordered = array->used;
-		array->placed = PLACED_ALL;
-	}
-	for (uint32 i = 0; i < numbers; i++)
-		distinct += (i == 0 || array->values[i] != array->values[i - 1]);
-	return distinct;
+	if (array->elsewhere != NULL)
+		return count_distinct_elsewhere(array->elsewhere);
+	value_array_sort(array);
+	return array->wide ? count_distinct_wide(array) : count_distinct_narrow(array);
 }

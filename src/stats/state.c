@@ -213,7 +213,10 @@ state_add_end(State state, int word, double x, TimestampTz t, bool none_before)
 /*
  * state_merge_rest
  *		Adds what `from` has of ends and values to `into`; to be called before
- *		the counts are added up.  ERROR as of value_array_grow().
+ *		the counts are added up.  ERROR as of value_array_create().
+ *
+ * Where values have been taken out of `from` (its array is NULL), others merge
+ * them.
  */
 void
 state_merge_rest(State into, State from, uint32 fields, MemoryContext values_context)
@@ -234,8 +237,9 @@ state_merge_rest(State into, State from, uint32 fields, MemoryContext values_con
 		StateWord  *word = state_at(into, state_word(fields, FIELD_VALUES));
 		const ValueArray *others = state_at(from, state_word(fields, FIELD_VALUES))->values;
 
-		word->values = value_array_append(word->values, others->values, others->used,
-										  values_context);
+		if (others != NULL)
+			word->values = value_array_append(word->values, others->values, others->wide,
+											  others->used, values_context);
 	}
 }
 
@@ -245,7 +249,7 @@ state_merge_rest(State into, State from, uint32 fields, MemoryContext values_con
  *
  * Equals adding the values themselves: sums and squares differ far below the
  * last bit of a result.  `from` stays as it is and shares nothing with `into`
- * afterwards.  ERROR as of value_array_grow().
+ * afterwards.  ERROR as of value_array_create().
  */
 void
 state_merge(State into, State from, uint32 fields, MemoryContext values_context)

@@ -126,9 +126,9 @@ group_is_right(const MetricSpan *span, Group *group)
 			ValueArray *expected = state_at(single(group, i), values_word)->values;
 
 			if ((values == NULL) != (expected == NULL) ||
-				(values && (values->used != expected->used ||
-							memcmp(values->values, expected->values,
-								   values->used * sizeof(double)) != 0)))
+				(values && (values->used != expected->used || values->wide != expected->wide ||
+							memcmp(values->values, expected->values, values->used *
+								   (values->wide ? sizeof(double) : sizeof(float))) != 0)))
 				return false;
 		}
 	}
