@@ -90,7 +90,7 @@ for my $work_mem (4, 16)
 	my ($memory) = memory_of_run(3, "${work_mem}MB");
 
 	note(sprintf('3,000,000 values of one group in work_mem %dMB: %.1f MB', $work_mem, $memory / 1024));
-	cmp_ok($memory, '<', ($work_mem * 1.2 + 7) * 1024, "a group's values within ${work_mem}MB");
+	cmp_ok($memory, '<', ($work_mem * 1.25 + 12) * 1024, "a group's values within ${work_mem}MB");
 }
 
 $node->stop;
