@@ -37,25 +37,11 @@
  * The results of a group are one row, or several where they are many: one for
  * each part of the rollup's results, with a layout and a merge of its own.
  *
- * The store is written below the executor, by the table's access method and
- * its indexes, as COPY does: a row has up to 200 results, and there is nothing
- * else to check, since its only foreign key is a layout that the run has
- * locked.
- *
- * Rows come in the order of the key, which is the best for the table and the
- * key's index, and the worst for the other index, of series (entity, bucket):
- * there, each row of a bucket goes to another page.  So the entries of that
- * index are kept until there are many, and inserted in its own order.
- *
- * While parallel workers still read, rows are inserted, but what is to be updated
- * or deleted waits in a temporary file until they are gone.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -63,7 +49,6 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "storage/buffile.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -76,25 +61,9 @@
 #include "catalog/store.h"
 #include "engine/entity.h"
 #include "engine/progress.h"
+#include "engine/rowwriter.h"
 #include "engine/write.h"
 #include "settings.h"
-
-/* Entries of the index of series that are kept, to be inserted in its order. */
-#define MAX_SERIES_ENTRIES 65536
-
-/* Columns of the store, in their order. */
-enum
-{
-	STORE_LAYOUT_ID,
-	STORE_BUCKET,
-	STORE_ENTITY_ID,
-	STORE_SAMPLE_COUNT,
-	STORE_METRIC_COUNTS,
-	STORE_RESULTS,
-	STORE_UPDATED_AT,
-	STORE_STATES,
-	STORE_COLUMNS
-};
 
 /* Conditions on the store's key by which stored rows are looked for. */
 #define STORE_KEYS 3
@@ -104,15 +73,6 @@ enum
 #define KEY_BUCKET 2
 #define KEY_ENTITY_ID 3
 
-/* A row's entry in the index of series. */
-typedef struct SeriesEntry
-{
-	int32		layout_id;
-	TimestampTz bucket;
-	text	   *entity;
-	ItemPointerData tid;
-} SeriesEntry;
-
 struct StoreWriter
 {
 	bool		dry_run;		/* compare, count and write nothing */
@@ -120,36 +80,14 @@ struct StoreWriter
 	Relation	rel;
 	Relation	key;			/* the index by which rows are merged */
 	Snapshot	snapshot;		/* the run's */
-	CommandId	command;
+	RowWriter  *rows;			/* NULL: a dry run */
 	TimestampTz now;			/* updated_at of what is written */
-	EState	   *estate;
-	ResultRelInfo *indexes;		/* all but that of series */
-	ResultRelInfo *series_index;	/* that one */
-	BulkInsertState bulk;
-	TupleTableSlot **pending;	/* rows to insert, up to batch_size; made as needed */
-	int			nslots;			/* of these, how many are made */
-	int			npending;
-	int			batch_size;
-	TupleTableSlot *update;
-	SeriesEntry *series;		/* entries not yet in the index of series */
-	int			nseries;
-	TupleTableSlot *series_slot;	/* makes rows of them again */
-	MemoryContext series_context;	/* what they point to */
 	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
 	MemoryContext report_context;	/* reset with each row that is reported */
-	BufFile    *deferred;		/* of Deferred, each with its row; NULL: nothing waits */
-	int64		ndeferred;
 	int64		groups;			/* put so far */
 	int64		changed;		/* rows inserted, updated or deleted so far */
 };
-
-/* A change that has to wait, until there are no parallel workers. */
-typedef struct Deferred
-{
-	ItemPointerData tid;		/* of the stored row */
-	uint32		length;			/* of the one that replaces it; 0: it is deleted */
-} Deferred;
 
 /* The merge of one part of a rollup's results, or where the reader of them is. */
 typedef struct PartWriter
@@ -193,13 +131,6 @@ static bool part_row(RollupWriter *writer, const PartWriter *part, const GroupOu
 static bool part_row_equal(const PartWriter *part, const Datum *values, const bool *nulls);
 static bool part_states_differ(const RollupWriter *writer, const PartWriter *part,
 							   const Datum *values, const bool *nulls);
-static void store_split_indexes(StoreWriter *store);
-static void series_flush(StoreWriter *store);
-static void store_insert(StoreWriter *store, const Datum *values, const bool *nulls);
-static void store_flush(StoreWriter *store);
-static void store_update(StoreWriter *store, ItemPointer tid,
-						 const Datum *values, const bool *nulls);
-static void store_delete(StoreWriter *store, ItemPointer tid);
 
 /*
  * The layout that a part of the rollup's results has, or is to have.
@@ -286,21 +217,7 @@ store_writer_open(bool dry_run, const DifferenceSink *sink)
 											   ALLOCSET_DEFAULT_SIZES);
 	store->report_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg reported row",
 												  ALLOCSET_SMALL_SIZES);
-	store->batch_size = batchagg_batch_size;
-	if (dry_run)
-		return store;
-
-	/* There may be parallel workers when the first row is written. */
-	(void) GetCurrentTransactionId();
-	store->command = GetCurrentCommandId(true);
-	store->estate = CreateExecutorState();
-	store->indexes = makeNode(ResultRelInfo);
-	InitResultRelInfo(store->indexes, store->rel, 0, NULL, 0);
-	ExecOpenIndices(store->indexes, false);
-	store_split_indexes(store);
-	store->bulk = GetBulkInsertState();
-	store->pending = palloc(store->batch_size * sizeof(TupleTableSlot *));
-	store->update = table_slot_create(store->rel, NULL);
+	store->rows = dry_run ? NULL : row_writer_open(store->rel, store->snapshot);
 	return store;
 }
 
@@ -310,16 +227,27 @@ store_writer_open(bool dry_run, const DifferenceSink *sink)
 void
 store_writer_see_written(StoreWriter *store)
 {
-	if (store->dry_run)
+	if (store->rows == NULL)
 		return;
-	store_flush(store);
+	row_writer_flush(store->rows);
 	CommandCounterIncrement();
 	UnregisterSnapshot(store->snapshot);
 	PushCopiedSnapshot(GetActiveSnapshot());
 	UpdateActiveSnapshotCommandId();
 	store->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	PopActiveSnapshot();
-	store->command = GetCurrentCommandId(true);
+	row_writer_go_on(store->rows, store->snapshot);
+}
+
+/*
+ * Makes the changes that have had to wait.  To be called when there are no parallel
+ * workers any more.
+ */
+void
+store_writer_catch_up(StoreWriter *store)
+{
+	if (store->rows != NULL)
+		row_writer_catch_up(store->rows);
 }
 
 /*
@@ -329,57 +257,11 @@ store_writer_see_written(StoreWriter *store)
 void
 store_writer_close(StoreWriter *store)
 {
-	int			i;
-
-	if (!store->dry_run)
-	{
-		store_flush(store);
-		series_flush(store);
-		for (i = 0; i < store->nslots; i++)
-			ExecDropSingleTupleTableSlot(store->pending[i]);
-		ExecDropSingleTupleTableSlot(store->update);
-		ExecDropSingleTupleTableSlot(store->series_slot);
-		FreeBulkInsertState(store->bulk);
-		ExecCloseIndices(store->indexes);
-		ExecCloseIndices(store->series_index);
-		FreeExecutorState(store->estate);
-	}
+	if (store->rows != NULL)
+		row_writer_close(store->rows);
 	UnregisterSnapshot(store->snapshot);
 	index_close(store->key, NoLock);
 	table_close(store->rel, NoLock);
-}
-
-/*
- * Moves the index of series from the store's indexes to a list of its own.
- */
-static void
-store_split_indexes(StoreWriter *store)
-{
-	ResultRelInfo *all = store->indexes;
-	ResultRelInfo *series = makeNode(ResultRelInfo);
-	Oid			series_oid = store_relid("batchagg_store_series_idx");
-	int			kept = 0;
-	int			i;
-
-	InitResultRelInfo(series, store->rel, 0, NULL, 0);
-	series->ri_IndexRelationDescs = palloc(sizeof(Relation));
-	series->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *));
-	for (i = 0; i < all->ri_NumIndices; i++)
-	{
-		bool		is_series = RelationGetRelid(all->ri_IndexRelationDescs[i]) == series_oid;
-		ResultRelInfo *to = is_series ? series : all;
-		int			at = is_series ? series->ri_NumIndices++ : kept++;
-
-		to->ri_IndexRelationDescs[at] = all->ri_IndexRelationDescs[i];
-		to->ri_IndexRelationInfo[at] = all->ri_IndexRelationInfo[i];
-	}
-	all->ri_NumIndices = kept;
-
-	store->series_index = series;
-	store->series = palloc(MAX_SERIES_ENTRIES * sizeof(SeriesEntry));
-	store->series_slot = MakeSingleTupleTableSlot(RelationGetDescr(store->rel), &TTSOpsVirtual);
-	store->series_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg series entries",
-												  ALLOCSET_DEFAULT_SIZES);
 }
 
 /* A scan of the store by its key, for part_seek(). */
@@ -639,7 +521,7 @@ part_delete_stored(RollupWriter *writer, PartWriter *part)
 
 	if (!bucket_is_kept(writer, DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET])) &&
 		part_change(writer, part, part->stored, NULL, NULL))
-		store_delete(store, &part->stored->tts_tid);
+		row_writer_delete(store->rows, &part->stored->tts_tid);
 	part_advance(store, part);
 }
 
@@ -734,7 +616,7 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 	bool		stored = false;
 	int			i;
 
-	if (++store->groups % store->batch_size == 0)
+	if (++store->groups % batchagg_batch_size == 0)
 		progress_stored(store->groups, store->changed);
 
 	/* Additions are meant for what the extents do not bring up to date. */
@@ -1078,13 +960,13 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	if (!part_has_stored(part) || order > 0)
 	{
 		if (part_change(writer, part, NULL, values, nulls))
-			store_insert(store, values, nulls);
+			row_writer_insert(store->rows, values, nulls);
 		return true;
 	}
 	if (!part_row_equal(part, values, nulls) &&
 		part_may_replace(writer, part, group, values, nulls) &&
 		part_change(writer, part, part->stored, values, nulls))
-		store_update(store, &part->stored->tts_tid, values, nulls);
+		row_writer_update(store->rows, &part->stored->tts_tid, values, nulls);
 	part_advance(store, part);
 	return true;
 }
@@ -1365,246 +1247,4 @@ part_states_differ(const RollupWriter *writer, const PartWriter *part, const Dat
 			 memcmp(&stored.results[i], &computed.results[i], sizeof(double)) != 0))
 			return true;
 	return false;
-}
-
-static void
-slot_set_row(TupleTableSlot *slot, const Datum *values, const bool *nulls)
-{
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, values, STORE_COLUMNS * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls, STORE_COLUMNS * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-}
-
-static void
-index_insert_row(StoreWriter *store, ResultRelInfo *indexes, TupleTableSlot *slot)
-{
-#if PG_VERSION_NUM >= 160000
-	(void) ExecInsertIndexTuples(indexes, slot, store->estate, false, false, NULL, NIL, false);
-#else
-	(void) ExecInsertIndexTuples(indexes, slot, store->estate, false, false, NULL, NIL);
-#endif
-	ResetPerTupleExprContext(store->estate);
-}
-
-static inline int
-series_compare(const SeriesEntry *a, const SeriesEntry *b)
-{
-	int			c;
-
-	if (a->layout_id != b->layout_id)
-		return a->layout_id < b->layout_id ? -1 : 1;
-	c = entity_text_compare(VARDATA_ANY(a->entity), VARSIZE_ANY_EXHDR(a->entity),
-							VARDATA_ANY(b->entity), VARSIZE_ANY_EXHDR(b->entity));
-	if (c != 0)
-		return c;
-	return a->bucket < b->bucket ? -1 : 1;
-}
-
-#define ST_SORT sort_series
-#define ST_ELEMENT_TYPE SeriesEntry
-#define ST_COMPARE(a, b) series_compare(a, b)
-#define ST_CHECK_FOR_INTERRUPTS
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
-/* Inserts the kept entries of the index of series. */
-static void
-series_flush(StoreWriter *store)
-{
-	TupleTableSlot *slot = store->series_slot;
-	int			i;
-
-	sort_series(store->series, store->nseries);
-	for (i = 0; i < store->nseries; i++)
-	{
-		const SeriesEntry *entry = &store->series[i];
-
-		CHECK_FOR_INTERRUPTS();
-		ExecClearTuple(slot);
-		memset(slot->tts_isnull, true, STORE_COLUMNS * sizeof(bool));
-		slot->tts_values[STORE_LAYOUT_ID] = Int32GetDatum(entry->layout_id);
-		slot->tts_values[STORE_BUCKET] = TimestampTzGetDatum(entry->bucket);
-		slot->tts_values[STORE_ENTITY_ID] = PointerGetDatum(entry->entity);
-		slot->tts_isnull[STORE_LAYOUT_ID] = false;
-		slot->tts_isnull[STORE_BUCKET] = false;
-		slot->tts_isnull[STORE_ENTITY_ID] = false;
-		ExecStoreVirtualTuple(slot);
-		slot->tts_tid = entry->tid;
-		index_insert_row(store, store->series_index, slot);
-	}
-	store->nseries = 0;
-	MemoryContextReset(store->series_context);
-}
-
-/* Keeps a new row's entry of the index of series. */
-static void
-series_keep(StoreWriter *store, TupleTableSlot *slot)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(store->series_context);
-	SeriesEntry *entry = &store->series[store->nseries++];
-
-	slot_getsomeattrs(slot, STORE_ENTITY_ID + 1);
-	entry->layout_id = DatumGetInt32(slot->tts_values[STORE_LAYOUT_ID]);
-	entry->bucket = DatumGetTimestampTz(slot->tts_values[STORE_BUCKET]);
-	entry->entity = DatumGetTextPCopy(slot->tts_values[STORE_ENTITY_ID]);
-	entry->tid = slot->tts_tid;
-	MemoryContextSwitchTo(old_context);
-	if (store->nseries == MAX_SERIES_ENTRIES)
-		series_flush(store);
-}
-
-/* The slot for the next row to insert. */
-static TupleTableSlot *
-store_next_slot(StoreWriter *store)
-{
-	if (store->npending == store->nslots)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(store->context);
-
-		store->pending[store->nslots++] = table_slot_create(store->rel, NULL);
-		MemoryContextSwitchTo(caller);
-	}
-	return store->pending[store->npending++];
-}
-
-/* Takes a row to insert, and inserts a full batch of them. */
-static void
-store_insert(StoreWriter *store, const Datum *values, const bool *nulls)
-{
-	TupleTableSlot *slot = store_next_slot(store);
-
-	slot_set_row(slot, values, nulls);
-	ExecMaterializeSlot(slot);
-	if (store->npending == store->batch_size)
-		store_flush(store);
-}
-
-/* Inserts the pending rows. */
-static void
-store_flush(StoreWriter *store)
-{
-	int			i;
-
-	if (store->npending == 0)
-		return;
-	table_multi_insert(store->rel, store->pending, store->npending, store->command, 0,
-					   store->bulk);
-	for (i = 0; i < store->npending; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		index_insert_row(store, store->indexes, store->pending[i]);
-		series_keep(store, store->pending[i]);
-		ExecClearTuple(store->pending[i]);
-	}
-	store->npending = 0;
-}
-
-/*
- * While there are parallel workers, PostgreSQL does not let the leader update or
- * delete rows, but it lets it insert some.  So changes wait.
- */
-static void
-store_defer(StoreWriter *store, ItemPointer tid, HeapTuple row)
-{
-	Deferred	deferred = {.tid = *tid,.length = row ? row->t_len : 0};
-	MemoryContext old_context = MemoryContextSwitchTo(store->context);
-
-	if (store->deferred == NULL)
-		store->deferred = BufFileCreateTemp(false);
-	BufFileWrite(store->deferred, &deferred, sizeof(deferred));
-	if (row != NULL)
-		BufFileWrite(store->deferred, row->t_data, row->t_len);
-	store->ndeferred++;
-	MemoryContextSwitchTo(old_context);
-}
-
-static void
-read_deferred(StoreWriter *store, void *to, Size size)
-{
-	if (BufFileRead(store->deferred, to, size) != size)
-		elog(ERROR, "unexpected end of temporary file");
-}
-
-/* Replaces a stored row by the one in the slot for that. */
-static void
-update_now(StoreWriter *store, ItemPointer tid)
-{
-#if PG_VERSION_NUM >= 160000
-	TU_UpdateIndexes update_indexes;
-#else
-	bool		update_indexes;
-#endif
-
-	simple_table_tuple_update(store->rel, tid, store->update, store->snapshot, &update_indexes);
-	if (update_indexes)
-	{
-		index_insert_row(store, store->indexes, store->update);
-		series_keep(store, store->update);
-	}
-	ExecClearTuple(store->update);
-}
-
-/*
- * Makes the changes that have had to wait.  To be called when there are no parallel
- * workers any more.
- */
-void
-store_writer_catch_up(StoreWriter *store)
-{
-	if (store->deferred == NULL)
-		return;
-	if (BufFileSeek(store->deferred, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not rewind temporary file: %m")));
-	for (; store->ndeferred > 0; store->ndeferred--)
-	{
-		Deferred	deferred;
-		HeapTuple	row;
-
-		CHECK_FOR_INTERRUPTS();
-		read_deferred(store, &deferred, sizeof(deferred));
-		if (deferred.length == 0)
-		{
-			store_delete(store, &deferred.tid);
-			continue;
-		}
-		row = palloc0(HEAPTUPLESIZE + deferred.length);
-		row->t_len = deferred.length;
-		row->t_data = (HeapTupleHeader) ((char *) row + HEAPTUPLESIZE);
-		read_deferred(store, row->t_data, deferred.length);
-		ExecForceStoreHeapTuple(row, store->update, false);
-		update_now(store, &deferred.tid);
-		pfree(row);
-	}
-	BufFileClose(store->deferred);
-	store->deferred = NULL;
-}
-
-static void
-store_delete(StoreWriter *store, ItemPointer tid)
-{
-	if (IsInParallelMode())
-		store_defer(store, tid, NULL);
-	else
-		simple_table_tuple_delete(store->rel, tid, store->snapshot);
-}
-
-static void
-store_update(StoreWriter *store, ItemPointer tid, const Datum *values, const bool *nulls)
-{
-	if (IsInParallelMode())
-	{
-		HeapTuple	row = heap_form_tuple(RelationGetDescr(store->rel),
-											unconstify(Datum *, values),
-											unconstify(bool *, nulls));
-
-		store_defer(store, tid, row);
-		heap_freetuple(row);
-		return;
-	}
-	slot_set_row(store->update, values, nulls);
-	update_now(store, tid);
 }
