@@ -92,7 +92,11 @@
 #define LEAST_SHARE 32
 #define EARLY_SHARE 4096
 
-/* Memory for the groups of a rollup that are under way from a worker. */
+/*
+ * Memory for the groups of a rollup that are under way from a worker.  Where they
+ * leave early, that is half of a run's memory in all, since a worker should not have
+ * to wait as soon as it is ahead; in the end, little will do.
+ */
 #define MIN_QUEUE ((Size) 256 * 1024)
 #define MAX_QUEUE ((Size) 32 * 1024 * 1024)
 
@@ -418,6 +422,16 @@ next_part(void *arg, QueryDesc *desc)
 	return true;
 }
 
+/*
+ * Bytes of memory for the groups of all processes that read a scan together, early
+ * being whether groups leave early.
+ */
+Size
+parallel_groups_memory(bool early)
+{
+	return early ? settings_run_memory() / 2 : settings_run_memory();
+}
+
 /* Has the groups of workers merged with the leader's. */
 static void
 add_streams(const SourceScan *scan, ParallelContext *context, ParallelScan *shared)
@@ -441,18 +455,20 @@ add_streams(const SourceScan *scan, ParallelContext *context, ParallelScan *shar
 
 /* Starts the workers. */
 static void
-start_workers(SourceScan *scan, ScanQuery *query, int workers, Size memory)
+start_workers(SourceScan *scan, ScanQuery *query, int workers)
 {
 	Parallel   *parallel = palloc0(sizeof(Parallel));
 	StringInfo	task = task_pack(scan, query);
 	int			nfed = list_length(scan->fed);
+	bool		early = scan->store_early != NULL;
+	Size		share = parallel_groups_memory(early) / (workers + 1) / nfed;
 	ParallelScan head = {
 		.leader = MyProc,
-		.early = scan->store_early != NULL,
+		.early = early,
 		.processes = workers + 1,
 		.nleaves = list_length(query->plan->rtable),
 		.nfed = nfed,
-		.queue = Max(MIN_QUEUE, Min(MAX_QUEUE, memory / (workers + 1) / nfed)),
+		.queue = early ? Max(MIN_QUEUE, Min(MAX_QUEUE, share)) : MIN_QUEUE,
 		.task_length = task->len
 	};
 	ParallelContext *context;
@@ -531,18 +547,17 @@ wait_for_readers(const SourceScan *scan)
 
 /*
  * Reads the source into the groups of the scan's rollups, as scan_run() does,
- * together with up to `workers` other processes, whose queues take about `memory`
- * bytes at most.  groups_emit() has to follow for each rollup that is fed from
- * rows, in their order, and then parallel_end().
+ * together with up to `workers` other processes.  groups_emit() has to follow for
+ * each rollup that is fed from rows, in their order, and then parallel_end().
  */
 void
-parallel_run(SourceScan *scan, ScanQuery *query, int workers, Size memory)
+parallel_run(SourceScan *scan, ScanQuery *query, int workers)
 {
 	Parallel   *parallel;
 	ParallelScan *shared;
 	ListCell   *lc;
 
-	start_workers(scan, query, workers, memory);
+	start_workers(scan, query, workers);
 	parallel = scan->parallel;
 	shared = parallel->parts.shared;
 	scan->all_rows_read = &shared->rows_read;
@@ -659,7 +674,8 @@ worker_read(SourceScan *scan, ScanQuery *query, Parts *parts, dsm_segment *segme
 
 	scan->all_rows_read = &shared->rows_read;
 	scan->store_early = shared->early ? send_early : NULL;
-	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), shared->processes);
+	scan_create_groups(scan, CurrentMemoryContext, parallel_groups_memory(shared->early),
+					   shared->processes);
 	worker.streams = palloc(shared->nfed * sizeof(StreamWriter *));
 	foreach(lc, scan->fed)
 	{

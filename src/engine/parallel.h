@@ -15,7 +15,8 @@
 
 extern int	parallel_workers(const SourceScan *scan, const ScanQuery *query,
 							 const char **obstacle);
-extern void parallel_run(SourceScan *scan, ScanQuery *query, int workers, Size memory);
+extern Size parallel_groups_memory(bool early);
+extern void parallel_run(SourceScan *scan, ScanQuery *query, int workers);
 extern TimestampTz parallel_watermark(const Rollup *rollup);
 extern void parallel_end(SourceScan *scan);
 

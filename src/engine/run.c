@@ -1015,11 +1015,12 @@ run_scan(Run *run, SourceScan *scan)
 	progress_estimate(query->plan->planTree->plan_rows);
 	query_take_table_rows(query, scan);
 	workers = parallel_workers(scan, query, &obstacle);
-	scan_create_groups(scan, CurrentMemoryContext, settings_run_memory(), workers + 1);
-	run->reading = &scope;
 	scan_prepare_early(run, scan, query);
+	scan_create_groups(scan, CurrentMemoryContext, workers == 0 ? settings_run_memory() :
+					   parallel_groups_memory(scan->store_early != NULL), workers + 1);
+	run->reading = &scope;
 	if (workers > 0)
-		parallel_run(scan, query, workers, settings_run_memory());
+		parallel_run(scan, query, workers);
 	else
 		scan_run(scan, query, NULL, NULL);
 	owner_leave(&scope);
