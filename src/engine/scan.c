@@ -298,6 +298,8 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 	int			i;
 	int			j;
 
+	Assert(rollup->early == NULL || rows->n == 0 ||
+		   rows->keys[0].bucket >= rollup->early->watermark);
 	groups_find(rollup->groups, rows->keys, rows->n);
 	for (i = 0; i < rows->n; i++)
 	{
@@ -696,6 +698,17 @@ run_query(QueryDesc *desc)
 }
 
 /*
+ * Reads a part of the source.  Before the next one groups may leave, and so each row
+ * must be in its group.
+ */
+static void
+run_part(ScanReceiver *receiver, QueryDesc *desc)
+{
+	run_query(desc);
+	batch_flush(receiver);
+}
+
+/*
  * Reads the source into the groups of the scan's rollups, as the current user
  * and with the active snapshot: all of it, or part by part what next_part, if
  * that is not NULL, says.
@@ -709,11 +722,10 @@ scan_run(SourceScan *scan, const ScanQuery *query, NextPart next_part, void *arg
 
 	ExecutorStart(desc, 0);
 	if (next_part == NULL)
-		run_query(desc);
+		run_part(receiver, desc);
 	else
 		while (next_part(arg, desc))
-			run_query(desc);
-	batch_flush(receiver);
+			run_part(receiver, desc);
 	tell_rows_read(scan, scan->rows_read % MAX_GROUP_KEYS);
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
