@@ -1,17 +1,19 @@
--- What results should be, by plain SQL, for the regression tests of the engine.
--- To be read in after CREATE EXTENSION; everything is made in schema plain,
--- which the test drops:
+\set ECHO none
+-- The extension, and what results should be by plain SQL, for the regression tests
+-- of the engine.  Each begins with
 --
 --	 \getenv test_dir PG_ABS_SRCDIR
 --	 \set plain :test_dir '/lib/plain.sql'
---	 \set ECHO none
 --	 \i :plain
---	 \set ECHO all
+--
+-- Everything but the extension is made in schema plain, which the test drops.
 --
 -- Differs from how batchagg computes in every way: one row for each value of
 -- each metric, PostgreSQL's own aggregates over them, buckets by an expression
 -- that the test gives.
 
+SET client_min_messages = warning;
+CREATE EXTENSION batchagg;
 CREATE SCHEMA plain;
 
 -- Every aggregate of every metric, for each entity and bucket.  source is what
@@ -76,3 +78,4 @@ BEGIN
 		definition, query)
 	INTO stored, expected, different;
 END $$;
+\set ECHO all

@@ -1,12 +1,8 @@
 -- Sources in column layout: types, NULLs, aggregates, buckets, filters, ids,
 -- times and horizons, each compared with plain SQL.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET TimeZone = 'Asia/Kolkata';
 SET DateStyle = ISO;
 

@@ -1,12 +1,8 @@
 -- What a second run writes: nothing where nothing has changed, else exactly
 -- what has, whatever it was that changed.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET DateStyle = ISO;
 ALTER TABLE batchagg_store SET (autovacuum_enabled = false);
 ALTER TABLE batchagg_layouts SET (autovacuum_enabled = false);

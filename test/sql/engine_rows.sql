@@ -1,11 +1,7 @@
 -- Sources in row layout: a metric is a row.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET DateStyle = ISO;
 
 -- Names differ in case and in dots; some are NULL, some not asked for, one is

@@ -1,12 +1,8 @@
 -- What a job can read: every kind of relation, several at once, wide ones, and
 -- ones that were changed between two runs.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET DateStyle = ISO;
 CREATE SCHEMA src;
 SET search_path = src, public;

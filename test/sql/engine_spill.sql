@@ -1,11 +1,7 @@
 -- More groups than fit the memory: the same results, by way of temporary files.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 
 -- Many entities in random order; values are multiples of 1/8, whose sums do
 -- not depend on the order.

@@ -3,13 +3,9 @@
 -- and rows are read of those that have.  After each change, what a run read and
 -- how many results differ from plain SQL, which must be none.
 \set VERBOSITY terse
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET DateStyle = ISO;
 SET timezone = 'UTC';
 SET random_page_cost = 1.1;

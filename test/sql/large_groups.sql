@@ -1,12 +1,8 @@
 -- Groups whose values are more than the memory has room for: percentiles and
 -- distinct values are exact, by way of temporary files.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET TimeZone = 'UTC';
 
 -- One sensor has nearly all rows; they are in no order.  Values are multiples of

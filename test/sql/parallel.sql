@@ -1,11 +1,7 @@
 -- Reading with several processes: the same results as with one.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET DateStyle = ISO;
 SET TimeZone = 'UTC';
 

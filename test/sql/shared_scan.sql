@@ -1,12 +1,8 @@
 -- Jobs that run together share the scans of their sources, and store to the bit
 -- what each of them stores when it runs alone.
-SET client_min_messages = warning;
-CREATE EXTENSION batchagg;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
-\set ECHO none
 \i :plain
-\set ECHO all
 SET DateStyle = ISO;
 
 -- Fractions of every length: sums would show another order of rows, were they
