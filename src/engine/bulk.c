@@ -188,7 +188,7 @@ bulk_add(Bulk *bulk, const void *values, bool wide, uint32 n)
 
 		CHECK_FOR_INTERRUPTS();
 		(void) value_array_append(gathered, next, wide, fitting, NULL);
-		next += fitting * (wide ? sizeof(double) : sizeof(float));
+		next += fitting * value_size(wide);
 		n -= fitting;
 		if (gathered->used == gathered->size)
 			write_gathered(bulk);

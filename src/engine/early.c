@@ -116,6 +116,19 @@ make_over(Early *early)
 		pg_atomic_write_u32(early->over_for_all, 1);
 }
 
+/*
+ * Must the groups of a rollup stay to the end?  Then those of other processes must,
+ * too.
+ */
+static bool
+must_stay(const Rollup *rollup)
+{
+	if (!is_over(rollup->early) && !groups_spilled(rollup->groups))
+		return false;
+	make_over(rollup->early);
+	return true;
+}
+
 /* The end of a piece. */
 static TimestampTz
 piece_end(const Early *early, const Piece *piece)
@@ -208,11 +221,8 @@ early_finish(Rollup *rollup)
 	Early	   *early = rollup->early;
 	TimestampTz watermark = early->watermark;
 
-	if (is_over(early) || groups_spilled(rollup->groups))
-	{
-		make_over(early);
+	if (must_stay(rollup))
 		return false;
-	}
 	advance(rollup, DT_NOEND);
 	early->watched = Max(early->watched, early->watermark);
 	return early->watermark > watermark;
@@ -245,11 +255,8 @@ early_look(Rollup *rollup)
 	if (early->interval == 0 ? !find_interval(early, rollup->groups, added) :
 		added - early->added < early->interval)
 		return;
-	if (is_over(early) || groups_spilled(rollup->groups))
-	{
-		make_over(early);
+	if (must_stay(rollup))
 		return;
-	}
 	advance(rollup, early->watched);
 	early->watched = Max(early->newest, early->watermark);
 	early->newest = newest;

@@ -260,6 +260,16 @@ parallel_workers(const SourceScan *scan, const ScanQuery *query, const char **ob
 	return Min(workers, Min(batchagg_max_parallel_workers_per_run, max_parallel_workers));
 }
 
+/* Waits until another process wakes this one, or for a while. */
+static void
+wait_for_news(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
 /* A worker's share of the rollups. */
 static RollupShare *
 worker_rollups(ParallelScan *shared, int number)
@@ -538,10 +548,7 @@ wait_for_readers(const SourceScan *scan)
 		(void) store_sent(scan);
 		if (ready || pg_atomic_read_u32(&shared->over) != 0)
 			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		wait_for_news();
 	}
 }
 
@@ -596,8 +603,10 @@ parallel_watermark(const Rollup *rollup)
 
 /* Makes what a worker has found of a rollup the leader's own. */
 static void
-take_share(Rollup *rollup, const RollupShare *share)
+take_share(Rollup *rollup, const RollupShare *shares)
 {
+	const RollupShare *share = &shares[rollup->number];
+
 	refresh_saw(rollup->refresh, share->ahead);
 	rollup->usage.runs += share->usage.runs;
 	rollup->usage.peak += share->usage.peak;
@@ -631,7 +640,7 @@ parallel_end(SourceScan *scan)
 		ListCell   *lc;
 
 		foreach(lc, scan->fed)
-			take_share(lfirst(lc), worker_rollups(shared, number) + foreach_current_index(lc));
+			take_share(lfirst(lc), worker_rollups(shared, number));
 	}
 	DestroyParallelContext(parallel->context);
 	ExitParallelMode();
@@ -653,10 +662,7 @@ send_early(Rollup *rollup, TimestampTz before)
 	{
 		if (size > worker.shared->queue / 2 || pg_atomic_read_u32(&worker.shared->over) != 0)
 			return rollup->early->watermark;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		wait_for_news();
 	}
 	groups_send(rollup->groups, before, stream);
 	pg_write_barrier();

@@ -47,8 +47,6 @@
 /* Values that are copied at once. */
 #define PIECE 1024
 
-#define VALUE_SIZE(wide) ((wide) ? sizeof(double) : sizeof(float))
-
 struct Runs
 {
 	const GroupLayout *layout;
@@ -218,16 +216,15 @@ static void
 run_write_values(const RunWriter *writer, const ValueArray *values)
 {
 	const SortedValues *elsewhere = values->elsewhere;
+	bool		wide = values->wide || elsewhere != NULL;
 	double		piece[PIECE];
 	uint32		n = 0;
 	uint64		i;
 
-	bool		wide = values->wide || elsewhere != NULL;
-
 	run_write(writer, &wide, sizeof(wide));
 	if (elsewhere == NULL)
 	{
-		run_write(writer, values->values, values->used * VALUE_SIZE(wide));
+		run_write(writer, values->values, values->used * value_size(wide));
 		return;
 	}
 	for (i = 0; i < elsewhere->n; i++)
@@ -436,7 +433,7 @@ take_values(Merge *merge, RunReader *reader, int metric, ValueArray *array)
 		uint32		n = Min(left, PIECE);
 
 		CHECK_FOR_INTERRUPTS();
-		run_read(reader, piece, n * VALUE_SIZE(reader->wide));
+		run_read(reader, piece, n * value_size(reader->wide));
 		add_values(merge, array, piece, reader->wide, n);
 		left -= n;
 	}
@@ -447,7 +444,7 @@ take_values(Merge *merge, RunReader *reader, int metric, ValueArray *array)
 static ValueArray *
 make_room(Merge *merge, uint64 n, bool wide)
 {
-	Size		bytes = n * VALUE_SIZE(wide);
+	Size		bytes = n * value_size(wide);
 
 	if (bytes <= merge->room)
 	{

@@ -75,12 +75,11 @@
 
 struct StoreWriter
 {
-	bool		dry_run;		/* compare, count and write nothing */
 	const DifferenceSink *sink; /* of a dry run that reports differences; else NULL */
 	Relation	rel;
 	Relation	key;			/* the index by which rows are merged */
 	Snapshot	snapshot;		/* the run's */
-	RowWriter  *rows;			/* NULL: a dry run */
+	RowWriter  *rows;			/* NULL: a dry run, which compares, counts and writes nothing */
 	TimestampTz now;			/* updated_at of what is written */
 	MemoryContext context;		/* of this struct, and of the scans */
 	MemoryContext row_context;	/* reset with each group */
@@ -205,7 +204,6 @@ store_writer_open(bool dry_run, const DifferenceSink *sink)
 {
 	StoreWriter *store = palloc0(sizeof(StoreWriter));
 
-	store->dry_run = dry_run;
 	store->sink = sink;
 	store->context = CurrentMemoryContext;
 	store->rel = table_open(store_relid("batchagg_store"),
@@ -503,7 +501,7 @@ part_change(RollupWriter *writer, PartWriter *part, const TupleTableSlot *row,
 		row_report(store, part->part->layout, row, values, nulls,
 				   row != NULL && values != NULL &&
 				   part_states_differ(writer, part, values, nulls));
-	return !store->dry_run;
+	return store->rows != NULL;
 }
 
 /* Are results of this bucket kept, whatever becomes of its rows? */
@@ -664,7 +662,7 @@ rollup_writer_close(RollupWriter *writer)
 		PartWriter *part = &writer->parts[i];
 
 		part_close(part);
-		if (part->changed > 0 && !writer->store->dry_run)
+		if (part->changed > 0 && writer->store->rows != NULL)
 			layout_changed(part->part->layout->id);
 	}
 }

@@ -76,7 +76,6 @@
 #define NARROW_LIMIT 65536
 
 #define HEAD_BYTES offsetof(ValueArray, values)
-#define VALUE_BYTES(array) ((array)->wide ? sizeof(double) : sizeof(float))
 
 /* The most values that an array can hold. */
 #define MAX_VALUES \
@@ -114,7 +113,7 @@ check_length(uint64 needed)
 ValueArray *
 value_array_create(uint64 n, bool wide, MemoryContext context)
 {
-	Size		unit = wide ? sizeof(double) : sizeof(float);
+	Size		unit = value_size(wide);
 	ValueArray *array;
 	Size		bytes;
 
@@ -145,7 +144,7 @@ value_array_grow(ValueArray *array, uint64 needed)
 	check_length(needed);
 	if (!array->wide && needed > NARROW_LIMIT)
 		array = value_array_widen(array);
-	unit = VALUE_BYTES(array);
+	unit = value_size(array->wide);
 	bytes = HEAD_BYTES + array->size * unit;
 	bytes += bytes < DOUBLING_LIMIT ? bytes : bytes / 8;
 	bytes = Max(bytes, HEAD_BYTES + needed * unit);
@@ -198,8 +197,8 @@ value_array_append(ValueArray *array, const void *values, bool wide, uint32 n,
 	if (needed > array->size)
 		array = value_array_grow(array, needed);
 	if (wide == array->wide)
-		memcpy((char *) array->values + array->used * VALUE_BYTES(array), values,
-			   n * VALUE_BYTES(array));
+		memcpy((char *) array->values + array->used * value_size(array->wide), values,
+			   n * value_size(array->wide));
 	else
 		for (uint32 i = 0; i < n; i++)
 			array->values[array->used + i] = ((const float *) values)[i];

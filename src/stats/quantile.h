@@ -40,6 +40,13 @@ typedef struct ValueArray
 	double		values[FLEXIBLE_ARRAY_MEMBER];
 } ValueArray;
 
+/* Bytes of a value, which is wide or not. */
+static inline Size
+value_size(bool wide)
+{
+	return wide ? sizeof(double) : sizeof(float);
+}
+
 extern ValueArray *value_array_create(uint64 n, bool wide, MemoryContext context);
 extern ValueArray *value_array_grow(ValueArray *array, uint64 needed);
 extern ValueArray *value_array_widen(ValueArray *array);
