@@ -14,8 +14,6 @@
  * condition of the query that would cost more than all the rest of finding the
  * bucket.
  *
- * Values of all types become float8 here.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,13 +21,10 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "executor/executor.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/float.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -40,6 +35,7 @@
 #include "engine/deform.h"
 #include "engine/early.h"
 #include "engine/entity.h"
+#include "engine/number.h"
 #include "engine/progress.h"
 #include "engine/scan.h"
 #include "engine/wanted.h"
@@ -67,7 +63,8 @@ typedef struct ScanReceiver
 	const ScanQuery *query;
 	int			nfed;			/* rollups fed from the rows */
 	Rollup	  **fed;
-	bool		convert;		/* some values do not arrive as float8 */
+	int			nruns;			/* of values that do not arrive as float8 */
+	ValueRun   *runs;
 
 	int			width;			/* columns that are taken out of a row */
 	int		   *columns;		/* their numbers in the query's rows: the values' first */
@@ -139,68 +136,6 @@ row_time(Oid type, Datum value, bool isnull, TimestampTz *t)
 			*t = (Timestamp) date * USECS_PER_DAY;
 		return ROW_TIME_LOCAL;
 	}
-}
-
-/*
- * Seconds of an interval, as EXTRACT(epoch FROM interval) counts them: a year
- * has 365.25 days, a month 30 days, a day 24 hours.  Rounded once, unless it is
- * so long that its microseconds do not fit.
- */
-static double
-interval_seconds(const Interval *interval)
-{
-	int64		seconds = (int64) interval->month / MONTHS_PER_YEAR * SECS_PER_YEAR +
-		(int64) interval->month % MONTHS_PER_YEAR * DAYS_PER_MONTH * SECS_PER_DAY +
-		(int64) interval->day * SECS_PER_DAY;
-	int64		microseconds;
-
-#if PG_VERSION_NUM >= 170000
-	if (INTERVAL_NOT_FINITE(interval))
-		return INTERVAL_IS_NOBEGIN(interval) ? -get_float8_infinity() : get_float8_infinity();
-#endif
-	if (pg_mul_s64_overflow(seconds, USECS_PER_SEC, &microseconds) ||
-		pg_add_s64_overflow(microseconds, interval->time, &microseconds))
-		return (double) seconds + interval->time / 1000000.0;
-	return (double) microseconds / 1000000.0;
-}
-
-static double
-value_number(Oid type, Datum value)
-{
-	switch (type)
-	{
-		case INT2OID:
-			return DatumGetInt16(value);
-		case INT4OID:
-			return DatumGetInt32(value);
-		case INT8OID:
-			return (double) DatumGetInt64(value);
-		case FLOAT4OID:
-			return DatumGetFloat4(value);
-		case FLOAT8OID:
-			return DatumGetFloat8(value);
-		case BOOLOID:
-			return DatumGetBool(value) ? 1 : 0;
-		case NUMERICOID:
-			return DatumGetFloat8(DirectFunctionCall1(numeric_float8, value));
-		case INTERVALOID:
-			return interval_seconds(DatumGetIntervalP(value));
-		default:
-			elog(ERROR, "unexpected type of a metric: %u", type);
-	}
-}
-
-/* Makes the values of the row at hand float8. */
-static void
-row_convert(ScanReceiver *receiver)
-{
-	const ScanQuery *query = receiver->query;
-	int			i;
-
-	for (i = 0; i < query->nvalues; i++)
-		if (!receiver->row_nulls[i])
-			receiver->row[i] = Float8GetDatum(value_number(query->value_types[i],
-														   receiver->row[i]));
 }
 
 /* What became of a row for one rollup. */
@@ -281,8 +216,8 @@ scan_take_row(ScanReceiver *receiver)
 	receiver->scan->rows_skipped += skipped;
 	if (!taken)
 		return;
-	if (receiver->convert)
-		row_convert(receiver);
+	for (i = 0; i < receiver->nruns; i++)
+		value_run_convert(&receiver->runs[i], receiver->row, receiver->row_nulls);
 	receiver->nrows++;
 }
 
@@ -584,7 +519,6 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	bool		row_layout = scan->source->layout == LAYOUT_ROW;
 	Size		row_size;
 	ListCell   *lc;
-	int			i;
 
 	receiver->pub.receiveSlot = row_layout ? receive_rows : receive_columns;
 	receiver->pub.rStartup = receiver_startup;
@@ -604,8 +538,8 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 			rollup_single_spans(rollup);
 		receiver->fed[receiver->nfed++] = rollup;
 	}
-	for (i = 0; i < query->nvalues; i++)
-		receiver->convert |= query->value_types[i] != FLOAT8OID;
+	receiver->runs = palloc(query->nvalues * sizeof(ValueRun));
+	receiver->nruns = value_runs(query->value_types, query->nvalues, receiver->runs);
 	receiver_init_columns(receiver);
 	row_size = receiver->width * (sizeof(Datum) + sizeof(bool));
 	receiver->batch_size = Max(MIN_BATCH_ROWS, Min(MAX_GROUP_KEYS, BATCH_BYTES / row_size));

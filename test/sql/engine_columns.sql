@@ -310,7 +310,15 @@ INSERT INTO precise
 SELECT row_number() OVER (), '2024-10-07 09:00+00', x
 FROM (SELECT unnest('{0,-0.0,1,-1,0.1,0.2,0.3,1e15,1e16,123456789012345678,9007199254740993,9007199254740992.5,-9007199254740993,1e22,1e23,1e-7,1e-300,4.9e-324,1.7976931348623157e308,0.30000000000000004,2.2250738585072011e-308,NaN,Infinity,-Infinity,12345.6789,0.000012345,1e100}'::numeric[])
 	  UNION ALL
-	  SELECT (i * 7919.000000000 / (i % 97 + 1))::numeric(30, 10) * 10::numeric ^ (i % 41 - 20) FROM generate_series(1, 2000) i) u(x);
+	  SELECT (i * 7919.000000000 / (i % 97 + 1))::numeric(30, 10) * 10::numeric ^ (i % 41 - 20) FROM generate_series(1, 2000) i
+	  UNION ALL
+	  SELECT (sign || whole || 'e' || e)::numeric
+	  FROM unnest('{"",-}'::text[]) sign, generate_series(-30, 30) e,
+		   unnest('{1,10000,1234567,99999999,9007199254740991,9007199254740992,9007199254740993,9999999999999999,12345678901234567}'::text[]) whole
+	  UNION ALL
+	  SELECT (('x' || substr(md5(i::text), 1, 1 + i % 15))::bit(60)::bigint * 10::numeric ^ (-(i % 13)))::numeric(40, 12) FROM generate_series(1, 5000) i
+	  UNION ALL
+	  SELECT x::numeric(200, 90) FROM unnest('{1.5,-2.25,0,123456.789}'::numeric[]) x) u(x);
 DELETE FROM batch_jobs;
 INSERT INTO batch_jobs (id, event_name) VALUES (85, 'EVERYHOUR');
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (85, 'exact', 'max');
