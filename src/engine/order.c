@@ -71,20 +71,21 @@ stats_range(HeapTuple stats, int64 *first, int64 *last)
 
 /*
  * Are the rows of a table in the order of the column, and behind *last, which is
- * then moved on?
+ * then moved on?  Where nothing is known of them, as of a partition that is empty or
+ * new, they are taken to be what others are; else *known is set.
  */
 static bool
-table_is_in_order(Oid relid, const char *column, int64 *last)
+table_is_in_order(Oid relid, AttrNumber column, int64 *last, bool *known)
 {
 	HeapTuple	stats = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
-										Int16GetDatum(get_attnum(relid, column)),
-										BoolGetDatum(false));
+										Int16GetDatum(column), BoolGetDatum(false));
 	int64		first;
 	int64		end;
 	bool		result;
 
 	if (!HeapTupleIsValid(stats))
-		return false;
+		return true;
+	*known = true;
 	result = stats_correlation(stats) >= LEAST_CORRELATION &&
 		stats_range(stats, &first, &end) && first >= *last;
 	if (result)
@@ -94,24 +95,40 @@ table_is_in_order(Oid relid, const char *column, int64 *last)
 }
 
 /*
+ * The column of a table that a scan's query reads which has the source's time;
+ * InvalidAttrNumber: it cannot be told, as the columns of what is behind a view are
+ * others.
+ */
+static AttrNumber
+time_column(const ScanQuery *query, const Source *source, Oid relid)
+{
+	if (OidIsValid(query->table))
+		return query->time_column + 1;
+	if (get_rel_relkind(source->relid) == RELKIND_VIEW)
+		return InvalidAttrNumber;
+	return get_attnum(relid, get_attname(source->relid, source->time_column, false));
+}
+
+/*
  * Do the rows of a scan's query probably come in the order of the source's time?
  */
 bool
 query_is_in_time_order(const ScanQuery *query, const SourceScan *scan)
 {
-	Oid			source = scan->source->relid;
-	const char *column = get_attname(source, scan->source->time_column, false);
-	char		relkind = get_rel_relkind(source);
 	int64		last = PG_INT64_MIN;
+	bool		known = false;
 	List	   *leaves = NIL;
 	ListCell   *lc;
 
-	/* The columns of what is behind a view are others. */
-	if (relkind == RELKIND_VIEW || !query_leaves(query, &leaves))
+	if (!query_leaves(query, &leaves))
 		return false;
 	foreach(lc, leaves)
-		if (!table_is_in_order(rt_fetch(lfirst_int(lc), query->plan->rtable)->relid, column,
-							   &last))
+	{
+		Oid			relid = rt_fetch(lfirst_int(lc), query->plan->rtable)->relid;
+		AttrNumber	column = time_column(query, scan->source, relid);
+
+		if (column == InvalidAttrNumber || !table_is_in_order(relid, column, &last, &known))
 			return false;
-	return leaves != NIL;
+	}
+	return known;
 }

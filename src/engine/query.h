@@ -37,7 +37,8 @@ typedef struct ScanQuery
 	int			time_column;
 	Oid			time_type;		/* timestamptz, timestamp or date */
 	int			name_column;	/* row layout; else -1 */
-	Oid			table;			/* rows are this table's own; else InvalidOid */
+	Oid			table;			/* rows are this table's own, or those of tables like
+								 * it; else InvalidOid */
 	bool		parallel_safe;	/* READ_ALL: several processes may execute it */
 } ScanQuery;
 
@@ -50,6 +51,5 @@ extern bool query_is_of_entities(const SourceScan *scan);
 extern bool query_leaves(const ScanQuery *query, List **leaves);
 extern bool scan_is_of_everything(const SourceScan *scan, const ScanQuery *query);
 extern const char *scan_order_matters(const SourceScan *scan);
-extern void query_take_table_rows(ScanQuery *query, SourceScan *scan);
 
 #endif							/* BATCHAGG_QUERY_H */

@@ -1013,7 +1013,6 @@ run_scan(Run *run, SourceScan *scan)
 	owner_enter(&scope, run->jobs[0].job, scan->timezone);
 	query = query_choose(scan);
 	progress_estimate(query->plan->planTree->plan_rows);
-	query_take_table_rows(query, scan);
 	workers = parallel_workers(scan, query, &obstacle);
 	scan_prepare_early(run, scan, query);
 	scan_create_groups(scan, CurrentMemoryContext, workers == 0 ? settings_run_memory() :

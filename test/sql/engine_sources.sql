@@ -31,6 +31,16 @@ CREATE TABLE parted_rest_even PARTITION OF parted_rest FOR VALUES IN (0, 2);
 CREATE TABLE parted_rest_odd PARTITION OF parted_rest DEFAULT;
 INSERT INTO parted SELECT * FROM base;
 
+-- partitions of one shape, whose first rows lack the last column
+CREATE TABLE alike (user_id integer, ts timestamptz, pages integer, seconds float8) PARTITION BY RANGE (ts);
+CREATE TABLE alike_old PARTITION OF alike FOR VALUES FROM (MINVALUE) TO ('2024-01-05 00:00+00');
+CREATE TABLE alike_new PARTITION OF alike DEFAULT;
+INSERT INTO alike SELECT user_id, ts, pages, seconds FROM base WHERE pages < 50;
+ALTER TABLE alike ADD bonus integer;
+INSERT INTO alike SELECT user_id, ts, pages, seconds, bonus FROM base WHERE pages >= 50;
+CREATE VIEW united AS
+SELECT 'yes' AS note, user_id, ts, pages, seconds, bonus FROM alike_old UNION ALL SELECT 'no', user_id, ts, pages, seconds, bonus FROM alike_new;
+
 CREATE TABLE parent (LIKE base);
 CREATE TABLE child (extra text) INHERITS (parent);
 INSERT INTO parent SELECT * FROM base WHERE pages < 50;
@@ -49,12 +59,12 @@ CREATE FOREIGN TABLE remote (user_id integer, ts timestamptz, pages integer, sec
 CREATE TEMPORARY TABLE passing AS SELECT * FROM base;
 CREATE UNLOGGED TABLE fleeting AS SELECT * FROM base;
 
-INSERT INTO batch_jobs (event_name) SELECT 'EVERYHOUR' FROM generate_series(1, 8);
+INSERT INTO batch_jobs (event_name) SELECT 'EVERYHOUR' FROM generate_series(1, 10);
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter)
-SELECT j, 'user', (ARRAY['base', 'viewed', 'stored', 'parted', 'parent', 'remote', 'passing', 'fleeting'])[j], g, f
-FROM generate_series(1, 8) j, (VALUES ('1-hour', NULL), ('1-day', NULL), ('1-hour', 'pages < 90 AND user_id <> 1')) d(g, f);
+SELECT j, 'user', (ARRAY['base', 'viewed', 'stored', 'parted', 'parent', 'remote', 'passing', 'fleeting', 'alike', 'united'])[j], g, f
+FROM generate_series(1, 10) j, (VALUES ('1-hour', NULL), ('1-day', NULL), ('1-hour', 'pages < 90 AND user_id <> 1')) d(g, f);
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types)
-SELECT j, m, 'sum,count,std,p95,last' FROM generate_series(1, 8) j, unnest(ARRAY['pages', 'seconds', 'bonus']) m;
+SELECT j, m, 'sum,count,std,p95,last' FROM generate_series(1, 10) j, unnest(ARRAY['pages', 'seconds', 'bonus']) m;
 CREATE VIEW verdict AS
 SELECT d.job_id, d.id, d.entity, c.*
 FROM batchjob_definitions d,

@@ -1,0 +1,197 @@
+/*-------------------------------------------------------------------------
+ *
+ * tablerows.c
+ *	  Having a plan return the rows of its tables as they are.
+ *
+ * A plan that scans a table takes each row apart and projects the columns that
+ * are asked for.  The receiver can pick them itself, in fewer steps (deform.c); so
+ * the plan is made to return the table's own rows.  The same where it scans several
+ * tables one after the other, partitions for the most part, if rows of all of them
+ * have the same shape and the columns are in the same places.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_attribute.h"
+#include "nodes/makefuncs.h"
+#include "parser/parsetree.h"
+#include "utils/rel.h"
+
+#include "engine/tablerows.h"
+
+/* The scans of tables that a plan consists of; NIL where it does anything else. */
+static List *
+scans_of_plan(Plan *plan)
+{
+	List	   *scans = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
+	ListCell   *lc;
+
+	foreach(lc, scans)
+	{
+		const Plan *scan = lfirst(lc);
+
+		if (!IsA(scan, SeqScan) && !IsA(scan, IndexScan) && !IsA(scan, BitmapHeapScan))
+			return NIL;
+	}
+	return scans;
+}
+
+/* The table that a scan reads. */
+static Oid
+scan_table(const PlannedStmt *stmt, const Scan *scan)
+{
+	return rt_fetch(scan->scanrelid, stmt->rtable)->relid;
+}
+
+/*
+ * The columns of a table as a target list; NIL where its rows cannot be
+ * returned as they are, because a column was dropped, or added without a
+ * rewrite, or is computed on reading.
+ */
+static List *
+table_columns(TupleDesc desc, int relid)
+{
+	List	   *columns = NIL;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		Var		   *var = makeVar(relid, i + 1, column->atttypid, column->atttypmod,
+								  column->attcollation, 0);
+
+		if (column->attisdropped || column->atthasmissing)
+			return NIL;
+		if (column->attgenerated != '\0' && column->attgenerated != ATTRIBUTE_GENERATED_STORED)
+			return NIL;
+		columns = lappend(columns, makeTargetEntry((Expr *) var, i + 1,
+												   pstrdup(NameStr(column->attname)), false));
+	}
+	return columns;
+}
+
+/* Number of the table's column that the plan's column is, from 0; -1: none. */
+static int
+table_column(const Plan *plan, int column)
+{
+	const TargetEntry *entry = list_nth(plan->targetlist, column);
+
+	if (!IsA(entry->expr, Var) || ((Var *) entry->expr)->varattno <= 0)
+		return -1;
+	return ((Var *) entry->expr)->varattno - 1;
+}
+
+/* Do rows of two tables have the same shape? */
+static bool
+same_shape(TupleDesc a, TupleDesc b)
+{
+	int			i;
+
+	if (a->natts != b->natts)
+		return false;
+	for (i = 0; i < a->natts; i++)
+	{
+		Form_pg_attribute column_a = TupleDescAttr(a, i);
+		Form_pg_attribute column_b = TupleDescAttr(b, i);
+
+		if (column_a->atttypid != column_b->atttypid || column_a->attlen != column_b->attlen ||
+			column_a->attbyval != column_b->attbyval || column_a->attalign != column_b->attalign)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Does this scan return nothing but columns of its table, and the same ones as the
+ * scan `first`?
+ */
+static bool
+scans_agree(const PlannedStmt *stmt, const Plan *first, const Plan *scan)
+{
+	Relation	first_rel = table_open(scan_table(stmt, (const Scan *) first), NoLock);
+	Relation	rel = table_open(scan_table(stmt, (const Scan *) scan), NoLock);
+	bool		result = same_shape(RelationGetDescr(first_rel), RelationGetDescr(rel));
+	int			i;
+
+	for (i = 0; i < list_length(scan->targetlist); i++)
+		if (table_column(scan, i) < 0 || table_column(scan, i) != table_column(first, i))
+			result = false;
+	table_close(rel, NoLock);
+	table_close(first_rel, NoLock);
+	return result;
+}
+
+/* The columns of the table that a scan reads, of relation number relid in the plan. */
+static List *
+scan_columns(const PlannedStmt *stmt, const Plan *scan, int relid)
+{
+	Relation	rel = table_open(scan_table(stmt, (const Scan *) scan), NoLock);
+	List	   *columns = table_columns(RelationGetDescr(rel), relid);
+
+	table_close(rel, NoLock);
+	return columns;
+}
+
+static void
+move_column(const Plan *scan, int *column)
+{
+	*column = table_column(scan, *column);
+}
+
+/* Moves the numbers of the query's columns to those of the table that is scanned. */
+static void
+move_columns(ScanQuery *query, SourceScan *scan, const Plan *plan)
+{
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < query->nvalues; i++)
+		move_column(plan, &query->value_columns[i]);
+	move_column(plan, &query->time_column);
+	if (query->name_column >= 0)
+		move_column(plan, &query->name_column);
+	foreach(lc, scan->rollups)
+	{
+		Rollup	   *rollup = lfirst(lc);
+
+		if (rollup->id_input >= 0)
+			move_column(plan, &rollup->id_input);
+		if (rollup->filter_input >= 0)	/* the filter is a boolean column */
+			move_column(plan, &rollup->filter_input);
+	}
+}
+
+/*
+ * Makes a plan that only scans tables return the tables' rows as they are, and
+ * moves the numbers of the query's columns accordingly.  Leaves other plans
+ * alone.
+ */
+void
+take_table_rows(ScanQuery *query, SourceScan *scan)
+{
+	PlannedStmt *stmt = query->plan;
+	List	   *scans = scans_of_plan(stmt->planTree);
+	Plan	   *first;
+	ListCell   *lc;
+
+	if (scans == NIL)
+		return;
+	first = linitial(scans);
+	foreach(lc, scans)
+		if (!scans_agree(stmt, first, lfirst(lc)) ||
+			scan_columns(stmt, lfirst(lc), ((Scan *) lfirst(lc))->scanrelid) == NIL)
+			return;
+
+	query->table = scan_table(stmt, (const Scan *) first);
+	move_columns(query, scan, first);
+	foreach(lc, scans)
+	{
+		Plan	   *plan = lfirst(lc);
+
+		plan->targetlist = scan_columns(stmt, plan, ((Scan *) plan)->scanrelid);
+	}
+	if (IsA(stmt->planTree, Append))
+		stmt->planTree->targetlist = scan_columns(stmt, first, OUTER_VAR);
+}
