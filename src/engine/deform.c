@@ -7,8 +7,8 @@
  * type, length, alignment and NULL bit.  Tables of counters are mostly columns
  * of eight bytes, one after the other, and mostly without NULLs: so much can be
  * decided once for all rows, and a run of such columns is one copy, to where they
- * are wanted, or one step over them.  Rows that do have NULLs go PostgreSQL's
- * way.
+ * are wanted, or one step over them.  In rows that do have NULLs, all rows since a
+ * column was dropped among them, each column is looked at.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,10 +41,9 @@ step_goes_on(const DeformStep *last, int place)
 }
 
 /*
- * Prepares to take `n` columns out of rows of this shape, none of which is
- * dropped or missing in rows; they are numbered from 0, and among the first
- * `natts`.  Returns NULL where that is not possible.  Memory is taken from the
- * current context.
+ * Prepares to take `n` columns out of rows of this shape; they are numbered from 0,
+ * and among the first `natts`.  Returns NULL where that is not possible.  Memory is
+ * taken from the current context.
  */
 Deformer *
 deformer_create(TupleDesc desc, int natts, const int *columns, int n)
@@ -81,4 +80,43 @@ deformer_create(TupleDesc desc, int natts, const int *columns, int n)
 		last->align = column->attalign;
 	}
 	return deformer;
+}
+
+/*
+ * deform_row() for rows that have NULLs.
+ */
+RowNulls
+deform_row_with_nulls(const Deformer *deformer, HeapTuple tuple, Datum *values, bool *nulls)
+{
+	const bits8 *bits = tuple->t_data->t_bits;
+	char	   *data = (char *) tuple->t_data + tuple->t_data->t_hoff;
+	RowNulls	result = ROW_HAS_NO_NULLS;
+	const DeformStep *step;
+	Size		at = 0;
+	int			column = 0;
+	int			i;
+
+	for (step = deformer->steps; step < deformer->steps + deformer->nsteps; step++)
+	{
+		for (i = 0; i < step->n; i++, column++)
+		{
+			bool		isnull = att_isnull(column, bits);
+			Datum		value = 0;
+
+			if (!isnull)
+			{
+				at = deform_align(step, data, at);
+				value = step->by_value ? fetch_att(data + at, true, step->length) :
+					PointerGetDatum(data + at);
+				at += step->kind == DEFORM_VARLENA ? VARSIZE_ANY(data + at) : step->length;
+			}
+			if (step->place < 0)
+				continue;
+			values[step->place + i] = value;
+			nulls[step->place + i] = isnull;
+			if (isnull)
+				result = ROW_HAS_NULLS;
+		}
+	}
+	return result;
 }

@@ -38,6 +38,7 @@
 #include "engine/number.h"
 #include "engine/progress.h"
 #include "engine/scan.h"
+#include "engine/tablerows.h"
 #include "engine/wanted.h"
 
 /* Room for a batch's values: they should stay in the first-level cache. */
@@ -71,6 +72,7 @@ typedef struct ScanReceiver
 	int			natts;			/* columns of a row up to the last of these */
 	int			time_place;		/* the time's number among them */
 	int			name_place;		/* the name's, in row layout */
+	const PlanState *state;		/* of the plan, if rows are a table's own; else NULL */
 	Deformer   *deformer;		/* NULL: PostgreSQL takes all rows apart */
 	Datum	   *row;			/* the row at hand, the batch's next */
 	const bool *row_nulls;
@@ -81,7 +83,7 @@ typedef struct ScanReceiver
 	Datum	   *rows;			/* of the batch, `width` columns each; values become
 								 * float8 */
 	bool	   *nulls;			/* likewise */
-	bool	   *has_nulls;		/* each row: is a value NULL? */
+	bool	   *has_nulls;		/* each row: is a column NULL? */
 	int		   *metrics;		/* row layout: each row's metric */
 
 	Entities   *names;			/* row layout: the metric names met */
@@ -277,6 +279,23 @@ batch_flush(ScanReceiver *receiver)
 	receiver->nrows = 0;
 }
 
+/*
+ * Takes the columns that are needed out of a table's row.  Returns false where
+ * PostgreSQL has to.
+ */
+static inline bool
+deform_slot(ScanReceiver *receiver, const TupleTableSlot *slot)
+{
+	bool	   *nulls = receiver->nulls + receiver->nrows * receiver->width;
+	RowNulls	found;
+
+	receiver->row = receiver->rows + receiver->nrows * receiver->width;
+	found = deform_row(receiver->deformer, slot, receiver->row, nulls);
+	receiver->row_nulls = found == ROW_HAS_NULLS ? nulls : receiver->no_nulls;
+	receiver->has_nulls[receiver->nrows] = found == ROW_HAS_NULLS;
+	return found != ROW_NOT_DEFORMED;
+}
+
 /* Takes the columns that are needed out of a row, PostgreSQL having taken it apart. */
 static void
 receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
@@ -285,6 +304,7 @@ receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 	bool		has_nulls = false;
 	int			i;
 
+	receiver->row = receiver->rows + receiver->nrows * receiver->width;
 	slot_getsomeattrs(slot, receiver->natts);
 	for (i = 0; i < receiver->width; i++)
 	{
@@ -292,9 +312,8 @@ receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 
 		nulls[i] = slot->tts_isnull[column];
 		receiver->row[i] = nulls[i] ? (Datum) 0 : slot->tts_values[column];
-	}
-	for (i = 0; i < receiver->query->nvalues; i++)
 		has_nulls |= nulls[i];
+	}
 	receiver->row_nulls = nulls;
 	receiver->has_nulls[receiver->nrows] = has_nulls;
 }
@@ -315,13 +334,9 @@ tell_rows_read(SourceScan *scan, int n)
 static inline void
 receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 {
-	receiver->row = receiver->rows + receiver->nrows * receiver->width;
-	if (receiver->deformer != NULL && deform_row(receiver->deformer, slot, receiver->row))
-	{
-		receiver->row_nulls = receiver->no_nulls;
-		receiver->has_nulls[receiver->nrows] = false;
-	}
-	else
+	if (receiver->state != NULL)
+		slot = table_row(receiver->state);
+	if (receiver->deformer == NULL || !deform_slot(receiver, slot))
 		receive_slot(receiver, slot);
 	if (++receiver->scan->rows_read % MAX_GROUP_KEYS == 0)
 	{
@@ -655,6 +670,8 @@ scan_run(SourceScan *scan, const ScanQuery *query, NextPart next_part, void *arg
 									   InvalidSnapshot, &receiver->pub, NULL, NULL, 0);
 
 	ExecutorStart(desc, 0);
+	if (OidIsValid(query->table))
+		receiver->state = desc->planstate;
 	if (next_part == NULL)
 		run_part(receiver, desc);
 	else

@@ -5,16 +5,16 @@
  *
  * A plan that scans a table takes each row apart and projects the columns that
  * are asked for.  The receiver can pick them itself, in fewer steps (deform.c); so
- * the plan is made to return the table's own rows.  The same where it scans several
- * tables one after the other, partitions for the most part, if rows of all of them
- * have the same shape and the columns are in the same places.
+ * the plan is made not to, and the receiver takes the table's own row from the scan.
+ * The same where it scans several tables one after the other,
+ * partitions for the most part, if rows of all of them have the same shape and the
+ * columns are in the same places.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_attribute.h"
 #include "nodes/makefuncs.h"
 #include "parser/parsetree.h"
 #include "utils/rel.h"
@@ -43,33 +43,6 @@ static Oid
 scan_table(const PlannedStmt *stmt, const Scan *scan)
 {
 	return rt_fetch(scan->scanrelid, stmt->rtable)->relid;
-}
-
-/*
- * The columns of a table as a target list; NIL where its rows cannot be
- * returned as they are, because a column was dropped, or added without a
- * rewrite, or is computed on reading.
- */
-static List *
-table_columns(TupleDesc desc, int relid)
-{
-	List	   *columns = NIL;
-	int			i;
-
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, i);
-		Var		   *var = makeVar(relid, i + 1, column->atttypid, column->atttypmod,
-								  column->attcollation, 0);
-
-		if (column->attisdropped || column->atthasmissing)
-			return NIL;
-		if (column->attgenerated != '\0' && column->attgenerated != ATTRIBUTE_GENERATED_STORED)
-			return NIL;
-		columns = lappend(columns, makeTargetEntry((Expr *) var, i + 1,
-												   pstrdup(NameStr(column->attname)), false));
-	}
-	return columns;
 }
 
 /* Number of the table's column that the plan's column is, from 0; -1: none. */
@@ -123,17 +96,6 @@ scans_agree(const PlannedStmt *stmt, const Plan *first, const Plan *scan)
 	return result;
 }
 
-/* The columns of the table that a scan reads, of relation number relid in the plan. */
-static List *
-scan_columns(const PlannedStmt *stmt, const Plan *scan, int relid)
-{
-	Relation	rel = table_open(scan_table(stmt, (const Scan *) scan), NoLock);
-	List	   *columns = table_columns(RelationGetDescr(rel), relid);
-
-	table_close(rel, NoLock);
-	return columns;
-}
-
 static void
 move_column(const Plan *scan, int *column)
 {
@@ -164,9 +126,51 @@ move_columns(ScanQuery *query, SourceScan *scan, const Plan *plan)
 }
 
 /*
- * Makes a plan that only scans tables return the tables' rows as they are, and
- * moves the numbers of the query's columns accordingly.  Leaves other plans
- * alone.
+ * The columns of a table as a target list; NIL where the executor would project them,
+ * because a column was dropped, or added without a rewrite.
+ */
+static List *
+table_columns(TupleDesc desc, Index relid)
+{
+	List	   *columns = NIL;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		Var		   *var = makeVar(relid, i + 1, column->atttypid, column->atttypmod,
+								  column->attcollation, 0);
+
+		if (column->attisdropped || column->atthasmissing)
+			return NIL;
+		columns = lappend(columns, makeTargetEntry((Expr *) var, i + 1,
+												   pstrdup(NameStr(column->attname)), false));
+	}
+	return columns;
+}
+
+/*
+ * The target list with which a scan does the least: its table's columns, which need
+ * no projection, else a constant.  Not nothing: then a bitmap heap scan would not
+ * fetch rows at all.
+ */
+static List *
+least_target_list(const PlannedStmt *stmt, const Scan *scan)
+{
+	Relation	rel = table_open(scan_table(stmt, scan), NoLock);
+	List	   *columns = table_columns(RelationGetDescr(rel), scan->scanrelid);
+
+	table_close(rel, NoLock);
+	if (columns != NIL)
+		return columns;
+	return list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("row"),
+									  false));
+}
+
+/*
+ * Makes a plan that only scans tables project as little as can be, and moves the numbers of the
+ * query's columns to those of the tables, whose rows table_row() has.  Leaves other
+ * plans alone.
  */
 void
 take_table_rows(ScanQuery *query, SourceScan *scan)
@@ -180,18 +184,11 @@ take_table_rows(ScanQuery *query, SourceScan *scan)
 		return;
 	first = linitial(scans);
 	foreach(lc, scans)
-		if (!scans_agree(stmt, first, lfirst(lc)) ||
-			scan_columns(stmt, lfirst(lc), ((Scan *) lfirst(lc))->scanrelid) == NIL)
+		if (!scans_agree(stmt, first, lfirst(lc)))
 			return;
 
 	query->table = scan_table(stmt, (const Scan *) first);
 	move_columns(query, scan, first);
 	foreach(lc, scans)
-	{
-		Plan	   *plan = lfirst(lc);
-
-		plan->targetlist = scan_columns(stmt, plan, ((Scan *) plan)->scanrelid);
-	}
-	if (IsA(stmt->planTree, Append))
-		stmt->planTree->targetlist = scan_columns(stmt, first, OUTER_VAR);
+		((Plan *) lfirst(lc))->targetlist = least_target_list(stmt, lfirst(lc));
 }

@@ -75,6 +75,25 @@ SELECT job_id, status, rows_read, changed FROM batchagg_run_all();
 SELECT * FROM verdict ORDER BY id;
 SELECT id, source_table FROM batchjob_definitions WHERE granularity = '1-day' ORDER BY id;
 
+-- Through an index, of pages that are all visible, which a scan that returned no
+-- columns would not even read.
+CREATE INDEX ON base (ts);
+VACUUM base;
+INSERT INTO batch_jobs (id, event_name) VALUES (11, 'EVERYHOUR');
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter)
+VALUES (11, 'user', 'base', '1-day', 'ts >= ''2024-01-02 12:00+00'' AND ts < ''2024-01-04 08:00+00''');
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT 11, m, 'sum,count,std,p95,last' FROM unnest(ARRAY['pages', 'seconds', 'bonus']) m;
+SET enable_seqscan = off;
+SET enable_indexscan = off;
+SELECT status, rows_read, groups, changed FROM batchagg_run_job(11);
+SELECT * FROM verdict WHERE job_id = 11;
+SET enable_bitmapscan = off;
+RESET enable_indexscan;
+SELECT status, rows_read, groups, changed FROM batchagg_run_job(11);
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+DELETE FROM batch_jobs WHERE id = 11;
+
 -- A materialized view has what it had when it was last refreshed.  TRUNCATE
 -- leaves nothing, of a partition as well.
 DELETE FROM base WHERE user_id = 3;
