@@ -47,6 +47,9 @@
 
 #define MIN_IMAGE_SLOTS 256
 
+/* An odd number with bits in no order, those of the golden ratio. */
+#define HASH_FACTOR UINT64CONST(0x9E3779B97F4A7C15)
+
 /*
  * An image.  Its ends are two words, which overlap where it is short, so that
  * two images of up to 16 bytes are equal if these and their lengths are.
@@ -55,8 +58,8 @@ typedef struct ImageKey
 {
 	const char *bytes;			/* NULL where ids are by value */
 	uint32		length;			/* of bytes, 0 where ids are by value */
-	uint64		first;			/* the first 8 bytes; by value: the id */
-	uint64		last;			/* the last 8 bytes; likewise */
+	uint64		first;			/* the first 8 bytes, or all; by value: the id */
+	uint64		last;			/* the last 8 bytes of at least 8; else 0 */
 } ImageKey;
 
 /* One image in the hash table. */
@@ -255,7 +258,7 @@ image_of_bytes(const char *bytes, uint32 length)
 		key.last = image_word(bytes + length - sizeof(uint64));
 	}
 	else
-		key.first = key.last = image_short_word(bytes, length);
+		key.first = image_short_word(bytes, length);
 	return key;
 }
 
@@ -266,11 +269,9 @@ image_of_bytes(const char *bytes, uint32 length)
 static inline uint32
 image_hash(const ImageKey *key)
 {
-	uint64		h = mix64(key->last ^ key->length);
+	uint64		h = mix64(key->first * HASH_FACTOR ^ key->last ^ key->length);
 	uint32		at;
 
-	if (key->first != key->last)
-		h = mix64(h ^ key->first);
 	for (at = sizeof(uint64); at + sizeof(uint64) < key->length; at += sizeof(uint64))
 		h = mix64(h ^ image_word(key->bytes + at));
 	return (uint32) h;
@@ -298,7 +299,7 @@ entities_intern(Entities *entities, Datum id)
 	uint32		at;
 
 	if (entities->typbyval)
-		key = (ImageKey) {.first = (uint64) id, .last = (uint64) id};
+		key = (ImageKey) {.first = (uint64) id};
 	else if (entities->typlen == -1)
 	{
 		struct varlena *packed = PG_DETOAST_DATUM_PACKED(id);
