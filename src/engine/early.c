@@ -117,6 +117,15 @@ make_over(Early *early)
 }
 
 /*
+ * Has no group of a rollup leave any more while rows are read.
+ */
+void
+early_stop(Rollup *rollup)
+{
+	make_over(rollup->early);
+}
+
+/*
  * Must the groups of a rollup stay to the end?  Then those of other processes must,
  * too.
  */

@@ -287,6 +287,35 @@ image_is(const Image *image, const ImageKey *key)
 		 memcmp(image->key.bytes, key->bytes, key->length) == 0);
 }
 
+/* The image of an id, which is detoasted if it has to be. */
+static inline ImageKey
+image_of(const Entities *entities, Datum *id)
+{
+	const char *bytes = DatumGetPointer(*id);
+
+	if (entities->typbyval)
+		return (ImageKey) {.first = (uint64) *id};
+	if (entities->typlen == -1)
+	{
+		struct varlena *packed = PG_DETOAST_DATUM_PACKED(*id);
+
+		*id = PointerGetDatum(packed);
+		return image_of_bytes(VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
+	}
+	return image_of_bytes(bytes, entities->typlen > 0 ? entities->typlen : strlen(bytes));
+}
+
+/*
+ * A hash of an id that is not NULL: the same for the same image.
+ */
+uint32
+entities_hash(const Entities *entities, Datum id)
+{
+	ImageKey	key = image_of(entities, &id);
+
+	return image_hash(&key);
+}
+
 /*
  * Returns the number of the entity with this non-null id, new or known.
  * Numbers count from 0 in the order of first appearance.
@@ -294,25 +323,9 @@ image_is(const Image *image, const ImageKey *key)
 uint32
 entities_intern(Entities *entities, Datum id)
 {
-	ImageKey	key;
+	ImageKey	key = image_of(entities, &id);
 	uint32		hash;
 	uint32		at;
-
-	if (entities->typbyval)
-		key = (ImageKey) {.first = (uint64) id};
-	else if (entities->typlen == -1)
-	{
-		struct varlena *packed = PG_DETOAST_DATUM_PACKED(id);
-
-		id = PointerGetDatum(packed);
-		key = image_of_bytes(VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
-	}
-	else
-	{
-		const char *bytes = DatumGetPointer(id);
-
-		key = image_of_bytes(bytes, entities->typlen > 0 ? entities->typlen : strlen(bytes));
-	}
 
 	at = entities->images[entities->last].next;
 	if (image_is(&entities->images[at], &key))

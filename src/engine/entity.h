@@ -23,6 +23,7 @@ entity_text_compare(const char *a, int length_a, const char *b, int length_b)
 
 extern bool entities_print_alike(Oid typid, Oid collation);
 extern Entities *entities_create(MemoryContext parent, Oid typid, Oid collation);
+extern uint32 entities_hash(const Entities *entities, Datum id);
 extern uint32 entities_intern(Entities *entities, Datum id);
 extern void entities_rank(Entities *entities);
 extern uint32 entities_rank_of(const Entities *entities, uint32 entity);

@@ -25,8 +25,9 @@
  *	   into fewer first.  Only values that are kept for percentiles are as many
  *	   as the rows; where they are more than the budget, the merge sorts them in
  *	   a file.
- * Its cost is a source in random order with about one row a group, where a
- * state is larger than the row.
+ * It loses where rows come in no order: then a table has met few rows of each of its
+ * groups, and their states are larger than these.  So from then on the receiver sets
+ * rows aside, as HashAggregate does, until those of a group come together (slices.c).
  *
  * Where a source's rows come in the order of time, groups of old buckets can
  * leave while it is still being read (early.c): then others take their places,
@@ -120,6 +121,7 @@ struct Groups
 	uint32		slot_mask;
 	uint32		ngroups;
 	uint32		fed;			/* groups of another table */
+	uint64		rows;			/* rows, or groups of another table, since it was empty */
 	uint64		added;			/* groups so far, also those that have left */
 	TimestampTz newest;			/* latest bucket of these */
 
@@ -324,6 +326,7 @@ table_start(Groups *groups)
 	groups->slot_mask = MIN_SLOTS - 1;
 	groups->slots = MemoryContextAllocZero(groups->table, MIN_SLOTS * sizeof(GroupSlot));
 	groups->ngroups = 0;
+	groups->rows = 0;
 	groups->nplaces = 0;
 	groups->free_place = 0;
 	groups->chunks = NULL;
@@ -347,12 +350,19 @@ group_states(const Groups *groups, uint32 group)
 
 /*
  * Returns the number of the entity with this non-null id, to look for its
- * groups.  It is good until groups_check_memory().
+ * groups.  It is good until groups_spill().
  */
 uint32
 groups_entity(Groups *groups, Datum id)
 {
 	return entities_intern(groups->entities, id);
+}
+
+/* A hash of an id that is not NULL. */
+uint32
+groups_id_hash(const Groups *groups, Datum id)
+{
+	return entities_hash(groups->entities, id);
 }
 
 /* Asks for the memory of a group's states. */
@@ -368,7 +378,7 @@ prefetch_states(const Groups *groups, const StateWord *states)
 
 /*
  * Sets the states of `n` groups, at most MAX_GROUP_KEYS; those of new groups
- * are empty.  They stay where they are until groups_check_memory().
+ * are empty.  They stay where they are until groups_spill().
  *
  * Neither a group's slot nor its states are likely to be in the processor's
  * cache, so all slots are asked for before the first is looked at, and the
@@ -380,6 +390,7 @@ groups_find(Groups *groups, GroupKey *keys, int n)
 	uint32		hashes[MAX_GROUP_KEYS];
 	int			i;
 
+	groups->rows += n;
 	for (i = 0; i < n; i++)
 	{
 		hashes[i] = group_hash(keys[i].bucket, keys[i].entity);
@@ -564,29 +575,43 @@ groups_spilled(const Groups *groups)
 }
 
 /*
- * To be called every few rows: writes the table to a run, and empties it, when
- * the budget is used up.
+ * To be asked every few rows: is the budget used up?  Then groups_spill() has to be
+ * called.
  */
-void
-groups_check_memory(Groups *groups)
+bool
+groups_are_full(Groups *groups)
 {
-	Size		entities = entities_memory(groups->entities);
 	Size		values = MemoryContextMemAllocated(groups->values, true);
 	Size		used = groups_memory(groups);
-	bool		forgettable = entities_forgettable(groups->entities);
 
 	groups->peak = Max(groups->peak, used);
 
 	/* Entities that cannot be forgotten must leave the groups some room. */
-	if (used <= (forgettable ? groups->budget : Max(groups->budget, 2 * entities)))
-		return;
+	if (used <= (entities_forgettable(groups->entities) ? groups->budget :
+				 Max(groups->budget, 2 * entities_memory(groups->entities))))
+		return false;
 
 	/* A run must be worth writing. */
-	if (groups->ngroups < MIN_RUN_GROUPS && values <= groups->budget)
-		return;
+	return groups->ngroups >= MIN_RUN_GROUPS || values > groups->budget;
+}
+
+/*
+ * Writes the table to a run, and empties it.
+ */
+void
+groups_spill(Groups *groups)
+{
 	table_write(groups);
-	if (forgettable && entities > groups->budget / 2)
+	if (entities_forgettable(groups->entities) &&
+		entities_memory(groups->entities) > groups->budget / 2)
 		entities_forget(groups->entities);
+}
+
+/* Rows that the table has met since it was empty. */
+uint64
+groups_rows(const Groups *groups)
+{
+	return groups->rows;
 }
 
 /*
@@ -620,8 +645,9 @@ groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group)
 		groups_find(groups, &key, 1);
 		group_states_merge(layout, key.states, group->states, groups->values);
 		pfree(id);
-		if (layout->nkept > 0 || ++groups->fed % GROUPS_PER_CHECK == 0)
-			groups_check_memory(groups);
+		if ((layout->nkept > 0 || ++groups->fed % GROUPS_PER_CHECK == 0) &&
+			groups_are_full(groups))
+			groups_spill(groups);
 	}
 }
 

@@ -76,10 +76,13 @@ typedef struct GroupKey
 #define MAX_GROUP_KEYS 64
 
 extern uint32 groups_entity(Groups *groups, Datum id);
+extern uint32 groups_id_hash(const Groups *groups, Datum id);
 extern void groups_find(Groups *groups, GroupKey *keys, int n);
 extern void groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group);
 extern MemoryContext groups_values_context(Groups *groups);
-extern void groups_check_memory(Groups *groups);
+extern bool groups_are_full(Groups *groups);
+extern void groups_spill(Groups *groups);
+extern uint64 groups_rows(const Groups *groups);
 extern Size groups_memory(const Groups *groups);
 extern Size groups_budget(const Groups *groups);
 extern uint64 groups_added(const Groups *groups, TimestampTz *newest);

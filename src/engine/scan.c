@@ -14,6 +14,9 @@
  * condition of the query that would cost more than all the rest of finding the
  * bucket.
  *
+ * Where groups do not fit the memory, and rows come in no order, the receiver sets
+ * rows aside and takes them again with others of the same groups (slices.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,6 +25,7 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -35,15 +39,23 @@
 #include "engine/deform.h"
 #include "engine/early.h"
 #include "engine/entity.h"
+#include "engine/mix.h"
 #include "engine/number.h"
 #include "engine/progress.h"
 #include "engine/scan.h"
+#include "engine/slices.h"
 #include "engine/tablerows.h"
 #include "engine/wanted.h"
 
 /* Room for a batch's values: they should stay in the first-level cache. */
 #define BATCH_BYTES (16 * 1024)
 #define MIN_BATCH_ROWS 8
+
+/* What a row that is set aside takes besides its columns, for the most part its id. */
+#define SLICED_ROW_MORE 32
+
+/* Slices may be sliced, and so on. */
+#define MAX_SLICING_DEPTH 4
 
 /* Names of metrics, asked for or not, are remembered up to this size. */
 #define MAX_NAMES_MEMORY ((Size) 4 * 1024 * 1024)
@@ -91,7 +103,15 @@ typedef struct ScanReceiver
 	uint32		nnames;
 	uint32		names_size;		/* room in name_metrics */
 
+	bool		may_slice;
+	bool		is_alone;		/* no groups of another slice are in the way of this one's */
+	Slices	   *slices;			/* rows are put in there; else NULL */
+	Rollup	   *sliced_by;		/* the one whose groups decide where */
+	int			slicing_depth;	/* slices whose rows are taken */
+	RowReferences references;	/* the columns of a row that are not by value */
+
 	Datum		everything;		/* the id of all rows, where there is none */
+	MemoryContext context;		/* of this struct */
 	MemoryContext row_context;	/* reset every few rows */
 } ScanReceiver;
 
@@ -140,7 +160,7 @@ row_time(Oid type, Datum value, bool isnull, TimestampTz *t)
 	}
 }
 
-/* What became of a row for one rollup. */
+/* What becomes of a row for one rollup. */
 typedef enum RowFate
 {
 	ROW_TAKEN,
@@ -149,16 +169,23 @@ typedef enum RowFate
 	ROW_SKIPPED					/* its id is NULL */
 } RowFate;
 
+/* What a row is to a rollup that takes it. */
+typedef struct RowKey
+{
+	TimestampTz time;
+	TimestampTz bucket;
+	Datum		id;
+} RowKey;
+
 /*
- * Takes the batch's next row for one rollup.  t is its time.
+ * Looks at the row at hand for one rollup; t is its time.  Sets *key where it is to be
+ * taken.
  */
 static inline RowFate
-rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, TimestampTz t)
+rollup_look_at_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, TimestampTz t,
+				   RowKey *key)
 {
-	Datum		id = receiver->everything;
-	RowBatch   *rows = rollup->rows;
-	GroupKey   *key = &rows->keys[rows->n];
-
+	key->id = receiver->everything;
 	if (rollup->single_spans != NULL &&
 		rollup->single_spans[receiver->metrics[receiver->nrows]].n == 0)
 		return ROW_NOT_MEANT;
@@ -172,38 +199,58 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 	{
 		if (unlikely(receiver->row_nulls[rollup->id_place]))
 			return ROW_SKIPPED;
-		id = receiver->row[rollup->id_place];
+		key->id = receiver->row[rollup->id_place];
 	}
-	if (kind == ROW_TIME_LOCAL)
-		t = local_cache_instant(rollup->locals, t);
-	if (t >= rollup->horizon)
+	key->time = kind == ROW_TIME_LOCAL ? local_cache_instant(rollup->locals, t) : t;
+	if (key->time >= rollup->horizon)
 	{
-		refresh_saw(rollup->refresh, t);
+		refresh_saw(rollup->refresh, key->time);
 		return ROW_NOT_MEANT;
 	}
-
-	key->bucket = bucket_cache_start(rollup->buckets, t);
+	key->bucket = bucket_cache_start(rollup->buckets, key->time);
 	if (rollup->early != NULL && !early_takes(rollup->early, key->bucket))
 		return ROW_NOT_MEANT;
-	if (rollup->wanted != NULL && !wanted_row(rollup->wanted, key->bucket, id))
+	if (rollup->wanted != NULL && !wanted_row(rollup->wanted, key->bucket, key->id))
 		return ROW_NOT_MEANT;
-	key->entity = groups_entity(rollup->groups, id);
-	rows->times[rows->n] = t;
+	return ROW_TAKEN;
+}
+
+/*
+ * Takes the batch's next row for one rollup.  t is its time.
+ */
+static inline RowFate
+rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, TimestampTz t)
+{
+	RowBatch   *rows = rollup->rows;
+	RowKey		key;
+	RowFate		fate = rollup_look_at_row(receiver, rollup, kind, t, &key);
+
+	if (fate != ROW_TAKEN)
+		return fate;
+	rows->keys[rows->n].bucket = key.bucket;
+	rows->keys[rows->n].entity = groups_entity(rollup->groups, key.id);
+	rows->times[rows->n] = key.time;
 	rows->rows[rows->n] = receiver->nrows;
 	rows->n++;
 	return ROW_TAKEN;
 }
 
+/* The time of the row at hand. */
+static inline RowTime
+receiver_row_time(const ScanReceiver *receiver, TimestampTz *t)
+{
+	return row_time(receiver->query->time_type, receiver->row[receiver->time_place],
+					receiver->row_nulls[receiver->time_place], t);
+}
+
 /*
- * Takes the batch's next row for all rollups.
+ * Takes the batch's next row for all rollups.  Returns whether one wants it.
  */
-static inline void
+static inline bool
 scan_take_row(ScanReceiver *receiver)
 {
-	int			place = receiver->time_place;
 	TimestampTz time = 0;
-	RowTime		kind = row_time(receiver->query->time_type, receiver->row[place],
-								receiver->row_nulls[place], &time);
+	RowTime		kind = receiver_row_time(receiver, &time);
 	bool		taken = false;
 	bool		skipped = false;
 	int			i;
@@ -216,11 +263,17 @@ scan_take_row(ScanReceiver *receiver)
 		skipped |= fate == ROW_SKIPPED;
 	}
 	receiver->scan->rows_skipped += skipped;
-	if (!taken)
-		return;
+	return taken;
+}
+
+/* Makes the values of the row at hand float8. */
+static inline void
+row_convert(ScanReceiver *receiver)
+{
+	int			i;
+
 	for (i = 0; i < receiver->nruns; i++)
 		value_run_convert(&receiver->runs[i], receiver->row, receiver->row_nulls);
-	receiver->nrows++;
 }
 
 /*
@@ -260,6 +313,40 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 }
 
 /*
+ * Is it better to set rows aside than to write the full table of a rollup, again and
+ * again?  That is so where it has met few rows for its size: more are to come for
+ * each of its groups.
+ */
+static bool
+slicing_pays(const ScanReceiver *receiver, const Rollup *rollup)
+{
+	Size		row = receiver->width * sizeof(Datum) + SLICED_ROW_MORE;
+
+	return receiver->may_slice && receiver->is_alone && receiver->slices == NULL &&
+		receiver->slicing_depth < MAX_SLICING_DEPTH &&
+		slices_affordable(groups_budget(rollup->groups)) > 0 &&
+		groups_rows(rollup->groups) * row < groups_memory(rollup->groups) / 3 * 2;
+}
+
+/*
+ * From now on sets rows aside by their groups in this rollup.  As they will be late,
+ * no group leaves any more before they have been taken.
+ */
+static void
+receiver_start_slices(ScanReceiver *receiver, Rollup *rollup)
+{
+	int			i;
+
+	for (i = 0; i < receiver->nfed; i++)
+		if (receiver->fed[i]->early != NULL)
+			early_stop(receiver->fed[i]);
+	receiver->sliced_by = rollup;
+	receiver->slices = slices_create(receiver->context,
+									 slices_affordable(groups_budget(rollup->groups)),
+									 receiver->width, &receiver->references);
+}
+
+/*
  * Adds the batch to the groups.
  */
 static void
@@ -270,13 +357,84 @@ batch_flush(ScanReceiver *receiver)
 	for (i = 0; i < receiver->nfed; i++)
 	{
 		Rollup	   *rollup = receiver->fed[i];
+		bool		slice;
 
 		rollup_add_rows(receiver, rollup);
 		if (rollup->early != NULL)
 			early_look(rollup);
-		groups_check_memory(rollup->groups);
+		if (!groups_are_full(rollup->groups))
+			continue;
+		slice = slicing_pays(receiver, rollup);
+		groups_spill(rollup->groups);
+		if (slice)
+			receiver_start_slices(receiver, rollup);
+		receiver->is_alone = true;
 	}
 	receiver->nrows = 0;
+}
+
+/*
+ * Puts the row at hand into the slice of its group, or counts it here if no rollup
+ * wants it.  Its values are float8 already where it was set aside before.
+ */
+static void
+set_aside(ScanReceiver *receiver, bool was_sliced)
+{
+	const RowReferences *references = &receiver->references;
+	TimestampTz time = 0;
+	RowTime		kind = receiver_row_time(receiver, &time);
+	uint64		hash = receiver->slicing_depth;
+	bool		taken = false;
+	int			i;
+
+	for (i = 0; i < receiver->nfed; i++)
+	{
+		Rollup	   *rollup = receiver->fed[i];
+		RowKey		key;
+
+		if (rollup_look_at_row(receiver, rollup, kind, time, &key) != ROW_TAKEN)
+			continue;
+		taken = true;
+		if (rollup == receiver->sliced_by)
+			hash ^= (uint64) key.bucket ^
+				(uint64) groups_id_hash(rollup->groups, key.id) << BITS_PER_BYTE;
+	}
+	if (!taken)
+	{
+		(void) scan_take_row(receiver);
+		return;
+	}
+	if (!was_sliced)
+		row_convert(receiver);
+	for (i = 0; i < references->n; i++)
+	{
+		int			column = references->columns[i];
+
+		if (references->lengths[i] == -1 && !receiver->row_nulls[column])
+			receiver->row[column] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(receiver->row[column]));
+	}
+	slices_put(receiver->slices, (uint32) mix64(hash), receiver->row,
+			   receiver->has_nulls[receiver->nrows] ? receiver->row_nulls : NULL);
+}
+
+/*
+ * What every row goes through, whose metric is known; its values are float8 already
+ * where it was set aside before.
+ */
+static inline void
+receiver_take_row(ScanReceiver *receiver, bool was_sliced)
+{
+	if (unlikely(receiver->slices != NULL))
+	{
+		set_aside(receiver, was_sliced);
+		return;
+	}
+	if (!scan_take_row(receiver))
+		return;
+	if (!was_sliced)
+		row_convert(receiver);
+	if (++receiver->nrows == receiver->batch_size)
+		batch_flush(receiver);
 }
 
 /*
@@ -355,9 +513,7 @@ receive_columns(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
 
 	receive_row(receiver, slot);
-	scan_take_row(receiver);
-	if (receiver->nrows == receiver->batch_size)
-		batch_flush(receiver);
+	receiver_take_row(receiver, false);
 	MemoryContextSwitchTo(old_context);
 	return true;
 }
@@ -430,9 +586,7 @@ receive_rows(TupleTableSlot *slot, DestReceiver *self)
 	if (metric >= 0)
 	{
 		receiver->metrics[receiver->nrows] = metric;
-		scan_take_row(receiver);
-		if (receiver->nrows == receiver->batch_size)
-			batch_flush(receiver);
+		receiver_take_row(receiver, false);
 	}
 	MemoryContextSwitchTo(old_context);
 	return true;
@@ -527,6 +681,52 @@ receiver_init_columns(ScanReceiver *receiver)
 	receiver->no_nulls = palloc0(receiver->width * sizeof(bool));
 }
 
+/*
+ * Adds a column to those that are not by value, if it is one of these.
+ */
+static void
+receiver_add_reference(ScanReceiver *receiver, int column, Oid relid, AttrNumber attnum)
+{
+	RowReferences *references = &receiver->references;
+	int16		length;
+	bool		by_value;
+	int			i;
+
+	get_typlenbyval(get_atttype(relid, attnum), &length, &by_value);
+	if (by_value)
+		return;
+	for (i = 0; i < references->n; i++)
+		if (references->columns[i] == column)
+			return;
+	references->columns[references->n] = column;
+	references->lengths[references->n++] = length;
+}
+
+/* What is to be known for setting rows aside. */
+static void
+receiver_init_slicing(ScanReceiver *receiver)
+{
+	const SourceScan *scan = receiver->scan;
+	int			i;
+
+	/* Workers read together only where it does not. */
+	receiver->is_alone = true;
+	receiver->may_slice = IsParallelWorker() || scan_order_matters(scan) == NULL;
+	receiver->references.columns = palloc((1 + receiver->nfed) * sizeof(int));
+	receiver->references.lengths = palloc((1 + receiver->nfed) * sizeof(int16));
+	if (receiver->query->name_column >= 0)
+		receiver_add_reference(receiver, receiver->name_place, scan->source->relid,
+							   scan->source->name_column);
+	for (i = 0; i < receiver->nfed; i++)
+	{
+		const Rollup *rollup = receiver->fed[i];
+
+		if (rollup->id_input >= 0)
+			receiver_add_reference(receiver, rollup->id_place, rollup->source->relid,
+								   rollup->source->id_column);
+	}
+}
+
 static ScanReceiver *
 receiver_create(SourceScan *scan, const ScanQuery *query)
 {
@@ -535,6 +735,7 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	Size		row_size;
 	ListCell   *lc;
 
+	receiver->context = CurrentMemoryContext;
 	receiver->pub.receiveSlot = row_layout ? receive_rows : receive_columns;
 	receiver->pub.rStartup = receiver_startup;
 	receiver->pub.rShutdown = receiver_shutdown;
@@ -556,6 +757,7 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	receiver->runs = palloc(query->nvalues * sizeof(ValueRun));
 	receiver->nruns = value_runs(query->value_types, query->nvalues, receiver->runs);
 	receiver_init_columns(receiver);
+	receiver_init_slicing(receiver);
 	row_size = receiver->width * (sizeof(Datum) + sizeof(bool));
 	receiver->batch_size = Max(MIN_BATCH_ROWS, Min(MAX_GROUP_KEYS, BATCH_BYTES / row_size));
 	receiver->rows = palloc(receiver->batch_size * receiver->width * sizeof(Datum));
@@ -657,6 +859,56 @@ run_part(ScanReceiver *receiver, QueryDesc *desc)
 	batch_flush(receiver);
 }
 
+/* Takes the rows of a slice. */
+static void
+take_slice(ScanReceiver *receiver, Slices *slices)
+{
+	receiver->is_alone = false;
+	for (;;)
+	{
+		Size		at = receiver->nrows * receiver->width;
+
+		CHECK_FOR_INTERRUPTS();
+		receiver->row = receiver->rows + at;
+		if (!slices_get(slices, receiver->row, receiver->nulls + at,
+						&receiver->has_nulls[receiver->nrows]))
+			break;
+		receiver->row_nulls = receiver->has_nulls[receiver->nrows] ? receiver->nulls + at :
+			receiver->no_nulls;
+		if (receiver->metrics != NULL)
+			receiver->metrics[receiver->nrows] =
+				row_metric(receiver, receiver->row[receiver->name_place]);
+		receiver_take_row(receiver, true);
+	}
+	batch_flush(receiver);
+}
+
+/*
+ * Takes the rows that were set aside, slice by slice; and if one has too many groups
+ * again, first what has become of it.
+ */
+static void
+take_slices(ScanReceiver *receiver)
+{
+	Slices	   *slices = receiver->slices;
+
+	if (slices == NULL)
+		return;
+	receiver->slices = NULL;
+	receiver->slicing_depth++;
+	while (slices_next(slices))
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
+
+		take_slice(receiver, slices);
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(receiver->row_context);
+		take_slices(receiver);
+	}
+	receiver->slicing_depth--;
+	slices_free(slices);
+}
+
 /*
  * Reads the source into the groups of the scan's rollups, as the current user
  * and with the active snapshot: all of it, or part by part what next_part, if
@@ -677,6 +929,7 @@ scan_run(SourceScan *scan, const ScanQuery *query, NextPart next_part, void *arg
 	else
 		while (next_part(arg, desc))
 			run_part(receiver, desc);
+	take_slices(receiver);
 	tell_rows_read(scan, scan->rows_read % MAX_GROUP_KEYS);
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);

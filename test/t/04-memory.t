@@ -67,6 +67,8 @@ sub memory_of_run
 	return ($before, $groups);
 }
 
+# What malloc() keeps of memory that was freed, in large pieces of different sizes, is
+# up to 20 MB; the contexts' own sum is within the setting.
 for my $case (
 	[ 'text ids', 1, '16MB', 16 * 1024 ],
 	[ 'text ids', 1, '64MB', 64 * 1024 ],
@@ -77,7 +79,7 @@ for my $case (
 
 	note(sprintf('%s: %d groups in work_mem %s: %.1f MB', $what, $groups, $work_mem, $memory / 1024));
 	cmp_ok($groups, '>', 1900000, "$what: many groups");
-	cmp_ok($memory, '<', $kilobytes * 1.25 + 12 * 1024, "... within $work_mem");
+	cmp_ok($memory, '<', $kilobytes * 1.25 + 20 * 1024, "... within $work_mem");
 }
 
 my ($ample) = memory_of_run(1, '1GB');
