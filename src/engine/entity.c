@@ -47,6 +47,9 @@
 
 #define MIN_IMAGE_SLOTS 256
 
+/* Where there are so many more entities than are asked for, only these are ranked. */
+#define RANK_SOME 4
+
 /* An odd number with bits in no order, those of the golden ratio. */
 #define HASH_FACTOR UINT64CONST(0x9E3779B97F4A7C15)
 
@@ -104,7 +107,7 @@ struct Entities
 	uint32		size;			/* room in entities */
 	uint32	   *by_value_slots; /* entity number + 1, by value hash */
 	uint32		by_value_mask;
-	uint32		nranked;		/* entities when ranks were last given */
+	uint32		nranked;		/* entities when all were last given ranks */
 	uint32	   *by_rank;		/* an entity of each rank */
 };
 
@@ -540,27 +543,18 @@ entity_compare(const Entity *a, const Entity *b)
 #include "lib/sort_template.h"
 
 /*
- * Gives every entity its rank in the order of their texts.
+ * Ranks the entities of these numbers by their texts; numbers[] becomes by_rank.
  */
-void
-entities_rank(Entities *entities)
+static void
+rank_numbers(Entities *entities, uint32 *numbers, uint32 n)
 {
-	uint32	   *numbers;
 	uint32		rank = 0;
 	uint32		i;
 
-	if (entities->nranked == entities->nentities)
-		return;
-	if (entities->by_rank != NULL)
-		pfree(entities->by_rank);
-	numbers = MemoryContextAllocHuge(entities->context,
-									 (Size) entities->nentities * sizeof(uint32));
-	for (i = 0; i < entities->nentities; i++)
-		numbers[i] = i;
-	sort_entity_numbers(numbers, entities->nentities, entities->entities);
+	sort_entity_numbers(numbers, n, entities->entities);
 
 	/* Ranks are never more than entities, so they can take the same array. */
-	for (i = 0; i < entities->nentities; i++)
+	for (i = 0; i < n; i++)
 	{
 		uint32		number = numbers[i];
 
@@ -570,8 +564,31 @@ entities_rank(Entities *entities)
 		entities->entities[number].rank = rank;
 		numbers[rank] = number;
 	}
+	if (entities->by_rank != NULL)
+		pfree(entities->by_rank);
 	entities->by_rank = numbers;
-	entities->nranked = entities->nentities;
+}
+
+/*
+ * Gives the entities of these `n` numbers, which may repeat, their ranks among each
+ * other: all of them theirs, which are good for the next time, unless they are many
+ * more.
+ */
+void
+entities_rank(Entities *entities, const uint32 *numbers, uint32 n)
+{
+	bool		all = entities->nentities / RANK_SOME <= n;
+	uint32		nranked = all ? entities->nentities : n;
+	uint32	   *copy;
+	uint32		i;
+
+	if (entities->nranked == entities->nentities)
+		return;
+	copy = MemoryContextAllocHuge(entities->context, Max(nranked, 1) * sizeof(uint32));
+	for (i = 0; i < nranked; i++)
+		copy[i] = all ? i : numbers[i];
+	rank_numbers(entities, copy, nranked);
+	entities->nranked = all ? entities->nentities : 0;
 }
 
 /*

@@ -25,7 +25,7 @@ extern bool entities_print_alike(Oid typid, Oid collation);
 extern Entities *entities_create(MemoryContext parent, Oid typid, Oid collation);
 extern uint32 entities_hash(const Entities *entities, Datum id);
 extern uint32 entities_intern(Entities *entities, Datum id);
-extern void entities_rank(Entities *entities);
+extern void entities_rank(Entities *entities, const uint32 *numbers, uint32 n);
 extern uint32 entities_rank_of(const Entities *entities, uint32 entity);
 extern const char *entities_text(const Entities *entities, uint32 entity, int *length);
 extern const char *entities_text_of_rank(const Entities *entities, uint32 rank, int *length);

@@ -670,11 +670,13 @@ static uint32
 table_sort(Groups *groups, TimestampTz to, GroupOrder **order)
 {
 	uint32		n = 0;
+	uint32	   *entities;
 	uint32		i;
 
 	*order = MemoryContextAllocHuge(groups->table,
 									Max(groups->ngroups, 1) * sizeof(GroupOrder));
-	entities_rank(groups->entities);
+	entities = MemoryContextAllocHuge(groups->table,
+									  Max(groups->ngroups, 1) * sizeof(uint32));
 	for (i = 0; i <= groups->slot_mask; i++)
 	{
 		const GroupSlot *slot = &groups->slots[i];
@@ -682,10 +684,13 @@ table_sort(Groups *groups, TimestampTz to, GroupOrder **order)
 		if (slot->group == 0 || slot->bucket >= to)
 			continue;
 		(*order)[n].bucket = slot->bucket;
-		(*order)[n].rank = entities_rank_of(groups->entities, slot->entity);
 		(*order)[n].group = slot->group - 1;
-		n++;
+		entities[n++] = slot->entity;
 	}
+	entities_rank(groups->entities, entities, n);
+	for (i = 0; i < n; i++)
+		(*order)[i].rank = entities_rank_of(groups->entities, entities[i]);
+	pfree(entities);
 	sort_groups(*order, n);
 	return n;
 }
