@@ -145,14 +145,13 @@ piece_end(const Early *early, const Piece *piece)
 	return piece + 1 < early->pieces + early->npieces ? (piece + 1)->from : DT_NOEND;
 }
 
-/* Makes all pieces late that have any of the time from `from` to `to`. */
-static void
-make_late(Early *early, TimestampTz from, TimestampTz to)
+/* The last piece that begins no later than this, of at least one. */
+static int
+find_piece(const Early *early, TimestampTz from)
 {
 	int			low = 0;
 	int			high = early->npieces;
 
-	/* The last piece that begins no later. */
 	while (high - low > 1)
 	{
 		int			middle = low + (high - low) / 2;
@@ -162,6 +161,15 @@ make_late(Early *early, TimestampTz from, TimestampTz to)
 		else
 			high = middle;
 	}
+	return low;
+}
+
+/* Makes all pieces late that have any of the time from `from` to `to`. */
+static void
+make_late(Early *early, TimestampTz from, TimestampTz to)
+{
+	int			low = find_piece(early, from);
+
 	for (; low < early->npieces && early->pieces[low].from < to; low++)
 		early->pieces[low].late = true;
 }
@@ -305,6 +313,15 @@ early_store(Rollup *rollup, TimestampTz bucket, const WriteCounts *counts)
 		add_piece(early, bucket_end(&definition->granularity, definition->tz, early->last),
 				  counts);
 	early->last = bucket;
+}
+
+/*
+ * Have rows been late for this bucket, or for one that is recomputed together with it?
+ */
+bool
+early_is_late(const Early *early, TimestampTz bucket)
+{
+	return early->npieces > 0 && early->pieces[find_piece(early, bucket)].late;
 }
 
 /* The late pieces of a rollup; NULL: there are none. */

@@ -52,6 +52,7 @@ extern void early_add_late(Early *early, TimestampTz first, TimestampTz last);
 extern bool early_meet(Early *early, TimestampTz bucket);
 extern void early_look(Rollup *rollup);
 extern void early_store(Rollup *rollup, TimestampTz bucket, const WriteCounts *counts);
+extern bool early_is_late(const Early *early, TimestampTz bucket);
 extern List *scan_late_refreshes(const SourceScan *scan);
 extern WriteCounts early_late_counts(const Early *early, const WriteCounts *counts);
 

@@ -130,6 +130,7 @@ typedef struct SourceScan
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
 
 	StoreEarly	store_early;	/* NULL: groups are stored in the end */
+	bool		is_read;		/* the source, all of it */
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */

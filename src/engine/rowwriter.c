@@ -13,8 +13,10 @@
  * there, each row of a bucket goes to another page.  So the entries of that
  * index are kept until there are many, and inserted in its own order.
  *
- * While parallel workers still read, rows are inserted, but what is to be updated
- * or deleted waits in a temporary file until they are gone.
+ * While a source is still being read, rows are inserted, but what is to be updated
+ * or deleted waits in a temporary file: PostgreSQL does not let a process do that that
+ * has parallel workers, and a group that has left early may turn out to have lacked a
+ * row (early.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -48,9 +50,11 @@ typedef struct SeriesEntry
 	ItemPointerData tid;
 } SeriesEntry;
 
-/* A change that has to wait, until there are no parallel workers. */
+/* A change that has to wait. */
 typedef struct Deferred
 {
+	void	   *owner;			/* whose it is, and of which bucket */
+	TimestampTz bucket;
 	ItemPointerData tid;		/* of the stored row */
 	uint32		length;			/* of the one that replaces it; 0: it is deleted */
 } Deferred;
@@ -305,25 +309,6 @@ row_writer_flush(RowWriter *writer)
 	writer->npending = 0;
 }
 
-/*
- * While there are parallel workers, PostgreSQL does not let the leader update or
- * delete rows, but it lets it insert some.  So changes wait.
- */
-static void
-defer(RowWriter *writer, ItemPointer tid, HeapTuple row)
-{
-	Deferred	deferred = {.tid = *tid,.length = row ? row->t_len : 0};
-	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
-
-	if (writer->deferred == NULL)
-		writer->deferred = BufFileCreateTemp(false);
-	BufFileWrite(writer->deferred, &deferred, sizeof(deferred));
-	if (row != NULL)
-		BufFileWrite(writer->deferred, row->t_data, row->t_len);
-	writer->ndeferred++;
-	MemoryContextSwitchTo(old_context);
-}
-
 static void
 read_deferred(RowWriter *writer, void *to, Size size)
 {
@@ -331,9 +316,18 @@ read_deferred(RowWriter *writer, void *to, Size size)
 		elog(ERROR, "unexpected end of temporary file");
 }
 
+/*
+ * Deletes a stored row.
+ */
+void
+row_writer_delete(RowWriter *writer, ItemPointer tid)
+{
+	simple_table_tuple_delete(writer->rel, tid, writer->snapshot);
+}
+
 /* Replaces a stored row by the one in the slot for that. */
 static void
-update_now(RowWriter *writer, ItemPointer tid)
+update_by_slot(RowWriter *writer, ItemPointer tid)
 {
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes update_indexes;
@@ -351,11 +345,46 @@ update_now(RowWriter *writer, ItemPointer tid)
 }
 
 /*
- * Makes the changes that have had to wait.  To be called when there are no parallel
- * workers any more.
+ * Replaces a stored row.
  */
 void
-row_writer_catch_up(RowWriter *writer)
+row_writer_update(RowWriter *writer, ItemPointer tid, const Datum *values, const bool *nulls)
+{
+	slot_set_row(writer->update, values, nulls);
+	update_by_slot(writer, tid);
+}
+
+/*
+ * Has a stored row replaced, or deleted where values is NULL, by row_writer_catch_up().
+ */
+void
+row_writer_defer(RowWriter *writer, void *owner, TimestampTz bucket, ItemPointer tid,
+				 const Datum *values, const bool *nulls)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
+	HeapTuple	row = values == NULL ? NULL :
+		heap_form_tuple(RelationGetDescr(writer->rel), unconstify(Datum *, values),
+						unconstify(bool *, nulls));
+	Deferred	deferred = {owner, bucket, *tid, row ? row->t_len : 0};
+
+	if (writer->deferred == NULL)
+		writer->deferred = BufFileCreateTemp(false);
+	BufFileWrite(writer->deferred, &deferred, sizeof(deferred));
+	if (row != NULL)
+	{
+		BufFileWrite(writer->deferred, row->t_data, row->t_len);
+		heap_freetuple(row);
+	}
+	writer->ndeferred++;
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
+ * Makes the changes that have had to wait, as far as they are still meant.  To be
+ * called when the source has been read, and there are no parallel workers any more.
+ */
+void
+row_writer_catch_up(RowWriter *writer, ChangeIsMeant is_meant)
 {
 	if (writer->deferred == NULL)
 		return;
@@ -367,48 +396,24 @@ row_writer_catch_up(RowWriter *writer)
 	{
 		Deferred	deferred;
 		HeapTuple	row;
+		bool		meant;
 
 		CHECK_FOR_INTERRUPTS();
 		read_deferred(writer, &deferred, sizeof(deferred));
-		if (deferred.length == 0)
-		{
-			row_writer_delete(writer, &deferred.tid);
-			continue;
-		}
 		row = palloc0(HEAPTUPLESIZE + deferred.length);
 		row->t_len = deferred.length;
 		row->t_data = (HeapTupleHeader) ((char *) row + HEAPTUPLESIZE);
 		read_deferred(writer, row->t_data, deferred.length);
-		ExecForceStoreHeapTuple(row, writer->update, false);
-		update_now(writer, &deferred.tid);
+		meant = is_meant(deferred.owner, deferred.bucket);
+		if (meant && deferred.length == 0)
+			row_writer_delete(writer, &deferred.tid);
+		else if (meant)
+		{
+			ExecForceStoreHeapTuple(row, writer->update, false);
+			update_by_slot(writer, &deferred.tid);
+		}
 		pfree(row);
 	}
 	BufFileClose(writer->deferred);
 	writer->deferred = NULL;
-}
-
-void
-row_writer_delete(RowWriter *writer, ItemPointer tid)
-{
-	if (IsInParallelMode())
-		defer(writer, tid, NULL);
-	else
-		simple_table_tuple_delete(writer->rel, tid, writer->snapshot);
-}
-
-void
-row_writer_update(RowWriter *writer, ItemPointer tid, const Datum *values, const bool *nulls)
-{
-	if (IsInParallelMode())
-	{
-		HeapTuple	row = heap_form_tuple(RelationGetDescr(writer->rel),
-											unconstify(Datum *, values),
-											unconstify(bool *, nulls));
-
-		defer(writer, tid, row);
-		heap_freetuple(row);
-		return;
-	}
-	slot_set_row(writer->update, values, nulls);
-	update_now(writer, tid);
 }

@@ -135,8 +135,8 @@ static void run_locked(Run *run);
 static List *store_scans(Run *run, List *scans);
 static void run_scan(Run *run, SourceScan *scan);
 static void scan_open_writers(SourceScan *scan, StoreWriter *store);
-static void scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
-static List *scan_finish(const Run *run, const SourceScan *scan);
+static List *scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
+static void scan_count(const Run *run, const SourceScan *scan);
 
 /*
  * Becomes the owner of `job`, restricted.  With `timezone`, TimeZone and the
@@ -657,9 +657,9 @@ store_scans(Run *run, List *scans)
 		scan_open_writers(scan, store);
 		run_scan(run, scan);
 		progress_store();
-		scan_store_groups(run, scan, store);
+		late = list_concat(late, scan_store_groups(run, scan, store));
 		run->scan = NULL;
-		late = list_concat(late, scan_finish(run, scan));
+		scan_count(run, scan);
 	}
 	if (run->repeats && run->repeats->differences)
 		run_report_others(run, scans, store);
@@ -1022,6 +1022,7 @@ run_scan(Run *run, SourceScan *scan)
 		parallel_run(scan, query, workers);
 	else
 		scan_run(scan, query, NULL, NULL);
+	scan->is_read = true;
 	owner_leave(&scope);
 }
 
@@ -1057,11 +1058,12 @@ scan_open_writers(SourceScan *scan, StoreWriter *store)
 
 /*
  * Merges the groups of all rollups of a scan, but those that have left early, with
- * the store.
+ * the store.  Returns what was late: a list of Refresh.
  */
-static void
+static List *
 scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 {
+	List	   *late;
 	ListCell   *lc;
 
 	foreach(lc, scan->fed)
@@ -1069,6 +1071,12 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 	parallel_end(scan);
 	scan_end(scan);
 	scan_log(scan);
+	foreach(lc, scan->rollups)
+	{
+		run->rollup = lfirst(lc);
+		rollup_writer_finish(run->rollup->writer);
+	}
+	late = scan_late_refreshes(scan);
 	store_writer_catch_up(store);
 	foreach(lc, scan->rollups)
 	{
@@ -1078,6 +1086,7 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 			stored_reader_close(run->rollup->reader);
 	}
 	run->rollup = NULL;
+	return late;
 }
 
 /* Adds what the merge of a rollup's groups came to to its job's figures. */
@@ -1098,26 +1107,21 @@ rollup_count(const Run *run, const Rollup *rollup)
 		counts->groups -= late.groups;
 		counts->results -= late.results;
 
-		/* What was stored was changed, even if it is changed again. */
+		/* What was inserted was changed, even if it is changed again. */
 		if (run->dry_run)
 			counts->changed -= late.changed;
 	}
 }
 
-/*
- * Adds a scan, whose groups are stored, to the figures.  Returns what was late: a
- * list of Refresh.
- */
-static List *
-scan_finish(const Run *run, const SourceScan *scan)
+/* Adds a scan, whose groups are stored, to the figures. */
+static void
+scan_count(const Run *run, const SourceScan *scan)
 {
-	List	   *late = scan_late_refreshes(scan);
 	ListCell   *lc;
 
 	scan_count_rows(run, scan);
 	foreach(lc, scan->rollups)
 		rollup_count(run, lfirst(lc));
-	return late;
 }
 
 /*

@@ -59,6 +59,7 @@
 
 #include "catalog/layout.h"
 #include "catalog/store.h"
+#include "engine/early.h"
 #include "engine/entity.h"
 #include "engine/progress.h"
 #include "engine/rowwriter.h"
@@ -91,6 +92,7 @@ struct StoreWriter
 /* The merge of one part of a rollup's results, or where the reader of them is. */
 typedef struct PartWriter
 {
+	RollupWriter *writer;		/* NULL: a reader */
 	const ResultPart *part;
 	int64		changed;
 	IndexScanDesc scan;			/* of the stored rows; NULL: there are none */
@@ -238,14 +240,42 @@ store_writer_see_written(StoreWriter *store)
 }
 
 /*
- * Makes the changes that have had to wait.  To be called when there are no parallel
- * workers any more.
+ * Does a change have to wait, because the source is still being read, or as a group
+ * is of finer ones, of which some may have lacked rows?
+ */
+static bool
+changes_wait(const Rollup *rollup)
+{
+	return IsInParallelMode() ||
+		(rollup->early != NULL && (!rollup->scan->is_read || rollup->finer != NULL));
+}
+
+/*
+ * A ChangeIsMeant: not where rows have been late, and the bucket will be recomputed.
+ */
+static bool
+change_is_meant(void *owner, TimestampTz bucket)
+{
+	PartWriter *part = owner;
+	RollupWriter *writer = part->writer;
+
+	if (writer->rollup->early == NULL || !early_is_late(writer->rollup->early, bucket))
+		return true;
+	part->changed--;
+	writer->counts.changed--;
+	writer->store->changed--;
+	return false;
+}
+
+/*
+ * Makes the changes that have had to wait.  To be called when the source has been read,
+ * and there are no parallel workers any more.
  */
 void
 store_writer_catch_up(StoreWriter *store)
 {
 	if (store->rows != NULL)
-		row_writer_catch_up(store->rows);
+		row_writer_catch_up(store->rows, change_is_meant);
 }
 
 /*
@@ -305,11 +335,14 @@ RollupWriter *
 rollup_writer_open(StoreWriter *store, Rollup *rollup)
 {
 	RollupWriter *writer = palloc0(sizeof(RollupWriter));
+	int			i;
 
 	writer->store = store;
 	writer->rollup = rollup;
 	writer->counts.first_bucket = DT_NOEND;
 	writer->parts = parts_open(store, rollup);
+	for (i = 0; i < rollup->nparts; i++)
+		writer->parts[i].writer = writer;
 	if (!rollup->adds)
 		rollup_enter_extent(writer);
 	return writer;
@@ -511,16 +544,34 @@ bucket_is_kept(const RollupWriter *writer, TimestampTz bucket)
 	return bucket < writer->rollup->refresh->history_before;
 }
 
+/*
+ * Replaces the part's current stored row, or deletes it where values is NULL, now or
+ * later.
+ */
+static void
+part_write_change(RollupWriter *writer, PartWriter *part, TimestampTz bucket,
+				  const Datum *values, const bool *nulls)
+{
+	RowWriter  *rows = writer->store->rows;
+	ItemPointer tid = &part->stored->tts_tid;
+
+	if (changes_wait(writer->rollup))
+		row_writer_defer(rows, part, bucket, tid, values, nulls);
+	else if (values == NULL)
+		row_writer_delete(rows, tid);
+	else
+		row_writer_update(rows, tid, values, nulls);
+}
+
 /* Deletes the part's current stored row, whose group has vanished. */
 static void
 part_delete_stored(RollupWriter *writer, PartWriter *part)
 {
-	StoreWriter *store = writer->store;
+	TimestampTz bucket = DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET]);
 
-	if (!bucket_is_kept(writer, DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET])) &&
-		part_change(writer, part, part->stored, NULL, NULL))
-		row_writer_delete(store->rows, &part->stored->tts_tid);
-	part_advance(store, part);
+	if (!bucket_is_kept(writer, bucket) && part_change(writer, part, part->stored, NULL, NULL))
+		part_write_change(writer, part, bucket, NULL, NULL);
+	part_advance(writer->store, part);
 }
 
 /* Names the group of the part's stored row. */
@@ -644,7 +695,22 @@ rollup_writer_counts(const RollupWriter *writer)
 }
 
 /*
- * Ends the merge of a rollup's groups.
+ * To be called when the rollup has no more groups.
+ */
+void
+rollup_writer_finish(RollupWriter *writer)
+{
+	const Rollup *rollup = writer->rollup;
+
+	while (!rollup->adds && writer->at < rollup->refresh->extents->n)
+	{
+		rollup_leave_extent(writer);
+		rollup_enter_extent(writer);
+	}
+}
+
+/*
+ * Ends the merge of a rollup's groups, whose changes have been made.
  */
 void
 rollup_writer_close(RollupWriter *writer)
@@ -652,11 +718,6 @@ rollup_writer_close(RollupWriter *writer)
 	const Rollup *rollup = writer->rollup;
 	int			i;
 
-	while (!rollup->adds && writer->at < rollup->refresh->extents->n)
-	{
-		rollup_leave_extent(writer);
-		rollup_enter_extent(writer);
-	}
 	for (i = 0; i < rollup->nparts; i++)
 	{
 		PartWriter *part = &writer->parts[i];
@@ -964,7 +1025,7 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	if (!part_row_equal(part, values, nulls) &&
 		part_may_replace(writer, part, group, values, nulls) &&
 		part_change(writer, part, part->stored, values, nulls))
-		row_writer_update(store->rows, &part->stored->tts_tid, values, nulls);
+		part_write_change(writer, part, group->bucket, values, nulls);
 	part_advance(store, part);
 	return true;
 }

@@ -65,6 +65,7 @@ extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup);
 extern bool rollup_writer_recomputes(RollupWriter *writer, const GroupOut *group);
 extern void rollup_writer_put(RollupWriter *writer, const GroupOut *group);
 extern const WriteCounts *rollup_writer_counts(const RollupWriter *writer);
+extern void rollup_writer_finish(RollupWriter *writer);
 extern void rollup_writer_close(RollupWriter *writer);
 
 extern StoredReader *stored_reader_open(StoreWriter *store, const Rollup *rollup);
