@@ -188,7 +188,9 @@ subtest 'changes during a run' => sub {
 	wait_until("SELECT count(*) = 0 FROM batchagg_progress WHERE job_id = $job", 'the run is gone');
 	sleep(0.5);
 	is(sql("SELECT count(*) FROM batchagg_ledger WHERE job_id = $job"), '0', '... and leaves no slot');
-	is(() = log_since($node, $place) =~ /ERROR:  .*/g, 1, '... and one error in the log');
+
+	# Jobs of the subtest before may still be retried.
+	is(() = log_since($node, $place) =~ /ERROR:  (?!bad weather).*/g, 1, '... and one error in the log');
 };
 
 subtest 'timeout and cancel' => sub {
