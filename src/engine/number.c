@@ -22,10 +22,14 @@
 
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "fmgr.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #include "engine/number.h"
 
