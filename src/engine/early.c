@@ -108,21 +108,16 @@ is_over(const Early *early)
 		(early->over_for_all != NULL && pg_atomic_read_u32(early->over_for_all) != 0);
 }
 
-static void
-make_over(Early *early)
+/*
+ * Has no group leave any more while rows are read, in this process or another that
+ * reads together with it.
+ */
+void
+early_stop(Early *early)
 {
 	early->over = true;
 	if (early->over_for_all != NULL)
 		pg_atomic_write_u32(early->over_for_all, 1);
-}
-
-/*
- * Has no group of a rollup leave any more while rows are read.
- */
-void
-early_stop(Rollup *rollup)
-{
-	make_over(rollup->early);
 }
 
 /*
@@ -134,7 +129,7 @@ must_stay(const Rollup *rollup)
 {
 	if (!is_over(rollup->early) && !groups_spilled(rollup->groups))
 		return false;
-	make_over(rollup->early);
+	early_stop(rollup->early);
 	return true;
 }
 
@@ -196,7 +191,7 @@ early_meet(Early *early, TimestampTz bucket)
 		early->watched = early->watermark;
 		return true;
 	}
-	make_over(early);
+	early_stop(early);
 	early->first_late = Min(early->first_late, bucket);
 	early->last_late = Max(early->last_late, bucket);
 	make_late(early, bucket, bucket + 1);
@@ -254,7 +249,7 @@ early_end(Rollup *rollup)
 {
 	(void) early_finish(rollup);
 	if (rollup->early->watermark != DT_NOEND)
-		make_over(rollup->early);
+		early_stop(rollup->early);
 }
 
 /*

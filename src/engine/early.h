@@ -45,7 +45,7 @@ typedef struct Early
 extern bool scan_may_store_early(const SourceScan *scan, const ScanQuery *query);
 extern void early_create(Rollup *rollup);
 extern void early_share(Early *early, pg_atomic_uint32 *over_for_all);
-extern void early_stop(Rollup *rollup);
+extern void early_stop(Early *early);
 extern bool early_finish(Rollup *rollup);
 extern void early_end(Rollup *rollup);
 extern void early_add_late(Early *early, TimestampTz first, TimestampTz last);

@@ -339,7 +339,7 @@ receiver_start_slices(ScanReceiver *receiver, Rollup *rollup)
 
 	for (i = 0; i < receiver->nfed; i++)
 		if (receiver->fed[i]->early != NULL)
-			early_stop(receiver->fed[i]);
+			early_stop(receiver->fed[i]->early);
 	receiver->sliced_by = rollup;
 	receiver->slices = slices_create(receiver->context,
 									 slices_affordable(groups_budget(rollup->groups)),
@@ -385,23 +385,24 @@ set_aside(ScanReceiver *receiver, bool was_sliced)
 	RowTime		kind = receiver_row_time(receiver, &time);
 	uint64		hash = receiver->slicing_depth;
 	bool		taken = false;
+	bool		skipped = false;
 	int			i;
 
 	for (i = 0; i < receiver->nfed; i++)
 	{
 		Rollup	   *rollup = receiver->fed[i];
 		RowKey		key;
+		RowFate		fate = rollup_look_at_row(receiver, rollup, kind, time, &key);
 
-		if (rollup_look_at_row(receiver, rollup, kind, time, &key) != ROW_TAKEN)
-			continue;
-		taken = true;
-		if (rollup == receiver->sliced_by)
+		taken |= fate == ROW_TAKEN;
+		skipped |= fate == ROW_SKIPPED;
+		if (fate == ROW_TAKEN && rollup == receiver->sliced_by)
 			hash ^= (uint64) key.bucket ^
 				(uint64) groups_id_hash(rollup->groups, key.id) << BITS_PER_BYTE;
 	}
 	if (!taken)
 	{
-		(void) scan_take_row(receiver);
+		receiver->scan->rows_skipped += skipped;
 		return;
 	}
 	if (!was_sliced)
@@ -438,19 +439,36 @@ receiver_take_row(ScanReceiver *receiver, bool was_sliced)
 }
 
 /*
+ * Makes the batch's next row the one at hand.  Returns where its NULLs are to be noted.
+ */
+static inline bool *
+receiver_next_row(ScanReceiver *receiver)
+{
+	Size		at = receiver->nrows * receiver->width;
+
+	receiver->row = receiver->rows + at;
+	return receiver->nulls + at;
+}
+
+/* Says whether any have been. */
+static inline void
+row_set_nulls(ScanReceiver *receiver, const bool *nulls, bool has_nulls)
+{
+	receiver->row_nulls = has_nulls ? nulls : receiver->no_nulls;
+	receiver->has_nulls[receiver->nrows] = has_nulls;
+}
+
+/*
  * Takes the columns that are needed out of a table's row.  Returns false where
  * PostgreSQL has to.
  */
 static inline bool
 deform_slot(ScanReceiver *receiver, const TupleTableSlot *slot)
 {
-	bool	   *nulls = receiver->nulls + receiver->nrows * receiver->width;
-	RowNulls	found;
+	bool	   *nulls = receiver_next_row(receiver);
+	RowNulls	found = deform_row(receiver->deformer, slot, receiver->row, nulls);
 
-	receiver->row = receiver->rows + receiver->nrows * receiver->width;
-	found = deform_row(receiver->deformer, slot, receiver->row, nulls);
-	receiver->row_nulls = found == ROW_HAS_NULLS ? nulls : receiver->no_nulls;
-	receiver->has_nulls[receiver->nrows] = found == ROW_HAS_NULLS;
+	row_set_nulls(receiver, nulls, found == ROW_HAS_NULLS);
 	return found != ROW_NOT_DEFORMED;
 }
 
@@ -458,11 +476,10 @@ deform_slot(ScanReceiver *receiver, const TupleTableSlot *slot)
 static void
 receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 {
-	bool	   *nulls = receiver->nulls + receiver->nrows * receiver->width;
+	bool	   *nulls = receiver_next_row(receiver);
 	bool		has_nulls = false;
 	int			i;
 
-	receiver->row = receiver->rows + receiver->nrows * receiver->width;
 	slot_getsomeattrs(slot, receiver->natts);
 	for (i = 0; i < receiver->width; i++)
 	{
@@ -472,8 +489,7 @@ receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 		receiver->row[i] = nulls[i] ? (Datum) 0 : slot->tts_values[column];
 		has_nulls |= nulls[i];
 	}
-	receiver->row_nulls = nulls;
-	receiver->has_nulls[receiver->nrows] = has_nulls;
+	row_set_nulls(receiver, nulls, has_nulls);
 }
 
 /* Tells that `n` more rows have been read. */
@@ -709,8 +725,9 @@ receiver_init_slicing(ScanReceiver *receiver)
 	const SourceScan *scan = receiver->scan;
 	int			i;
 
-	/* Workers read together only where it does not. */
 	receiver->is_alone = true;
+
+	/* Workers read together only where it does not. */
 	receiver->may_slice = IsParallelWorker() || scan_order_matters(scan) == NULL;
 	receiver->references.columns = palloc((1 + receiver->nfed) * sizeof(int));
 	receiver->references.lengths = palloc((1 + receiver->nfed) * sizeof(int16));
@@ -866,15 +883,13 @@ take_slice(ScanReceiver *receiver, Slices *slices)
 	receiver->is_alone = false;
 	for (;;)
 	{
-		Size		at = receiver->nrows * receiver->width;
+		bool	   *nulls = receiver_next_row(receiver);
+		bool		has_nulls;
 
 		CHECK_FOR_INTERRUPTS();
-		receiver->row = receiver->rows + at;
-		if (!slices_get(slices, receiver->row, receiver->nulls + at,
-						&receiver->has_nulls[receiver->nrows]))
+		if (!slices_get(slices, receiver->row, nulls, &has_nulls))
 			break;
-		receiver->row_nulls = receiver->has_nulls[receiver->nrows] ? receiver->nulls + at :
-			receiver->no_nulls;
+		row_set_nulls(receiver, nulls, has_nulls);
 		if (receiver->metrics != NULL)
 			receiver->metrics[receiver->nrows] =
 				row_metric(receiver, receiver->row[receiver->name_place]);

@@ -23,7 +23,7 @@
  */
 #include "postgres.h"
 
-#include "port/pg_bitutils.h"
+#include "lib/stringinfo.h"
 #include "utils/datum.h"
 #include "utils/logtape.h"
 #include "utils/memutils.h"
@@ -53,8 +53,7 @@ struct Slices
 	int			width;			/* columns */
 	const RowReferences *references;
 	int			reading;		/* the slice that is read; -1: none yet */
-	char	   *row;			/* one row, as it is on a tape */
-	Size		size;			/* room in it */
+	StringInfoData row;			/* room for one, as it is on a tape */
 };
 
 /*
@@ -90,27 +89,24 @@ slices_create(MemoryContext parent, int n, int width, const RowReferences *refer
 	slices->width = width;
 	slices->references = references;
 	slices->reading = -1;
+	initStringInfo(&slices->row);
 	MemoryContextSwitchTo(old_context);
 	return slices;
 }
 
 /* Makes room for a row of this size. */
-static void
+static inline void
 make_room(Slices *slices, Size size)
 {
-	if (size <= slices->size)
-		return;
-	if (slices->row != NULL)
-		pfree(slices->row);
-	slices->size = pg_nextpower2_size_t(size);
-	slices->row = MemoryContextAllocHuge(slices->context, slices->size);
+	resetStringInfo(&slices->row);
+	enlargeStringInfo(&slices->row, size);
 }
 
 /* The parts of a row on a tape: its head, its columns, which of them are NULL. */
 static inline Datum *
 row_columns(const Slices *slices)
 {
-	return (Datum *) (slices->row + MAXALIGN(sizeof(RowHead)));
+	return (Datum *) (slices->row.data + MAXALIGN(sizeof(RowHead)));
 }
 
 static inline bool *
@@ -148,7 +144,7 @@ slices_put(Slices *slices, uint32 hash, const Datum *row, const bool *nulls)
 			at += MAXALIGN(datumGetSize(row[column], false, references->lengths[i]));
 	}
 	make_room(slices, at);
-	*(RowHead *) slices->row = (RowHead) {.size = at,.has_nulls = nulls != NULL};
+	*(RowHead *) slices->row.data = (RowHead) {.size = at,.has_nulls = nulls != NULL};
 	memcpy(row_columns(slices), row, slices->width * sizeof(Datum));
 	if (nulls != NULL)
 		memcpy(row_nulls(slices), nulls, slices->width * sizeof(bool));
@@ -160,10 +156,10 @@ slices_put(Slices *slices, uint32 hash, const Datum *row, const bool *nulls)
 		if (nulls != NULL && nulls[column])
 			continue;
 		length = datumGetSize(row[column], false, references->lengths[i]);
-		memcpy(slices->row + at, DatumGetPointer(row[column]), length);
+		memcpy(slices->row.data + at, DatumGetPointer(row[column]), length);
 		at += MAXALIGN(length);
 	}
-	LogicalTapeWrite(slices->tapes[hash % slices->n], slices->row, at);
+	LogicalTapeWrite(slices->tapes[hash % slices->n], slices->row.data, at);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -190,7 +186,7 @@ slices_next(Slices *slices)
 static void
 read_part(Slices *slices, Size from, Size to)
 {
-	if (LogicalTapeRead(slices->tapes[slices->reading], slices->row + from, to - from) != to - from)
+	if (LogicalTapeRead(slices->tapes[slices->reading], slices->row.data + from, to - from) != to - from)
 		elog(ERROR, "unexpected end of a slice");
 }
 
@@ -229,7 +225,7 @@ slices_get(Slices *slices, Datum *row, bool *nulls, bool *has_nulls)
 
 		if (head.has_nulls && nulls[column])
 			continue;
-		row[column] = PointerGetDatum(slices->row + at);
+		row[column] = PointerGetDatum(slices->row.data + at);
 		at += MAXALIGN(datumGetSize(row[column], false, references->lengths[i]));
 	}
 	return true;
