@@ -73,8 +73,9 @@ sub flood
 	start_jobs($database);
 }
 
-# Counts workers again and again for some seconds; the most there were, and how
-# often that was looked at.
+# Counts workers with a job again and again for some seconds; the most there were,
+# and how often that was looked at.  One that ends is still seen for a moment when
+# its place has been given to another.
 sub most_workers
 {
 	my ($seconds) = @_;
@@ -86,7 +87,7 @@ DECLARE
 	until timestamptz := clock_timestamp() + $seconds * interval '1 second';
 BEGIN
 	WHILE clock_timestamp() < until LOOP
-		INSERT INTO seen SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'batchagg worker';
+		INSERT INTO seen SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'batchagg worker' AND state = 'active';
 		PERFORM pg_stat_clear_snapshot(), pg_sleep(0.01);
 	END LOOP;
 END \$\$;

@@ -165,12 +165,14 @@ subtest 'changes during a run' => sub {
 	my $session = $node->background_psql('postgres');
 	set_conf($node, 'batchagg.enabled' => 'off');
 	make_due($node, 'postgres', $job);
+	$place = -s $node->logfile;
 	$session->query_safe("BEGIN; DELETE FROM batch_jobs WHERE id = $job");
 	set_conf($node, 'batchagg.enabled' => 'on');
 	wait_until("SELECT count(*) = 1 FROM batchagg_ledger WHERE job_id = $job AND state = 'running'", 'a job is started while it is being deleted');
 	sleep(0.3);
 	$session->query_safe('COMMIT');
 	wait_until("SELECT count(*) = 0 FROM batchagg_ledger WHERE job_id = $job", '... and its slot goes with it');
+	ok($node->wait_for_log(qr/ERROR:  job $job does not exist/, $place), '... which the run finds out');
 	$session->quit;
 
 	# The run fails, so the job may be gone when that is to be recorded.
