@@ -8,7 +8,8 @@
  * bytes of their id (its "image"), without calling the type's functions: one
  * hash of a few bytes and one comparison.  Not even the hash where ids come in
  * the order in which they came the last time, as those of counters do that are
- * collected in rounds, or where each repeats itself.
+ * collected in rounds, or where each repeats itself; which is tried where it would
+ * have been right for the last few.
  *
  * For most id types equal values have equal images: integers, text under a
  * deterministic collation, uuid, date.  For the others (numeric 1.0 and 1.00,
@@ -47,6 +48,9 @@
 
 #define MIN_IMAGE_SLOTS 256
 
+/* Ids come in an order that is known when so many have. */
+#define IN_ORDER 2
+
 /* Where there are so many more entities than are asked for, only these are ranked. */
 #define RANK_SOME 4
 
@@ -65,14 +69,27 @@ typedef struct ImageKey
 	uint64		last;			/* the last 8 bytes of at least 8; else 0 */
 } ImageKey;
 
-/* One image in the hash table. */
+/* The longest image that its ends are all of. */
+#define SHORT_IMAGE (2 * sizeof(uint64))
+
+/*
+ * One image in the hash table: half a line of the processor's cache.
+ */
 typedef struct Image
 {
-	ImageKey	key;
+	uint64		first;
+	union
+	{
+		uint64		last;
+		const char *bytes;		/* if it is not short */
+	};
+	uint32		length;
 	uint32		hash;
 	uint32		entity;			/* number + 1; 0: the slot is free */
 	uint32		next;			/* slot of the image that came after this one */
 } Image;
+
+StaticAssertDecl(sizeof(Image) == 32, "an image is half a cache line");
 
 typedef struct Entity
 {
@@ -98,9 +115,11 @@ struct Entities
 	FmgrInfo   *equal_proc;
 
 	Image	   *images;			/* open addressing, linear probing */
+	void	   *image_memory;	/* what they are in, as it was allocated */
 	uint32		image_mask;
 	uint32		nimages;
 	uint32		last;			/* slot of the image that came last */
+	uint32		in_order;		/* ids that came after the same as before, by now */
 
 	Entity	   *entities;
 	uint32		nentities;
@@ -112,6 +131,7 @@ struct Entities
 };
 
 static void entities_start(Entities *entities);
+static void images_allocate(Entities *entities, uint32 mask);
 static uint32 image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash);
 static void images_grow(Entities *entities);
 static uint32 entity_of_new_image(Entities *entities, Datum id);
@@ -200,11 +220,10 @@ entities_start(Entities *entities)
 {
 	entities->context = AllocSetContextCreate(entities->parent, "batchagg entities",
 											  ALLOCSET_DEFAULT_SIZES);
-	entities->image_mask = MIN_IMAGE_SLOTS - 1;
-	entities->images = MemoryContextAllocZero(entities->context,
-											  MIN_IMAGE_SLOTS * sizeof(Image));
+	images_allocate(entities, MIN_IMAGE_SLOTS - 1);
 	entities->nimages = 0;
 	entities->last = 0;
+	entities->in_order = 0;
 	entities->size = MIN_IMAGE_SLOTS / 2;
 	entities->entities = MemoryContextAlloc(entities->context,
 											entities->size * sizeof(Entity));
@@ -284,10 +303,10 @@ image_hash(const ImageKey *key)
 static inline bool
 image_is(const Image *image, const ImageKey *key)
 {
-	return image->entity != 0 && image->key.length == key->length &&
-		image->key.first == key->first && image->key.last == key->last &&
-		(key->length <= 2 * sizeof(uint64) ||
-		 memcmp(image->key.bytes, key->bytes, key->length) == 0);
+	return image->entity != 0 && image->length == key->length &&
+		image->first == key->first &&
+		(likely(key->length <= SHORT_IMAGE) ? image->last == key->last :
+		 memcmp(image->bytes, key->bytes, key->length) == 0);
 }
 
 /* The image of an id, which is detoasted if it has to be. */
@@ -327,14 +346,14 @@ uint32
 entities_intern(Entities *entities, Datum id)
 {
 	ImageKey	key = image_of(entities, &id);
+	uint32		next = entities->images[entities->last].next;
 	uint32		hash;
 	uint32		at;
 
-	at = entities->images[entities->last].next;
-	if (image_is(&entities->images[at], &key))
+	if (entities->in_order >= IN_ORDER && image_is(&entities->images[next], &key))
 	{
-		entities->last = at;
-		return entities->images[at].entity - 1;
+		entities->last = next;
+		return entities->images[next].entity - 1;
 	}
 
 	hash = image_hash(&key);
@@ -346,6 +365,7 @@ entities_intern(Entities *entities, Datum id)
 			return image_add(entities, id, &key, hash);
 		if (image->hash == hash && image_is(image, &key))
 		{
+			entities->in_order = next == at ? entities->in_order + 1 : 0;
 			entities->images[entities->last].next = at;
 			entities->last = at;
 			return image->entity - 1;
@@ -370,31 +390,42 @@ image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash)
 	while (entities->images[at].entity != 0)
 		at = (at + 1) & entities->image_mask;
 	image = &entities->images[at];
-	image->key = *key;
+	image->first = key->first;
+	image->length = key->length;
 	image->hash = hash;
 	image->entity = entity + 1;
-	if (key->bytes != NULL)
-	{
-		char	   *copy = MemoryContextAlloc(entities->context, Max(key->length, 1));
-
-		image->key.bytes = memcpy(copy, key->bytes, key->length);
-	}
+	if (key->length <= SHORT_IMAGE)
+		image->last = key->last;
+	else
+		image->bytes = memcpy(MemoryContextAlloc(entities->context, key->length),
+							  key->bytes, key->length);
 	entities->nimages++;
 	return entity;
+}
+
+/* Allocates an empty table of images, none of which is in two lines of the cache. */
+static void
+images_allocate(Entities *entities, uint32 mask)
+{
+	Size		size = ((Size) mask + 1) * sizeof(Image);
+
+	entities->image_memory = MemoryContextAllocExtended(entities->context,
+														size + sizeof(Image),
+														MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	entities->images = (Image *) TYPEALIGN(sizeof(Image), entities->image_memory);
+	entities->image_mask = mask;
 }
 
 static void
 images_grow(Entities *entities)
 {
 	Image	   *old = entities->images;
+	void	   *old_memory = entities->image_memory;
 	uint32		old_mask = entities->image_mask;
 	uint32		mask = old_mask * 2 + 1;
 	uint32		i;
 
-	entities->images = MemoryContextAllocExtended(entities->context,
-												  ((Size) mask + 1) * sizeof(Image),
-												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	entities->image_mask = mask;
+	images_allocate(entities, mask);
 	for (i = 0; i <= old_mask; i++)
 	{
 		uint32		at;
@@ -406,7 +437,7 @@ images_grow(Entities *entities)
 			at = (at + 1) & mask;
 		entities->images[at] = old[i];
 	}
-	pfree(old);
+	pfree(old_memory);
 }
 
 /*
