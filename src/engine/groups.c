@@ -143,18 +143,19 @@ static uint32 table_sort(Groups *groups, TimestampTz to, GroupOrder **order);
 static void table_write(Groups *groups);
 
 /*
- * Lays out groups of `nmetrics` metrics, with their numbers among a row's
- * values in ascending order, and the fields that their states need.
- * Memory is taken from the current context.
+ * Lays out groups of `nmetrics` metrics, with their numbers among the scan's in
+ * ascending order, which are those of a row's values unless metrics lie apart, and
+ * the fields that their states need.  Memory is taken from the current context.
  */
 void
 group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
-				  const uint32 *fields)
+				  const uint32 *fields, bool apart)
 {
 	int			next;
 	int			i;
 	int			j;
 
+	layout->apart = apart;
 	layout->nmetrics = nmetrics;
 	layout->numbers = palloc(nmetrics * sizeof(int));
 	layout->fields = palloc(nmetrics * sizeof(uint32));
@@ -172,10 +173,10 @@ group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 	{
 		MetricSpan *span = &layout->spans[layout->nspans++];
 
-		for (next = i + 1; next < nmetrics && fields[next] == fields[i] &&
+		for (next = i + 1; !apart && next < nmetrics && fields[next] == fields[i] &&
 			 numbers[next] == numbers[next - 1] + 1; next++)
 			;
-		span_init(span, numbers[i], next - i, fields[i], layout->words);
+		span_init(span, apart ? 0 : numbers[i], next - i, fields[i], layout->words);
 		for (j = i; j < next; j++)
 		{
 			layout->span_of[j] = layout->nspans - 1;
@@ -365,15 +366,16 @@ groups_id_hash(const Groups *groups, Datum id)
 	return entities_hash(groups->entities, id);
 }
 
-/* Asks for the memory of a group's states. */
+/* Asks for the memory of a group's states, or of a span of them. */
 static inline void
-prefetch_states(const Groups *groups, const StateWord *states)
+prefetch_states(const Groups *groups, const StateWord *states, const MetricSpan *span)
 {
-	Size		size = Min(groups->layout->words * sizeof(StateWord), MAX_PREFETCH);
-	Size		at;
+	int			words = span != NULL ? span->n * span->words : groups->layout->words;
+	const char *start = (const char *) (span != NULL ? states + span->offset : states);
+	const char *end = start + Min(words * sizeof(StateWord), MAX_PREFETCH);
 
-	for (at = 0; at < size; at += CACHE_LINE)
-		__builtin_prefetch((const char *) states + at, 1);
+	for (start = (const char *) TYPEALIGN_DOWN(CACHE_LINE, start); start < end; start += CACHE_LINE)
+		__builtin_prefetch(start, 1);
 }
 
 /*
@@ -399,7 +401,7 @@ groups_find(Groups *groups, GroupKey *keys, int n)
 	for (i = 0; i < n; i++)
 	{
 		keys[i].states = table_find(groups, &keys[i], hashes[i]);
-		prefetch_states(groups, keys[i].states);
+		prefetch_states(groups, keys[i].states, keys[i].span);
 	}
 }
 
@@ -711,7 +713,7 @@ table_read_group(void *arg, GroupOut *out)
 	if (order == end)
 		return false;
 	if (order + EMIT_AHEAD < end)
-		prefetch_states(groups, group_states(groups, order[EMIT_AHEAD].group));
+		prefetch_states(groups, group_states(groups, order[EMIT_AHEAD].group), NULL);
 	out->bucket = order->bucket;
 	out->entity = entities_text_of_rank(groups->entities, order->rank, &out->entity_length);
 	out->states = group_states(groups, order->group);

@@ -12,11 +12,16 @@
 #include "engine/stream.h"
 #include "stats/span.h"
 
-/* How the states of a group's metrics lie: span by span. */
+/*
+ * How the states of a group's metrics lie: span by span.  Metrics that come in rows of
+ * their own lie apart, each in a span of its own, so that adding a row touches little
+ * memory.
+ */
 typedef struct GroupLayout
 {
+	bool		apart;
 	int			nmetrics;
-	int		   *numbers;		/* of each metric among a row's values, ascending */
+	int		   *numbers;		/* of each metric among the scan's, ascending */
 	uint32	   *fields;			/* of each metric */
 	int		   *span_of;		/* the span that each metric is in, by its index */
 	int		   *places;			/* and its number in that */
@@ -44,7 +49,7 @@ group_values_word(const GroupLayout *layout, StateWord *states, int metric)
 }
 
 extern void group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
-							  const uint32 *fields);
+							  const uint32 *fields, bool apart);
 extern void group_states_init(const GroupLayout *layout, StateWord *states);
 extern void group_states_merge(const GroupLayout *layout, StateWord *into,
 							   StateWord *from, MemoryContext values_context);
@@ -69,6 +74,7 @@ typedef struct GroupKey
 {
 	TimestampTz bucket;
 	uint32		entity;			/* by groups_entity() */
+	const MetricSpan *span;		/* the only states of interest; NULL: all */
 	StateWord  *states;
 } GroupKey;
 

@@ -367,7 +367,8 @@ rollup_make_layout(Rollup *rollup)
 		fields[n++] = rollup->needs[i];
 	}
 	rollup->layout = palloc(sizeof(GroupLayout));
-	group_layout_init(rollup->layout, n, numbers, fields);
+	group_layout_init(rollup->layout, n, numbers, fields,
+					  rollup->source->layout == LAYOUT_ROW);
 }
 
 /* The number of a metric's state in the rollup's groups. */

@@ -91,7 +91,7 @@ struct ScanReceiver
 	bool	   *nulls;			/* likewise */
 	bool	   *has_nulls;		/* each row: is a column NULL? */
 	MetricNames *names;			/* row layout: which metrics they stand for */
-	int		   *metrics;		/* likewise: each row's metric */
+	int			metric;			/* likewise: of the row at hand */
 
 	bool		may_slice;
 	bool		is_alone;		/* no groups of another slice are in the way of this one's */
@@ -176,8 +176,7 @@ rollup_look_at_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, T
 				   RowKey *key)
 {
 	key->id = receiver->everything;
-	if (rollup->single_spans != NULL &&
-		rollup->single_spans[receiver->metrics[receiver->nrows]].n == 0)
+	if (rollup->span_of != NULL && rollup->span_of[receiver->metric] == NULL)
 		return ROW_NOT_MEANT;
 	if (rollup->filter_input >= 0 &&
 		(receiver->row_nulls[rollup->filter_place] ||
@@ -219,6 +218,7 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 		return fate;
 	rows->keys[rows->n].bucket = key.bucket;
 	rows->keys[rows->n].entity = groups_entity(rollup->groups, key.id);
+	rows->keys[rows->n].span = rollup->span_of != NULL ? rollup->span_of[receiver->metric] : NULL;
 	rows->times[rows->n] = key.time;
 	rows->rows[rows->n] = receiver->nrows;
 	rows->n++;
@@ -287,14 +287,10 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 		const double *values = (const double *) receiver->rows + row * receiver->width;
 		const bool *nulls = receiver->has_nulls[row] ?
 			receiver->nulls + row * receiver->width : NULL;
-		const MetricSpan *span = layout->spans;
-		int			nspans = layout->nspans;
+		const MetricSpan *only = rows->keys[i].span;
+		const MetricSpan *span = only != NULL ? only : layout->spans;
+		int			nspans = only != NULL ? 1 : layout->nspans;
 
-		if (receiver->metrics != NULL)
-		{
-			span = &rollup->single_spans[receiver->metrics[row]];
-			nspans = 1;
-		}
 		for (j = 0; j < nspans; j++, span++)
 			span->add_row(span, rows->keys[i].states, values + span->first,
 						  nulls ? nulls + span->first : NULL, rows->times[i], values_context);
@@ -540,7 +536,7 @@ receive_rows(TupleTableSlot *slot, DestReceiver *self)
 		metric = metric_of_name(receiver->names, receiver->row[name]);
 	if (metric >= 0)
 	{
-		receiver->metrics[receiver->nrows] = metric;
+		receiver->metric = metric;
 		receiver_take_row(receiver, false);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -557,24 +553,16 @@ receiver_shutdown(DestReceiver *self)
 {
 }
 
-/*
- * In row layout, makes a span of its own of each metric of the scan.
- */
+/* In row layout: the span of each metric of the scan. */
 static void
-rollup_single_spans(Rollup *rollup)
+rollup_find_spans(Rollup *rollup)
 {
 	const GroupLayout *layout = rollup->layout;
 	int			i;
-	int			j;
 
-	rollup->single_spans = palloc0(list_length(rollup->scan->metrics) * sizeof(MetricSpan));
-	for (i = 0; i < layout->nspans; i++)
-	{
-		const MetricSpan *span = &layout->spans[i];
-
-		for (j = 0; j < span->n; j++)
-			rollup->single_spans[span->first + j] = span_single(span, j);
-	}
+	rollup->span_of = palloc0(list_length(rollup->scan->metrics) * sizeof(MetricSpan *));
+	for (i = 0; i < layout->nmetrics; i++)
+		rollup->span_of[layout->numbers[i]] = &layout->spans[layout->span_of[i]];
 }
 
 /* Has the receiver take a column out of each row.  Returns its place among them. */
@@ -695,7 +683,7 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 		rollup->rows = palloc0(sizeof(RowBatch));
 		rollup->wanted = wanted_create(rollup);
 		if (row_layout)
-			rollup_single_spans(rollup);
+			rollup_find_spans(rollup);
 		receiver->fed[receiver->nfed++] = rollup;
 	}
 	receiver->runs = palloc(query->nvalues * sizeof(ValueRun));
@@ -711,10 +699,7 @@ receiver_create(SourceScan *scan, const ScanQuery *query)
 	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg row",
 												  ALLOCSET_DEFAULT_SIZES);
 	if (row_layout)
-	{
 		receiver->names = metric_names_create(scan);
-		receiver->metrics = palloc(receiver->batch_size * sizeof(int));
-	}
 	if (OidIsValid(query->table))
 	{
 		Relation	rel = table_open(query->table, AccessShareLock);
@@ -740,8 +725,8 @@ take_slice(ScanReceiver *receiver, Slices *slices)
 		if (!slices_get(slices, receiver->row, nulls, &has_nulls))
 			break;
 		row_set_nulls(receiver, nulls, has_nulls);
-		if (receiver->metrics != NULL)
-			receiver->metrics[receiver->nrows] =
+		if (receiver->names != NULL)
+			receiver->metric =
 				metric_of_name(receiver->names, receiver->row[receiver->name_place]);
 		receiver_take_row(receiver, true);
 	}

@@ -103,14 +103,16 @@ static void
 parcel_layout(Parcel *parcel, GroupLayout *layout)
 {
 	int			n = layout->nmetrics;
+	bool		apart = layout->apart;
 	int		   *numbers;
 	uint32	   *fields;
 
 	PARCEL(parcel, n);
+	PARCEL(parcel, apart);
 	numbers = parcel_array(parcel, layout->numbers, n * sizeof(int));
 	fields = parcel_array(parcel, layout->fields, n * sizeof(uint32));
 	if (!parcel->packing)
-		group_layout_init(layout, n, numbers, fields);
+		group_layout_init(layout, n, numbers, fields, apart);
 }
 
 /* A rollup that is fed from rows, as far as rows have to do with it. */

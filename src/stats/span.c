@@ -229,23 +229,6 @@ span_init(MetricSpan *span, int first, int n, uint32 fields, int offset)
 }
 
 /*
- * span_single
- *		One metric of a span, by its number in it, as a span of its own, for rows
- *		that have a value of no other.
- */
-MetricSpan
-span_single(const MetricSpan *span, int metric)
-{
-	MetricSpan	single = *span;
-
-	single.first = 0;
-	single.n = 1;
-	single.offset = span->offset + metric;
-	single.add_row = add_row_function(1, span->fields);
-	return single;
-}
-
-/*
  * span_merge
  *		Adds all that the states of a span in the group `from` have seen to those
  *		in the group `into`, as state_merge() does.

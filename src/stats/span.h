@@ -47,7 +47,6 @@ span_state(const MetricSpan *span, StateWord *states, int metric)
 }
 
 extern void span_init(MetricSpan *span, int first, int n, uint32 fields, int offset);
-extern MetricSpan span_single(const MetricSpan *span, int metric);
 extern void span_merge(const MetricSpan *span, StateWord *into, StateWord *from,
 					   MemoryContext values_context);
 extern bool span_can_finish(const Aggregate *aggregates, int naggregates);

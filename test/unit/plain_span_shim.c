@@ -12,7 +12,6 @@
 
 #undef HAVE_FMA_VARIANT
 #define span_init plain_span_init
-#define span_single plain_span_single
 #define span_merge plain_span_merge
 #define span_can_finish plain_span_can_finish
 #define span_finish plain_span_finish
