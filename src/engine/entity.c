@@ -133,8 +133,10 @@ struct Entities
 static void entities_start(Entities *entities);
 static void images_allocate(Entities *entities, uint32 mask);
 static uint32 image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash);
+static void image_put(Entities *entities, Image image, uint32 entity);
 static void images_grow(Entities *entities);
 static uint32 entity_of_new_image(Entities *entities, Datum id);
+static Entity *entity_add(Entities *entities, const char *text, Size length);
 static uint32 entity_by_value(Entities *entities, Datum id, const char *text,
 							  uint32 *value_hash);
 static void by_value_grow(Entities *entities);
@@ -380,27 +382,34 @@ static uint32
 image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash)
 {
 	uint32		entity = entity_of_new_image(entities, id);
-	Image	   *image;
+	Image		image = {.first = key->first,.length = key->length,.hash = hash};
+
+	if (key->length <= SHORT_IMAGE)
+		image.last = key->last;
+	else
+		image.bytes = key->bytes;
+	image_put(entities, image, entity);
+	return entity;
+}
+
+/* Puts an image into the table, as one of this entity; long bytes are copied. */
+static void
+image_put(Entities *entities, Image image, uint32 entity)
+{
 	uint32		at;
 
 	if (entities->nimages >= entities->image_mask / 2)
 		images_grow(entities);
-
-	at = hash & entities->image_mask;
+	if (image.length > SHORT_IMAGE)
+		image.bytes = memcpy(MemoryContextAlloc(entities->context, image.length),
+							 image.bytes, image.length);
+	image.entity = entity + 1;
+	image.next = 0;
+	at = image.hash & entities->image_mask;
 	while (entities->images[at].entity != 0)
 		at = (at + 1) & entities->image_mask;
-	image = &entities->images[at];
-	image->first = key->first;
-	image->length = key->length;
-	image->hash = hash;
-	image->entity = entity + 1;
-	if (key->length <= SHORT_IMAGE)
-		image->last = key->last;
-	else
-		image->bytes = memcpy(MemoryContextAlloc(entities->context, key->length),
-							  key->bytes, key->length);
+	entities->images[at] = image;
 	entities->nimages++;
-	return entity;
 }
 
 /* Allocates an empty table of images, none of which is in two lines of the cache. */
@@ -470,25 +479,37 @@ entity_of_new_image(Entities *entities, Datum id)
 			return known - 1;
 	}
 
+	entity = entity_add(entities, text, length);
+	if (entities->by_value)
+	{
+		old_context = MemoryContextSwitchTo(entities->context);
+		entity->value_hash = value_hash;
+		entity->value = datumCopy(id, entities->typbyval, entities->typlen);
+		MemoryContextSwitchTo(old_context);
+		by_value_grow(entities);
+	}
+	pfree(text);
+	return entities->nentities - 1;
+}
+
+/* Adds an entity of this text, which is copied. */
+static Entity *
+entity_add(Entities *entities, const char *text, Size length)
+{
+	Entity	   *entity;
+	char	   *copy = MemoryContextAlloc(entities->context, length + 1);
+
 	if (entities->nentities == entities->size)
 	{
 		entities->size *= 2;
 		entities->entities = repalloc_huge(entities->entities,
 										   (Size) entities->size * sizeof(Entity));
 	}
-	old_context = MemoryContextSwitchTo(entities->context);
+	memcpy(copy, text, length);
+	copy[length] = '\0';
 	entity = &entities->entities[entities->nentities++];
-	entity->text = pnstrdup(text, length);
-	entity->length = length;
-	entity->rank = 0;
-	entity->value_hash = value_hash;
-	entity->value = entities->by_value ?
-		datumCopy(id, entities->typbyval, entities->typlen) : (Datum) 0;
-	MemoryContextSwitchTo(old_context);
-	if (entities->by_value)
-		by_value_grow(entities);
-	pfree(text);
-	return entities->nentities - 1;
+	*entity = (Entity) {.text = copy,.length = length};
+	return entity;
 }
 
 /*
@@ -680,4 +701,49 @@ entities_forget(Entities *entities)
 	Assert(entities_forgettable(entities));
 	MemoryContextDelete(entities->context);
 	entities_start(entities);
+}
+
+/*
+ * Forgets all entities but those of these numbers, which may repeat, and sets
+ * numbers[] to what they are from now on.
+ */
+void
+entities_keep(Entities *entities, uint32 *numbers, uint32 n)
+{
+	Entities	old = *entities;
+	uint32	   *kept = MemoryContextAllocExtended(old.context, old.nentities * sizeof(uint32),
+												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	uint32		i;
+
+	Assert(entities_forgettable(entities));
+	entities_start(entities);
+	for (i = 0; i < n; i++)
+	{
+		const Entity *entity = &old.entities[numbers[i]];
+		uint32	   *number = &kept[numbers[i]];	/* + 1 */
+
+		if (*number == 0)
+		{
+			(void) entity_add(entities, entity->text, entity->length);
+			*number = entities->nentities;
+		}
+		numbers[i] = *number - 1;
+	}
+	for (i = 0; i <= old.image_mask; i++)
+	{
+		const Image *image = &old.images[i];
+
+		if (image->entity != 0 && kept[image->entity - 1] != 0)
+			image_put(entities, *image, kept[image->entity - 1] - 1);
+	}
+	MemoryContextDelete(old.context);
+}
+
+/*
+ * How many entities there are.
+ */
+uint32
+entities_count(const Entities *entities)
+{
+	return entities->nentities;
 }

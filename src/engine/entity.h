@@ -32,5 +32,7 @@ extern const char *entities_text_of_rank(const Entities *entities, uint32 rank, 
 extern Size entities_memory(const Entities *entities);
 extern bool entities_forgettable(const Entities *entities);
 extern void entities_forget(Entities *entities);
+extern void entities_keep(Entities *entities, uint32 *numbers, uint32 n);
+extern uint32 entities_count(const Entities *entities);
 
 #endif							/* BATCHAGG_ENTITY_H */

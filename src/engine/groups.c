@@ -31,7 +31,8 @@
  *
  * Where a source's rows come in the order of time, groups of old buckets can
  * leave while it is still being read (early.c): then others take their places,
- * and all of the table stays in the processor's cache.
+ * and all of the table stays in the processor's cache.  Entities that have no group any
+ * more are forgotten then, when they have become many.
  *
  * Where several processes read a source, each has a table of its own.  The
  * workers send their groups to the leader in streams, in order as always, and the
@@ -76,6 +77,14 @@
 
 /* No budget is less: an empty table takes nearly as much. */
 #define MIN_BUDGET ((Size) 64 * 1024)
+
+/*
+ * Entities are forgotten whose groups have all left, when there are so many for each
+ * group that is left, and they take a quarter of the budget, or more than the
+ * processor's cache holds.
+ */
+#define ENTITIES_A_GROUP 2
+#define FORGET_ENTITIES ((Size) 4 * 1024 * 1024)
 
 /* A run of fewer groups is written only where their values need the memory. */
 #define MIN_RUN_GROUPS 256
@@ -351,7 +360,7 @@ group_states(const Groups *groups, uint32 group)
 
 /*
  * Returns the number of the entity with this non-null id, to look for its
- * groups.  It is good until groups_spill().
+ * groups.  It is good until groups_spill() or groups_emit_before().
  */
 uint32
 groups_entity(Groups *groups, Datum id)
@@ -751,6 +760,33 @@ table_send(TableReader *reader, GroupSink sink, void *arg)
 }
 
 /*
+ * Forgets entities without a group, where that is worth it.
+ */
+static void
+table_forget_entities(Groups *groups)
+{
+	uint32	   *entities;
+	uint32		n = 0;
+	uint32		i;
+
+	if (!entities_forgettable(groups->entities) ||
+		entities_memory(groups->entities) < Min(FORGET_ENTITIES, groups->budget / 4) ||
+		entities_count(groups->entities) / ENTITIES_A_GROUP <= groups->ngroups)
+		return;
+	entities = MemoryContextAllocHuge(groups->table,
+									  Max(groups->ngroups, 1) * sizeof(uint32));
+	for (i = 0; i <= groups->slot_mask; i++)
+		if (groups->slots[i].group != 0)
+			entities[n++] = groups->slots[i].entity;
+	entities_keep(groups->entities, entities, n);
+	for (i = n = 0; i <= groups->slot_mask; i++)
+		if (groups->slots[i].group != 0)
+			groups->slots[i].entity = entities[n++];
+	pfree(entities);
+	table_rehash(groups, groups->slot_mask, DT_NOBEGIN);
+}
+
+/*
  * Sends the groups of buckets before `to` to `sink` in order, as groups_emit()
  * does, and lets others take their places.  Not for a table that has been
  * spilled, where not all of these groups are in memory; and of streams, they must
@@ -772,6 +808,7 @@ groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
 	if (reader.n > 0)
 		table_rehash(groups, groups->slot_mask, to);
 	pfree(reader.order);
+	table_forget_entities(groups);
 }
 
 /* Empties the table. */

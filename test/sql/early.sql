@@ -225,6 +225,28 @@ INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (8,
 SELECT count(*) FROM (SELECT DISTINCT caller_id, date_trunc('hour', ts) FROM parts) g;
 SELECT r.groups, count(*) AS runs FROM generate_series(1, 25) i, batchagg_run_job(8, dry_run => i > 0) r GROUP BY 1;
 
+-- Entities whose groups have left are forgotten, so that ever new ones need no more
+-- memory; some come again.
+SET batchagg.max_parallel_workers_per_run = 0;
+SET batchagg.work_mem = '1MB';
+CREATE TABLE visits WITH (autovacuum_enabled = off) AS
+SELECT CASE WHEN i % 50 = 0 THEN 'regular' WHEN i / 2 % 3 = 0 THEN 'a visit of several pages, ' || i / 2 ELSE 'v' || i / 2 END AS visit_id,
+	   i / 2 AS number_id, '2024-03-25 00:00+00'::timestamptz + i * interval '10 seconds' AS ts, i % 100 AS pages
+FROM generate_series(1, 60000) i;
+ANALYZE visits;
+INSERT INTO batch_jobs (id, event_name) VALUES (9, 'EVERYHOUR');
+INSERT INTO batchjob_definitions (id, job_id, focal_entity, entity, granularity, timezone)
+VALUES (91, 9, 'visit', 'visits', '1-hour', 'UTC'), (92, 9, 'number', 'visits', '5-minute', 'UTC');
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (9, 'pages', 'sum,max,count');
+SELECT pg_stat_force_next_flush();
+SELECT temp_bytes() AS before \gset
+SELECT status, groups FROM batchagg_run_job(9);
+SELECT pg_stat_force_next_flush();
+SELECT temp_bytes() - :before AS temporary;
+SELECT c.* FROM plain.compare(91, $$SELECT * FROM plain.rollup('visits', 'visit_id', 'date_trunc(''hour'', ts)', 'ts', '{"pages": "pages"}')$$) c;
+SELECT c.* FROM plain.compare(92, $$SELECT * FROM plain.rollup('visits', 'number_id', 'date_bin(''5 minutes'', ts, ''2000-01-01+00'')', 'ts', '{"pages": "pages"}')$$) c;
+SELECT changed FROM batchagg_run_job(9);
+
 -- The order of a view's rows is known where they are a table's, whatever the columns
 -- are called; that of a table that was never analyzed is not.
 CREATE VIEW some_calls AS SELECT caller_id, ts AS measured_at, name AS ts, cost, length FROM calls WHERE length > 0;
@@ -243,6 +265,6 @@ SELECT count(*) FROM batchagg_explain_job(7) WHERE item = 'order';
 DROP SCHEMA plain CASCADE;
 DROP EXTENSION batchagg;
 DROP VIEW some_calls, same_calls;
-DROP TABLE calls, shuffled, measurements, late, twice, parts, unknown;
+DROP TABLE calls, shuffled, measurements, late, twice, parts, visits, unknown;
 DROP FUNCTION temp_bytes, compare;
 DROP ROLE regress_batchagg_reader;
