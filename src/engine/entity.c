@@ -134,6 +134,7 @@ static void entities_start(Entities *entities);
 static void images_allocate(Entities *entities, uint32 mask);
 static uint32 image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash);
 static void image_put(Entities *entities, Image image, uint32 entity);
+static void image_place(Entities *entities, const Image *image);
 static void images_grow(Entities *entities);
 static uint32 entity_of_new_image(Entities *entities, Datum id);
 static Entity *entity_add(Entities *entities, const char *text, Size length);
@@ -396,8 +397,6 @@ image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash)
 static void
 image_put(Entities *entities, Image image, uint32 entity)
 {
-	uint32		at;
-
 	if (entities->nimages >= entities->image_mask / 2)
 		images_grow(entities);
 	if (image.length > SHORT_IMAGE)
@@ -405,11 +404,19 @@ image_put(Entities *entities, Image image, uint32 entity)
 							 image.bytes, image.length);
 	image.entity = entity + 1;
 	image.next = 0;
-	at = image.hash & entities->image_mask;
+	image_place(entities, &image);
+	entities->nimages++;
+}
+
+/* Copies an image to a free slot, of which there are enough. */
+static void
+image_place(Entities *entities, const Image *image)
+{
+	uint32		at = image->hash & entities->image_mask;
+
 	while (entities->images[at].entity != 0)
 		at = (at + 1) & entities->image_mask;
-	entities->images[at] = image;
-	entities->nimages++;
+	entities->images[at] = *image;
 }
 
 /* Allocates an empty table of images, none of which is in two lines of the cache. */
@@ -431,21 +438,12 @@ images_grow(Entities *entities)
 	Image	   *old = entities->images;
 	void	   *old_memory = entities->image_memory;
 	uint32		old_mask = entities->image_mask;
-	uint32		mask = old_mask * 2 + 1;
 	uint32		i;
 
-	images_allocate(entities, mask);
+	images_allocate(entities, old_mask * 2 + 1);
 	for (i = 0; i <= old_mask; i++)
-	{
-		uint32		at;
-
-		if (old[i].entity == 0)
-			continue;
-		at = old[i].hash & mask;
-		while (entities->images[at].entity != 0)
-			at = (at + 1) & mask;
-		entities->images[at] = old[i];
-	}
+		if (old[i].entity != 0)
+			image_place(entities, &old[i]);
 	pfree(old_memory);
 }
 

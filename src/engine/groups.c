@@ -164,7 +164,6 @@ group_layout_init(GroupLayout *layout, int nmetrics, const int *numbers,
 	int			i;
 	int			j;
 
-	layout->apart = apart;
 	layout->nmetrics = nmetrics;
 	layout->numbers = palloc(nmetrics * sizeof(int));
 	layout->fields = palloc(nmetrics * sizeof(uint32));

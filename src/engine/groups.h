@@ -19,7 +19,6 @@
  */
 typedef struct GroupLayout
 {
-	bool		apart;
 	int			nmetrics;
 	int		   *numbers;		/* of each metric among the scan's, ascending */
 	uint32	   *fields;			/* of each metric */

@@ -368,7 +368,7 @@ rollup_make_layout(Rollup *rollup)
 	}
 	rollup->layout = palloc(sizeof(GroupLayout));
 	group_layout_init(rollup->layout, n, numbers, fields,
-					  rollup->source->layout == LAYOUT_ROW);
+					  rollup->scan->source->layout == LAYOUT_ROW);
 }
 
 /* The number of a metric's state in the rollup's groups. */

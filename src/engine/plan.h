@@ -91,8 +91,8 @@ typedef struct Rollup
 	int			filter_place;	/* that the receiver takes */
 	BucketCache *buckets;
 	LocalCache *locals;			/* where time is local */
-	const MetricSpan **span_of; /* row layout: the span of each metric of the scan;
-								 * NULL: not needed */
+	const MetricSpan **metric_spans;	/* row layout: of each metric of the scan; NULL:
+										 * not needed */
 	int			number;			/* among those fed from rows */
 	Groups	   *groups;
 	GroupsUsage usage;			/* of these, when they are gone */

@@ -176,7 +176,7 @@ rollup_look_at_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, T
 				   RowKey *key)
 {
 	key->id = receiver->everything;
-	if (rollup->span_of != NULL && rollup->span_of[receiver->metric] == NULL)
+	if (rollup->metric_spans != NULL && rollup->metric_spans[receiver->metric] == NULL)
 		return ROW_NOT_MEANT;
 	if (rollup->filter_input >= 0 &&
 		(receiver->row_nulls[rollup->filter_place] ||
@@ -218,7 +218,7 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 		return fate;
 	rows->keys[rows->n].bucket = key.bucket;
 	rows->keys[rows->n].entity = groups_entity(rollup->groups, key.id);
-	rows->keys[rows->n].span = rollup->span_of != NULL ? rollup->span_of[receiver->metric] : NULL;
+	rows->keys[rows->n].span = rollup->metric_spans != NULL ? rollup->metric_spans[receiver->metric] : NULL;
 	rows->times[rows->n] = key.time;
 	rows->rows[rows->n] = receiver->nrows;
 	rows->n++;
@@ -560,9 +560,9 @@ rollup_find_spans(Rollup *rollup)
 	const GroupLayout *layout = rollup->layout;
 	int			i;
 
-	rollup->span_of = palloc0(list_length(rollup->scan->metrics) * sizeof(MetricSpan *));
+	rollup->metric_spans = palloc0(list_length(rollup->scan->metrics) * sizeof(MetricSpan *));
 	for (i = 0; i < layout->nmetrics; i++)
-		rollup->span_of[layout->numbers[i]] = &layout->spans[layout->span_of[i]];
+		rollup->metric_spans[layout->numbers[i]] = &layout->spans[layout->span_of[i]];
 }
 
 /* Has the receiver take a column out of each row.  Returns its place among them. */

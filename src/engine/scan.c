@@ -14,7 +14,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog/names.h"
 #include "engine/progress.h"
 #include "engine/receiver.h"
 #include "engine/scan.h"

@@ -98,21 +98,21 @@ parcel_metrics(Parcel *parcel, SourceScan *scan)
 	}
 }
 
-/* A layout of groups, which is made again of what makes it. */
+/* The layout of a rollup's groups, which is made again of what makes it. */
 static void
-parcel_layout(Parcel *parcel, GroupLayout *layout)
+parcel_layout(Parcel *parcel, Rollup *rollup)
 {
+	GroupLayout *layout = rollup->layout;
 	int			n = layout->nmetrics;
-	bool		apart = layout->apart;
 	int		   *numbers;
 	uint32	   *fields;
 
 	PARCEL(parcel, n);
-	PARCEL(parcel, apart);
 	numbers = parcel_array(parcel, layout->numbers, n * sizeof(int));
 	fields = parcel_array(parcel, layout->fields, n * sizeof(uint32));
 	if (!parcel->packing)
-		group_layout_init(layout, n, numbers, fields, apart);
+		group_layout_init(layout, n, numbers, fields,
+						  rollup->scan->source->layout == LAYOUT_ROW);
 }
 
 /* A rollup that is fed from rows, as far as rows have to do with it. */
@@ -131,7 +131,7 @@ parcel_rollup(Parcel *parcel, Rollup *rollup)
 	PARCEL(parcel, rollup->horizon);
 	PARCEL(parcel, rollup->id_input);
 	PARCEL(parcel, rollup->filter_input);
-	parcel_layout(parcel, rollup->layout);
+	parcel_layout(parcel, rollup);
 }
 
 /* Adds a rollup to a worker's scan. */
