@@ -1,24 +1,36 @@
-# batchagg
-#
-#   make, make install     build with PGXS, against the pg_config in PATH or
-#                          PG_CONFIG=/path/to/pg_config
-#   make installcheck      regression and isolation tests on a running server
-#                          that has this version installed
-#
-# The rest needs no server and no set-up, only root: it installs what is
-# missing, and works in a temporary directory on a cluster of its own.
-#
-#   make check             every test, see test/README.md
-#   make check-versions    build and regression tests on other PostgreSQL
-#                          versions
-#   make demo              a tour of two minutes
-#   make demo-shell        psql on the tour's cluster
-#   make bench             the benchmark of the engine; PARTS="wide groups" or
-#                          PARTS=all chooses, see test/bench/run
-#   make bench-service     that of the service: lateness, throughput, idle cost
-#   make bench-incremental that of incremental runs, and of tracking changes
+# batchagg: "make help" says what there is to make.
 
-SCRIPTED = check check-versions demo demo-shell bench bench-service bench-incremental
+define HELP
+batchagg: scheduled roll-ups inside PostgreSQL
+
+With PostgreSQL's server development files, against the pg_config in PATH or
+PG_CONFIG=/path/to/pg_config:
+
+  make               builds the library and the SQL script
+  make install       installs them into PostgreSQL (as who may write there)
+  make installcheck  regression and isolation tests on a running server that has
+                     this version installed (PGHOST, PGPORT, PGUSER say which)
+  make clean
+
+With nothing but make: as root these install missing packages; anybody else is
+told what is missing.  They leave the machine's PostgreSQL as it is, and work on
+a copy of it, with temporary clusters of their own:
+
+  make demo          the tour: sample data, jobs, results (a minute or two)
+  make demo-shell    psql on the result of the tour
+  make check         all tests (about 15 minutes); test/README.md says how to run
+                     some of them
+  make check-fresh   demo and check on clean machines of several kinds and
+                     releases, made by debootstrap (two hours; MACHINES="debian13
+                     debian12:demo" chooses; needs root)
+  make bench         the engine against plain SQL; PARTS="wide groups" or
+                     PARTS=all chooses, see test/bench/run
+  make bench-service        lateness, throughput and idle cost of the service
+  make bench-incremental    incremental runs, and the cost of tracking changes
+endef
+export HELP
+
+SCRIPTED = help check check-fresh demo demo-shell bench bench-service bench-incremental
 
 .PHONY: $(SCRIPTED)
 
@@ -26,11 +38,14 @@ SCRIPTED = check check-versions demo demo-shell bench bench-service bench-increm
 # need a pg_config to begin with; and PGXS has a target "check" of its own.
 ifeq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
 
+help:
+	@printf '%s\n' "$$HELP"
+
 check:
 	@test/run
 
-check-versions:
-	@BATCHAGG_MATRIX=1 test/run versions
+check-fresh:
+	@test/fresh $(MACHINES)
 
 demo:
 	@demo/run

@@ -19,9 +19,10 @@ LANGUAGE sql IMMUTABLE
 RETURN exp(-(((hour - at) / width) ^ 2));
 
 \echo
-\echo '== 2. Key figures of 24 radio cells ============================================'
+\echo '== 2. Key figures of 24 radio cells ==========================================='
 \echo
-\echo 'The source: 12 counters every 15 minutes, five weeks, the end of summer time among them.'
+\echo 'The source: 12 counters every 15 minutes for five weeks, in which summer time'
+\echo 'ends.'
 
 CREATE TABLE cell_kpi
 (

@@ -1,16 +1,17 @@
 -- Chapter 3: jobs run by themselves.
 
 \echo
-\echo '== 3. On time, by itself =========================================================='
+\echo '== 3. On time, by itself ======================================================'
 \echo
-\echo 'The service is started here without a restart; shared_preload_libraries does it for good.'
+\echo 'The service is started here without a restart; for good, it is loaded by'
+\echo 'shared_preload_libraries.'
 \echo
 \set ECHO queries
 
 SELECT batchagg_start();
 
 \set ECHO none
-\echo 'Both jobs are made to have been due for three hours.  What the service makes of that:'
+\echo 'Let both jobs have been due for three hours.  The service catches up:'
 \echo
 \set ECHO queries
 
@@ -28,8 +29,12 @@ BEGIN
 END $$;
 \set ECHO queries
 
-SELECT job_id, state, slots, to_char(slot, 'DD HH24:MI') AS slot, finished_at - started_at AS took, reason
+SELECT job_id, state, slots, to_char(slot, 'HH24:MI') AS slot,
+	round(1000 * extract(epoch FROM finished_at - started_at)) AS ms,
+	reason
 FROM batchagg_slots s ORDER BY job_id, s.slot;
-SELECT job_id, job_name, event_name, state, next_run - now() > '0' AS next_is_to_come, last_status FROM batchagg_jobs ORDER BY 1;
+SELECT job_id, job_name, event_name, state,
+	to_char(next_run, 'HH24:MI') AS next_run, last_status
+FROM batchagg_jobs ORDER BY 1;
 
 \set ECHO none

@@ -4,8 +4,9 @@
 \pset linestyle unicode
 \pset border 1
 \pset format wrapped
-\pset columns 110
+\pset columns 79
 \pset footer off
+\pset pager off
 \pset null '-'
 SET timezone = 'Europe/Berlin';
 

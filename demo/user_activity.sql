@@ -1,7 +1,7 @@
 -- Chapter 1: the smallest job.
 
 \echo
-\echo '== 1. Page views per user and hour ============================================='
+\echo '== 1. Page views per user and hour ============================================'
 \echo
 \echo 'The source, an ordinary table:'
 \echo
@@ -26,16 +26,20 @@ INSERT INTO user_activity VALUES
 
 TABLE user_activity;
 
-\echo 'A job is a few rows: when, what per what, which metrics, from where.  It is run here by hand.'
+\echo 'A job is a few rows: its schedule, its grouping, its metrics and their table.'
+\echo 'Here it is run by hand.'
 \echo
 \set ECHO queries
 \pset expanded on
 
 INSERT INTO batch_jobs (event_name, enable_flag) VALUES ('EVERYHOUR', TRUE);
-INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay, resource_filter)
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity,
+		job_delay, resource_filter)
 VALUES (1, 'user', 'user_activity', '1-hour', 0, 'status = "active"');
-INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (1, 'page_views', 'sum,avg,count');
-INSERT INTO metricsandtables (metricname, tablename) VALUES ('page_views', 'user_activity');
+INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types)
+VALUES (1, 'page_views', 'sum,avg,count');
+INSERT INTO metricsandtables (metricname, tablename)
+VALUES ('page_views', 'user_activity');
 SELECT * FROM batchagg_run_job(1);
 
 \set ECHO none
@@ -44,7 +48,8 @@ SELECT * FROM batchagg_run_job(1);
 \echo
 \set ECHO queries
 
-SELECT entity_id, timestamp, result_name, metric_value, sample_count
+SELECT entity_id, timestamp, result_name, metric_value AS value,
+	sample_count AS n
 FROM RuleExecutionResults WHERE job_id = 1 ORDER BY 1, 2, 3;
 
 \set ECHO none

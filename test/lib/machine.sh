@@ -1,182 +1,380 @@
-# What the scripts need of the machine: root, packages, PostgreSQL, a user
-# that may run it, a temporary directory, and batchagg built and installed.
-# For bash; sourced by test/run and demo/run, after them by anything that
-# wants a server with batchagg (then cluster.sh too).
+# What the scripts need of the machine: packages, a PostgreSQL with its
+# development files, a user who may run a server, a temporary directory, and
+# batchagg built and installed.  For bash; sourced by test/run and demo/run,
+# after them by anything that wants a server with batchagg (then cluster.sh
+# too).
 #
-# Nothing of the machine is touched but: missing packages are installed with
-# apt-get, and batchagg is installed into the PostgreSQL that was found.
-# Building happens in a copy of the checkout under $WORK, which the
-# unprivileged user can read wherever the checkout lies.
+# The machine's PostgreSQL is not written to, nor are its clusters restarted:
+# batchagg is installed into a private copy below $WORK.  PostgreSQL finds its
+# files relative to its programs, as its own "make check" does; so the programs
+# are copied, and everything else is links to files.  Building happens
+# in a copy of the checkout, which the unprivileged user can read wherever the
+# checkout lies.
+#
+# As root, missing packages are installed with apt-get, and the server runs as
+# another user.  Anybody else needs the packages, and runs all as himself.
 #
 # Sets: ROOT (the checkout), WORK (temporary directory, removed at exit),
-# TREE (the copy in it), PG_CONFIG, BINDIR, SERVER_USER.
+# TREE (the copy in it), PG_CONFIG (that of the private copy), SERVER_USER.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+OLDEST=15						# major version of PostgreSQL
+
+# Settings of the caller's own server would lead psql and the tests there; his
+# locale may not be installed.
+for variable in ${!PG*}; do
+	[ "$variable" = PG_CONFIG ] || unset "$variable"
+done
+export LC_ALL=C.UTF-8
+
+say()
+{
+	printf 'batchagg: %s\n' "$*" >&2
+}
 
 die()
 {
-	printf 'batchagg: %s\n' "$*" >&2
+	say "$*"
 	exit 1
 }
 
-# Runs a command as the unprivileged user.
+is_root()
+{
+	[ "$(id -u)" = 0 ]
+}
+
+# Runs a command as the user who runs the server.
 as_user()
 {
-	runuser -u "$SERVER_USER" -- env HOME="$WORK" "$@"
+	if is_root; then
+		runuser -u "$SERVER_USER" -- env HOME="$WORK" "$@"
+	else
+		env HOME="$WORK" "$@"
+	fi
 }
 
-# Whether $1 is the pg_config of a PostgreSQL that can be built against and run.
-pg_config_serves()
+# What $1, a pg_config, says under option $2.
+pg_path()
 {
-	local pgxs
-
-	pgxs=$("$1" --pgxs 2>/dev/null) && [ -f "$pgxs" ] &&
-		[ -x "$("$1" --bindir)/initdb" ]
+	"$1" "--$2" 2>/dev/null
 }
 
-# Sets PG_CONFIG to what the caller chose, else the one in PATH, else the
-# newest of the packaged ones; fails where there is none.
+# The major version of the pg_config $1: 0 where it is none.
+pg_major()
+{
+	local version
+
+	version=$(pg_path "$1" version)
+	[[ $version =~ ^PostgreSQL\ ([0-9]+) ]] && echo "${BASH_REMATCH[1]}" || echo 0
+}
+
+# Whether pg_config $1 belongs to a server that batchagg runs in.
+pg_runs()
+{
+	[ "$(pg_major "$1")" -ge "$OLDEST" ] && [ -x "$(pg_path "$1" bindir)/initdb" ] &&
+		[ -x "$(pg_path "$1" bindir)/postgres" ]
+}
+
+# Whether it has what extensions are built with.  Debian's client package has
+# pg_config and pgxs.mk, but the headers are in postgresql-server-dev.
+pg_builds()
+{
+	[ -f "$(pg_path "$1" pgxs)" ] && [ -f "$(pg_path "$1" includedir-server)/postgres.h" ]
+}
+
+# The pg_config programs of this machine: the caller's choice alone, else that
+# in PATH and those of packages, the newest first.
+pg_candidates()
+{
+	if [ -n "${PG_CONFIG:-}" ]; then
+		echo "$PG_CONFIG"
+		return
+	fi
+	command -v pg_config
+	ls -d /usr/lib/postgresql/*/bin/pg_config /usr/pgsql-*/bin/pg_config 2>/dev/null | sort -Vr
+}
+
+# Sets PG_CONFIG to the first that runs and builds, else the first that runs;
+# leaves it as it is where none does.
 find_postgresql()
 {
-	local candidate
+	local candidate runs=
 
-	if [ -n "${PG_CONFIG:-}" ]; then
-		pg_config_serves "$PG_CONFIG" ||
-			die "PG_CONFIG=$PG_CONFIG does not lead to a server with its development files"
-		return 0
-	fi
-	for candidate in pg_config \
-		$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -Vr); do
-		if pg_config_serves "$candidate"; then
+	for candidate in $(pg_candidates); do
+		pg_runs "$candidate" || continue
+		if pg_builds "$candidate"; then
 			PG_CONFIG=$candidate
-			return 0
+			return
 		fi
+		runs=${runs:-$candidate}
 	done
-	return 1
+	PG_CONFIG=${runs:-${PG_CONFIG:-}}
+}
+
+# Why the caller's PG_CONFIG cannot be used.
+check_chosen_postgresql()
+{
+	local major
+
+	command -v "$PG_CONFIG" >/dev/null ||
+		die "PG_CONFIG=$PG_CONFIG is not a program: type the path of a pg_config, such as PG_CONFIG=/usr/lib/postgresql/$OLDEST/bin/pg_config"
+	major=$(pg_major "$PG_CONFIG")
+	[ "$major" -gt 0 ] ||
+		die "PG_CONFIG=$PG_CONFIG does not answer --version as a pg_config does: type the path of another"
+	[ "$major" -ge "$OLDEST" ] ||
+		die "PG_CONFIG=$PG_CONFIG is of PostgreSQL $major, batchagg needs $OLDEST or newer: type the path of another pg_config"
+	pg_runs "$PG_CONFIG" ||
+		die "PG_CONFIG=$PG_CONFIG has no server in $(pg_path "$PG_CONFIG" bindir): install PostgreSQL $major's server, or type the path of another pg_config"
 }
 
 # The major version of PostgreSQL that the machine's distribution ships.
 packaged_version()
 {
 	apt-cache show --no-all-versions postgresql 2>/dev/null |
-		sed -n 's/^Version: \([0-9]*\).*/\1/p'
+		sed -n 's/^Version: \([0-9]*\).*/\1/p' | head -n 1
 }
 
-# Installs what building and testing need and the machine lacks.
+# The package of the development files of the packaged server that pg_config $1
+# belongs to, in its very version where that can be had: a library built with
+# newer headers may miss functions in an older server.
+development_package()
+{
+	local package=postgresql-server-dev-$(pg_major "$1") version
+
+	version=$(dpkg-query -W -f '${Version}' "postgresql-$(pg_major "$1")" 2>/dev/null) || true
+	if [ -n "$version" ] && apt-cache show "$package=$version" >/dev/null 2>&1; then
+		package=$package=$version
+	fi
+	echo "$package"
+}
+
+# Whether pg_config $1 is Debian's, so that packages complete its server.
+pg_is_packaged()
+{
+	[ "$(pg_path "$1" bindir)" = "/usr/lib/postgresql/$(pg_major "$1")/bin" ]
+}
+
+# Sets PACKAGES to the Debian packages that the machine lacks for $1: demo or
+# check.
+missing_packages()
+{
+	local major
+
+	PACKAGES=()
+	command -v make >/dev/null || PACKAGES+=(make)
+	command -v gcc >/dev/null || PACKAGES+=(gcc)
+	[ -e /usr/include/stdio.h ] || PACKAGES+=(libc6-dev)
+	if [ "$1" = check ]; then
+		perl -MIPC::Run -MTest::More -e 1 2>/dev/null || PACKAGES+=(perl libipc-run-perl)
+		[ -z "${BATCHAGG_VALGRIND:-}" ] || command -v valgrind >/dev/null || PACKAGES+=(valgrind)
+	fi
+	if [ -z "$PG_CONFIG" ]; then
+		major=$(packaged_version) || true	# not known before apt-get update
+		[ "${major:-$OLDEST}" -ge "$OLDEST" ] ||
+			die "the packaged PostgreSQL is version $major, batchagg needs $OLDEST or newer: install one, or type PG_CONFIG=/path/to/pg_config"
+		PACKAGES+=("postgresql${major:+-$major}" "postgresql-server-dev-${major:-all}")
+	elif ! pg_builds "$PG_CONFIG"; then
+		pg_is_packaged "$PG_CONFIG" ||
+			die "$PG_CONFIG has no development files (postgres.h, pgxs.mk): install those of PostgreSQL $(pg_major "$PG_CONFIG"), or type PG_CONFIG=/path/to/another/pg_config"
+		PACKAGES+=("$(development_package "$PG_CONFIG")")
+	fi
+}
+
+# Runs apt-get, as nobody is there to ask; waits for others that use it.
+quiet_apt()
+{
+	DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o DPkg::Lock::Timeout=300 \
+		"$@" >>"$WORK/apt.log" 2>&1
+}
+
+# Ends, as packages cannot be installed, because $1.
+die_of_packages()
+{
+	die "missing ${PACKAGES[*]%%=*}, and $1: type \"sudo apt-get update && sudo apt-get install ${PACKAGES[*]}\""
+}
+
+# Installs what the machine lacks for $1: demo or check.
 #
 # Debian's server package makes and starts a cluster named "main" when it is
 # installed.  Nobody asked for that one, so a drop-in file forbids it while
 # our installation lasts.
 install_packages()
 {
-	local packages=() major
-	local dropins=/etc/postgresql-common/createcluster.d
-	local dropin=$dropins/batchagg-no-main-cluster.conf
-
-	command -v make >/dev/null || packages+=(make)
-	command -v gcc >/dev/null && [ -e /usr/include/stdio.h ] || packages+=(gcc libc6-dev)
-	perl -MIPC::Run -MTest::More -e 1 2>/dev/null || packages+=(perl libipc-run-perl)
-	if [ -n "${BATCHAGG_VALGRIND:-}" ]; then
-		command -v valgrind >/dev/null || packages+=(valgrind)
-	fi
-	if [ -n "${BATCHAGG_MATRIX:-}" ]; then
-		command -v debootstrap >/dev/null || packages+=(debootstrap)
-	fi
-	if find_postgresql && [ ${#packages[@]} -eq 0 ]; then
-		return 0
-	fi
+	[ -z "${PG_CONFIG:-}" ] || check_chosen_postgresql
+	find_postgresql
+	missing_packages "$1"
+	[ ${#PACKAGES[@]} -gt 0 ] || return 0
 
 	command -v apt-get >/dev/null ||
-		die "there is no apt-get here: install a PostgreSQL with its development files, ${packages[*]}"
-	apt-get update -qq >"$WORK/apt.log" 2>&1 ||
-		echo "apt-get update failed in part; trying with the package lists as they are"
-	if ! find_postgresql; then
-		major=$(packaged_version)
-		[ -n "$major" ] || die "apt-get knows no package postgresql"
-		packages+=("postgresql-$major" "postgresql-server-dev-$major")
-	fi
+		die "missing ${PACKAGES[*]} (by their names in Debian), and there is no apt-get: install them by this machine's own means"
+	is_root || die_of_packages "only root may install packages"
+	quiet_apt update || true	# the lists that are there may do
+	missing_packages "$1"		# now that their versions are known
+	apt-cache show "${PACKAGES[0]}" >/dev/null 2>&1 ||
+		die_of_packages "apt-get does not find them (is this machine offline?)"
 
-	echo "installing ${packages[*]}"
-	mkdir -p "$dropins"
-	echo "create_main_cluster = false" >"$dropin"
-	if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		"${packages[@]}" >>"$WORK/apt.log" 2>&1; then
-		rm -f "$dropin"
-		tail -n 20 "$WORK/apt.log" >&2
-		die "apt-get install failed"
-	fi
-	rm -f "$dropin"
-	find_postgresql || die "no usable PostgreSQL even after installing it"
+	say "installing ${PACKAGES[*]} (a minute or two)"
+	DROPIN=/etc/postgresql-common/createcluster.d/batchagg-no-main-cluster.conf
+	mkdir -p "${DROPIN%/*}"
+	echo "create_main_cluster = false" >"$DROPIN"
+	quiet_apt install --no-install-recommends "${PACKAGES[@]}" ||
+		die_of_packages "apt-get install failed ($(grep -m 1 '^E:' "$WORK/apt.log"))"
+	rm -f "$DROPIN"
+	find_postgresql
+	pg_runs "$PG_CONFIG" && pg_builds "$PG_CONFIG" ||
+		die "PostgreSQL's packages are installed, but no server with development files is found in $(pg_candidates | tr '\n' ' ')"
 }
 
-# Installs pg_cron for the PostgreSQL that was found, where that is a packaged
-# one and apt-get has it; tests that need it are skipped where it is missing.
-install_pg_cron()
+# Unpacks packages into the private copy of PostgreSQL, without installing
+# them.
+unpack_packages()
 {
-	local major
+	local folder=$WORK/packages package
 
-	[ ! -e "$("$PG_CONFIG" --sharedir)/extension/pg_cron.control" ] || return 0
-	major=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
-	[ "$("$PG_CONFIG" --sharedir)" = "/usr/share/postgresql/$major" ] &&
-		command -v apt-get >/dev/null || return 0
+	mkdir -p "$folder"
+	(cd "$folder" && quiet_apt download "$@") || return
+	for package in "$folder"/*.deb; do
+		dpkg -x "$package" "$PREFIX" || return
+	done
+	rm -r "$folder"
+}
 
-	if ! apt-cache show "postgresql-$major-cron" >/dev/null 2>&1; then
-		apt-get update -qq >>"$WORK/apt.log" 2>&1
+# Where headers are of another minor version than the server, so that what is
+# built with them may not load, the private copy gets a server of theirs.
+match_server_to_headers()
+{
+	local headers server packages
+
+	headers=$(sed -n 's/^#define PG_VERSION "\(.*\)"/\1/p' \
+		"$(pg_path "$PG_CONFIG" includedir-server)/pg_config.h")
+	server=$("$(pg_path "$PG_CONFIG" bindir)/postgres" -V)
+	[[ " $server " != *" $headers "* ]] || return 0
+
+	packages=$(dpkg-query -W -f '${Version}' "postgresql-server-dev-$MAJOR" 2>/dev/null) || true
+	packages=$(printf "postgresql%s-$MAJOR=$packages " "" -client)
+	if [ "$PACKAGED" = yes ] && unpack_packages $packages; then
+		say "the development files are of PostgreSQL $headers, so is the server used here; the machine's own is older"
+	else
+		say "the development files are of PostgreSQL $headers, the server is \"$server\": should batchagg not load, install both in the same version"
 	fi
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		"postgresql-$major-cron" >>"$WORK/apt.log" 2>&1 ||
-		echo "# postgresql-$major-cron could not be installed"
+}
+
+# Makes a private copy of the PostgreSQL that was found, for batchagg to be
+# installed into, and sets PG_CONFIG to its own.
+copy_postgresql()
+{
+	local bindir pkglibdir sharedir includedir program directory
+
+	PREFIX=$WORK/pg
+	MAJOR=$(pg_major "$PG_CONFIG")
+	PACKAGED=no
+	! pg_is_packaged "$PG_CONFIG" || PACKAGED=yes
+	bindir=$(pg_path "$PG_CONFIG" bindir)
+	pkglibdir=$(pg_path "$PG_CONFIG" pkglibdir)
+	sharedir=$(pg_path "$PG_CONFIG" sharedir)
+	includedir=$(pg_path "$PG_CONFIG" includedir-server)
+
+	mkdir -p "$PREFIX$bindir"
+	for program in initdb postgres psql createdb dropdb vacuumdb 'pg_*'; do
+		cp -L "$bindir"/$program "$PREFIX$bindir/"
+	done
+	for directory in "$pkglibdir" "$sharedir" "$includedir"; do
+		mkdir -p "$PREFIX$directory"
+		cp -rs "$directory/." "$PREFIX$directory/"
+	done
+	rm -f "$PREFIX$pkglibdir"/batchagg.so "$PREFIX$sharedir"/extension/batchagg[.-]*
+
+	PG_CONFIG=$PREFIX$bindir/pg_config
+	match_server_to_headers
+	PATH=$PREFIX$bindir:$PATH
+}
+
+# Unpacks pg_cron for a packaged PostgreSQL where apt-get has it and the machine
+# doesn't; tests that need it are skipped where it is missing.
+add_pg_cron()
+{
+	[ ! -e "$(pg_path "$PG_CONFIG" sharedir)/extension/pg_cron.control" ] || return 0
+	[ "$PACKAGED" = yes ] && unpack_packages "postgresql-$MAJOR-cron" ||
+		say "tests of pg_cron are skipped: postgresql-$MAJOR-cron is not to be had"
+}
+
+# Whether the server's user can run programs in directory $1, and a socket fits
+# into its path.
+directory_serves()
+{
+	printf '#!/bin/sh\n' >"$1/try" && chmod 755 "$1/try" && as_user "$1/try" 2>/dev/null &&
+		[ ${#1} -le 70 ]
 }
 
 # Makes $WORK, and sees to it that it goes away again.
 make_work_directory()
 {
-	WORK=$(mktemp -d -t batchagg.XXXXXX) || die "no temporary directory"
-	chmod 755 "$WORK"
-	trap leave EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
+	local parent
+
+	for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
+		WORK=$(mktemp -d "$parent/batchagg.XXXXXX" 2>/dev/null) || continue
+		chmod 755 "$WORK"
+		if directory_serves "$WORK"; then
+			rm "$WORK/try"
+			export TMPDIR=$WORK
+			trap leave EXIT
+			trap 'exit 130' INT
+			trap 'exit 143' TERM HUP
+			return
+		fi
+		say "$parent does not serve: user $SERVER_USER must be able to enter it and run programs there, and its name be short"
+		rm -rf "$WORK"
+	done
+	die "no temporary directory: type TMPDIR=/a/directory/of/your/own"
 }
 
 leave()
 {
 	cd /
+	rm -f "${DROPIN:-}"
 	if declare -F cluster_stop >/dev/null; then
 		cluster_stop
 	fi
 	if [ -n "${BATCHAGG_KEEP:-}" ]; then
-		echo "kept: $WORK"
+		say "kept $WORK"
 	else
 		rm -rf "$WORK"
 	fi
 }
 
-# To be called first: all of the above.
+# Copies the checkout, without what was built in it, into directory $1.
+copy_checkout()
+{
+	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.d' --exclude='*.so' \
+		--exclude='./batchagg--*.sql' --exclude=./test/unit/build -cf - . | tar -C "$1" -xf -
+}
+
+# To be called first: all of the above, for $1: demo, or check, which needs more.
 prepare_machine()
 {
-	[ "$(id -u)" = 0 ] ||
-		die "needs root, to install packages and to run the server as another user: use sudo"
-	make_work_directory
-	install_packages
-	BINDIR=$("$PG_CONFIG" --bindir)
-	PATH=$BINDIR:$PATH
-	if id postgres >/dev/null 2>&1; then
+	if ! is_root; then
+		SERVER_USER=$(id -un)
+	elif id postgres >/dev/null 2>&1; then
 		SERVER_USER=postgres
 	else
 		SERVER_USER=nobody
 	fi
+	make_work_directory
+	install_packages "$1"
+	copy_postgresql
 	TREE=$WORK/batchagg
 	mkdir "$TREE"
-	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.d' --exclude='*.so' \
-		--exclude='./batchagg--*.sql' --exclude=./test/unit/build -cf - . | tar -C "$TREE" -xf -
-	chown -R "$SERVER_USER" "$WORK"
+	copy_checkout "$TREE"
+	chown -hR "$SERVER_USER" "$WORK"
 	cd "$TREE"
 }
 
-# Builds the copy as the unprivileged user and installs it; all output goes to
-# the file $1.  Fails if that fails.
+# Builds the copy and installs it, passing arguments from the second on to make;
+# all output goes to the file $1.  Fails if that fails.
 build_and_install()
 {
-	as_user make -s -C "$TREE" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" all >"$1" 2>&1 &&
-		make -s -C "$TREE" PG_CONFIG="$PG_CONFIG" install >>"$1" 2>&1
+	local log=$1
+
+	shift
+	as_user make -s -C "$TREE" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" all install >"$log" 2>&1
 }
