@@ -134,21 +134,7 @@ packaged_version()
 		sed -n 's/^Version: \([0-9]*\).*/\1/p' | head -n 1
 }
 
-# The package of the development files of the packaged server that pg_config $1
-# belongs to, in its very version where that can be had: a library built with
-# newer headers may miss functions in an older server.
-development_package()
-{
-	local package=postgresql-server-dev-$(pg_major "$1") version
-
-	version=$(dpkg-query -W -f '${Version}' "postgresql-$(pg_major "$1")" 2>/dev/null) || true
-	if [ -n "$version" ] && apt-cache show "$package=$version" >/dev/null 2>&1; then
-		package=$package=$version
-	fi
-	echo "$package"
-}
-
-# Whether pg_config $1 is Debian's, so that packages complete its server.
+# Whether pg_config $1 is Debian's, so that packages can complete its server.
 pg_is_packaged()
 {
 	[ "$(pg_path "$1" bindir)" = "/usr/lib/postgresql/$(pg_major "$1")/bin" ]
@@ -172,11 +158,9 @@ missing_packages()
 		major=$(packaged_version) || true	# not known before apt-get update
 		[ "${major:-$OLDEST}" -ge "$OLDEST" ] ||
 			die "the packaged PostgreSQL is version $major, batchagg needs $OLDEST or newer: install one, or type PG_CONFIG=/path/to/pg_config"
-		PACKAGES+=("postgresql${major:+-$major}" "postgresql-server-dev-${major:-all}")
-	elif ! pg_builds "$PG_CONFIG"; then
-		pg_is_packaged "$PG_CONFIG" ||
-			die "$PG_CONFIG has no development files (postgres.h, pgxs.mk): install those of PostgreSQL $(pg_major "$PG_CONFIG"), or type PG_CONFIG=/path/to/another/pg_config"
-		PACKAGES+=("$(development_package "$PG_CONFIG")")
+		PACKAGES+=("postgresql${major:+-$major}")
+	elif ! pg_builds "$PG_CONFIG" && ! pg_is_packaged "$PG_CONFIG"; then
+		die "$PG_CONFIG has no development files (postgres.h, pgxs.mk): install those of PostgreSQL $(pg_major "$PG_CONFIG"), or type PG_CONFIG=/path/to/another/pg_config"
 	fi
 }
 
@@ -190,7 +174,7 @@ quiet_apt()
 # Ends, as packages cannot be installed, because $1.
 die_of_packages()
 {
-	die "missing ${PACKAGES[*]%%=*}, and $1: type \"sudo apt-get update && sudo apt-get install ${PACKAGES[*]}\""
+	die "missing ${PACKAGES[*]}, and $1: type \"sudo apt-get update && sudo apt-get install ${PACKAGES[*]}\""
 }
 
 # Installs what the machine lacks for $1: demo or check.
@@ -221,8 +205,7 @@ install_packages()
 		die_of_packages "apt-get install failed ($(grep -m 1 '^E:' "$WORK/apt.log"))"
 	rm -f "$DROPIN"
 	find_postgresql
-	pg_runs "$PG_CONFIG" && pg_builds "$PG_CONFIG" ||
-		die "PostgreSQL's packages are installed, but no server with development files is found in $(pg_candidates | tr '\n' ' ')"
+	[ -n "$PG_CONFIG" ] || die "${PACKAGES[*]} are installed, but there is no server in /usr/lib/postgresql"
 }
 
 # Unpacks packages into the private copy of PostgreSQL, without installing
@@ -231,7 +214,8 @@ unpack_packages()
 {
 	local folder=$WORK/packages package
 
-	mkdir -p "$folder"
+	rm -rf "$folder"
+	mkdir "$folder"
 	(cd "$folder" && quiet_apt download "$@") || return
 	for package in "$folder"/*.deb; do
 		dpkg -x "$package" "$PREFIX" || return
@@ -239,23 +223,39 @@ unpack_packages()
 	rm -r "$folder"
 }
 
-# Where headers are of another minor version than the server, so that what is
-# built with them may not load, the private copy gets a server of theirs.
-match_server_to_headers()
+# Whether the private copy has development files, and of its server's version: a
+# library built with newer headers may miss functions in an older server.
+copy_fits()
 {
-	local headers server packages
+	local headers server
 
+	pg_builds "$PG_CONFIG" || return
 	headers=$(sed -n 's/^#define PG_VERSION "\(.*\)"/\1/p' \
 		"$(pg_path "$PG_CONFIG" includedir-server)/pg_config.h")
 	server=$("$(pg_path "$PG_CONFIG" bindir)/postgres" -V)
-	[[ " $server " != *" $headers "* ]] || return 0
+	[[ " $server " == *" $headers "* ]]
+}
 
-	packages=$(dpkg-query -W -f '${Version}' "postgresql-server-dev-$MAJOR" 2>/dev/null) || true
-	packages=$(printf "postgresql%s-$MAJOR=$packages " "" -client)
-	if [ "$PACKAGED" = yes ] && unpack_packages $packages; then
-		say "the development files are of PostgreSQL $headers, so is the server used here; the machine's own is older"
-	else
-		say "the development files are of PostgreSQL $headers, the server is \"$server\": should batchagg not load, install both in the same version"
+# Sees to it that the private copy fits.  The development files of a packaged
+# server are unpacked into it: installing postgresql-server-dev would bring LLVM
+# and, where it is newer, have apt-get replace and restart the machine's server.
+# Where there are none of the server's version, a server of theirs comes along.
+complete_copy()
+{
+	local development=postgresql-server-dev-$MAJOR version
+
+	! copy_fits || return 0
+	version=$(dpkg-query -W -f '${Version}' "postgresql-$MAJOR" 2>/dev/null) || true
+	if [ "$PACKAGED" = yes ]; then
+		say "fetching $development into the copy of PostgreSQL"
+		unpack_packages "$development=$version" || { is_root && quiet_apt update &&
+			unpack_packages "$development=$version"; } ||
+			unpack_packages "$development" "postgresql-$MAJOR" || true
+	fi
+	if ! copy_fits; then
+		PACKAGES=("$development")
+		pg_builds "$PG_CONFIG" || die_of_packages "apt-get cannot fetch it"
+		say "PostgreSQL's development files are of another version than its server: should batchagg not load, install both in the same version"
 	fi
 }
 
@@ -279,13 +279,14 @@ copy_postgresql()
 		cp -L "$bindir"/$program "$PREFIX$bindir/"
 	done
 	for directory in "$pkglibdir" "$sharedir" "$includedir"; do
+		[ -d "$directory" ] || continue			# no development files
 		mkdir -p "$PREFIX$directory"
 		cp -rs "$directory/." "$PREFIX$directory/"
 	done
 	rm -f "$PREFIX$pkglibdir"/batchagg.so "$PREFIX$sharedir"/extension/batchagg[.-]*
 
 	PG_CONFIG=$PREFIX$bindir/pg_config
-	match_server_to_headers
+	complete_copy
 	PATH=$PREFIX$bindir:$PATH
 }
 
