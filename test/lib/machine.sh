@@ -290,6 +290,12 @@ copy_postgresql()
 	PATH=$PREFIX$bindir:$PATH
 }
 
+# The version of the copy's server, such as "PostgreSQL 15.4".
+server_version()
+{
+	postgres -V | sed 's/^postgres (PostgreSQL)/PostgreSQL/'
+}
+
 # Unpacks pg_cron for a packaged PostgreSQL where apt-get has it and the machine
 # doesn't; tests that need it are skipped where it is missing.
 add_pg_cron()
