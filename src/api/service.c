@@ -26,6 +26,7 @@
 #include "utils/rls.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
 #include "service/pgcron.h"
