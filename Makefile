@@ -197,21 +197,27 @@ EXTRA_CLEAN = $(OBJS:.o=.d) META.json $(DATA_built).tmp test/unit/build tmp_chec
 	test/isolation/results test/isolation/regression.diffs test/isolation/regression.out \
 	$(if $(elsewhere),expected test/isolation/expected)
 
+# On a server of any encoding and locale, with any settings.
+ENCODING = UTF8
+NOLOCALE = --no-locale
+launcher = $(abspath $(here))/test/lib/regress_launcher $(bindir)/psql
+
 # pg_regress looks for the answers in ./expected, on every version.
 REGRESS = $(patsubst $(here)/test/sql/%.sql,%,$(sort $(wildcard $(here)/test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=$(here)/test
+REGRESS_OPTS = --inputdir=$(here)/test --launcher="$(launcher) $(CONTRIB_TESTDB)"
 
 # From 16 on, pg_isolation_regress looks for the answers in --expecteddir;
 # before, in --outputdir.
 ISOLATION = $(patsubst $(here)/test/isolation/specs/%.spec,%,$(sort $(wildcard $(here)/test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=$(here)/test/isolation --outputdir=test/isolation \
-	$(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=test/isolation)
+	$(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=test/isolation) \
+	--launcher="$(launcher) $(ISOLATION_TESTDB)"
 
 # "make installcheck TAP_TESTS=1" adds the TAP tests, which start servers of
 # their own.
 PROVE_TESTS = test/t/*.t
 
-REGRESS_PREP = answers
+REGRESS_PREP = answers forget-prepared
 
 # No LLVM bitcode: it serves to inline functions into expressions that are
 # compiled just in time, and none here is small enough to be inlined.
@@ -243,7 +249,7 @@ $(OBJS): %.o: $(here)/%.c $(here)/batchagg.control $(here)/Makefile
 	@mkdir -p $(@D)
 	$(COMPILE.c) -o $@ $<
 
-.PHONY: answers clean-directories
+.PHONY: answers forget-prepared clean-directories
 
 # In a VPATH build the answers are elsewhere.
 answers:
@@ -251,7 +257,12 @@ answers:
 	@for directory in . test/isolation; do \
 		[ -e $$directory/expected ] || ln -s $(abspath $(here))/$$directory/expected $$directory/expected; done
 
-# ... and directories have been made for the objects.
+# A run that was interrupted can leave a prepared transaction, and then its database
+# cannot be dropped.
+forget-prepared:
+	@$(bindir)/psql -X -q -d $(ISOLATION_TESTDB) -c "ROLLBACK PREPARED 'incremental'" >/dev/null 2>&1 || :
+
+# In a VPATH build, directories have been made for the objects.
 clean: $(if $(elsewhere),clean-directories)
 clean-directories:
 	rm -f $(OBJS) $(OBJS:.o=.d)

@@ -80,6 +80,7 @@ typedef struct Shared
 	int			launcher;		/* its pid; 0: none */
 	Latch	   *launcher_latch;
 	bool		stopping;		/* batchagg_stop() was called */
+	bool		disabled;		/* batchagg.enabled is off for all databases */
 	bool		scheduler_wanted;	/* but there was no process for it */
 	bool		databases_changed;	/* the launcher shall look at pg_database */
 	uint64		last_token;

@@ -1,5 +1,10 @@
 -- What a job can read: every kind of relation, several at once, wide ones, and
 -- ones that were changed between two runs.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_reader;
+RESET client_min_messages;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
 \i :plain

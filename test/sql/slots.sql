@@ -1,6 +1,11 @@
 -- Slots: which are due, what running them by hand (batchagg_run_due) does, and
 -- what the ledger and the views say of it.  No service runs here; its clock is
 -- set, so that answers do not depend on the time of day.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_alice, regress_batchagg_bob, regress_batchagg_dora;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
