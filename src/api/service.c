@@ -186,6 +186,7 @@ batchagg_set_clock(PG_FUNCTION_ARGS)
 		database->clock = given ? PG_GETARG_TIMESTAMPTZ(0) : 0;
 		database->clock_end = given ? PG_GETARG_TIMESTAMPTZ(1) : 0;
 		database->changed = true;
+		database->off = !batchagg_enabled;
 		shared_wake_scheduler(database);
 		shared_wake_launcher();
 	}

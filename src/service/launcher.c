@@ -218,7 +218,8 @@ next_database(long *wait)
 	{
 		SharedDatabase *database = &shared->databases[i];
 
-		if (!OidIsValid(database->id) || database->scheduler != 0 || database->held > 0)
+		if (!OidIsValid(database->id) || database->scheduler != 0 || database->held > 0 ||
+			database->off)
 			continue;
 		if (database->starting != 0 && now - database->starting < START_TIMEOUT &&
 			now >= database->starting)
@@ -323,16 +324,20 @@ say_limit(void)
 }
 
 /*
- * Tells the schedulers, where a database's own value may hide the server's, whether
- * the service is switched off.
+ * Tells the schedulers whether the service is switched off, which a database's own
+ * value may hide from them; and that databases may be switched on again.
  */
 static void
 tell_whether_enabled(void)
 {
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	shared->disabled = !batchagg_enabled;
-	for (int i = 0; i < SHARED_DATABASES && shared->disabled; i++)
-		shared_wake_scheduler(&shared->databases[i]);
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		shared->databases[i].off = false;
+		if (shared->disabled)
+			shared_wake_scheduler(&shared->databases[i]);
+	}
 	LWLockRelease(&shared->lock);
 }
 

@@ -38,6 +38,7 @@ typedef struct SharedDatabase
 	int			failures;		/* schedulers that failed, one after the other */
 	int			held;			/* commands that need the database for themselves */
 	bool		changed;		/* jobs have changed since they were read */
+	bool		off;			/* wants no scheduler until the settings are read again */
 	int			waiting;		/* due jobs that no worker has been found for */
 	TimestampTz waiting_since;	/* while some do: since then, or the last new worker */
 	Obstacle	obstacle;

@@ -326,7 +326,6 @@ RESET ROLE;
 
 -- By the true clock.
 SELECT batchagg_set_clock(NULL, NULL);
-SELECT batchagg_stop();
 TRUNCATE batch_jobs CASCADE;
 INSERT INTO batch_jobs (id, event_name, missed_runs, scheduled_from)
 SELECT n, to_char(now() - interval '6 hours', '"0 "HH24" * * *"'), (ARRAY['coalesce', 'each', 'skip'])[n], now() - interval '3 days' FROM generate_series(1, 3) n;
