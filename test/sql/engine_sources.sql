@@ -56,8 +56,8 @@ DO $$
 BEGIN
 	EXECUTE format('CREATE SERVER loopback FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
 				   split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database());
+	EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER loopback OPTIONS (user %L)', current_user);
 END $$;
-CREATE USER MAPPING FOR CURRENT_USER SERVER loopback;
 CREATE FOREIGN TABLE remote (user_id integer, ts timestamptz, pages integer, seconds float8, bonus integer)
 	SERVER loopback OPTIONS (schema_name 'src', table_name 'base');
 

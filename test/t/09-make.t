@@ -4,9 +4,11 @@
 use strict;
 use warnings;
 
-use Cwd;
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Checkout;
 use File::Path qw(make_path);
-use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -18,31 +20,6 @@ my $source = "$temp/source";
 
 plan skip_all => 'there is no make, or no compiler'
   if !run_line('sh', '-c', 'command -v make') || !run_line('sh', '-c', 'command -v cc gcc clang | head -n 1');
-
-# The variables of a make that runs this test are not for those that it runs.
-delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES PG_CONFIG COPT PROFILE VPATH)};
-
-# Runs a command in a directory.  Returns its status, and what it said.
-sub run_in
-{
-	my ($directory, @command) = @_;
-	my $back = getcwd();
-	my ($stdout, $stderr) = ('', '');
-
-	chdir $directory or die "$directory: $!";
-	IPC::Run::run(\@command, '<', \undef, '>', \$stdout, '2>', \$stderr);
-	my $status = $? >> 8;
-	chdir $back;
-	return ($status, $stdout, $stderr);
-}
-
-sub run_line
-{
-	my ($status, $stdout) = run_in('.', @_);
-
-	chomp $stdout;
-	return $stdout;
-}
 
 # A script in place of a program.
 sub write_script
@@ -86,10 +63,7 @@ sub files
 	return join "\n", sort split /\n/, run_line('find', $directory, '!', '-type', 'd');
 }
 
-# A copy of the checkout as it is before anything is built.
-mkdir $source;
-run_in('.', 'sh', '-c', "tar --exclude='*.o' --exclude='*.d' --exclude='*.so' --exclude='./batchagg--*.sql' "
-	. "--exclude=./.git --exclude=./test/unit/build --exclude=./tmp_check --exclude=./log --exclude=./results -cf - . | tar -C '$source' -xf -");
+copy_checkout($source);
 my $pristine = files($source);
 like($pristine, qr{/src/batchagg\.c\n}, 'the source is here');
 
