@@ -13,7 +13,8 @@ use IPC::Run;
 our @EXPORT = qw(copy_checkout run_in run_line);
 
 # The variables of a make that runs a test are not for those that it runs.
-delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES PG_CONFIG COPT PROFILE VPATH)};
+delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES PG_CONFIG COPT PROFILE VPATH
+  TAP_TESTS PROVE_TESTS PROVE_FLAGS REGRESS ISOLATION)};
 
 # Runs a command in a directory.  Returns its status, and what it said.
 sub run_in
