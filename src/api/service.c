@@ -239,7 +239,7 @@ service_obstacle(void)
 		return pool_limit() == batchagg_max_concurrent_jobs ?
 			psprintf("waiting for a worker slot: batchagg.max_concurrent_jobs (%d) are in use",
 					 batchagg_max_concurrent_jobs) :
-			psprintf("waiting for a worker slot: the %d that max_worker_processes (%d) leaves are in use",
+			psprintf("waiting for a worker slot: the limit of %d, set by max_worker_processes (%d), is reached",
 					 pool_limit(), max_worker_processes);
 	if (database.obstacle == OBSTACLE_PROCESSES)
 		return psprintf("waiting for a worker slot: max_worker_processes (%d) are in use",

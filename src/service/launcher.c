@@ -62,7 +62,7 @@ static struct
 	bool		look;			/* look at pg_database */
 	bool		full;			/* the log says that there are too many */
 	bool		no_process;		/* the log says that max_worker_processes are used up */
-	int			too_many;		/* the log says that as many jobs cannot run; 0: does not */
+	int			too_many;		/* the max_concurrent_jobs that the log calls too many */
 } launcher;
 
 static void
@@ -303,8 +303,8 @@ is_stopped(void)
 }
 
 /*
- * Says so where max_worker_processes does not leave max_concurrent_jobs, once for
- * each value of that.
+ * Logs that max_worker_processes leaves less than max_concurrent_jobs, once for each
+ * value of that.
  */
 static void
 say_limit(void)
@@ -317,9 +317,11 @@ say_limit(void)
 	{
 		launcher.too_many = batchagg_max_concurrent_jobs;
 		ereport(LOG,
-				(errmsg("batchagg runs at most %d of batchagg.max_concurrent_jobs (%d) at the same time, as max_worker_processes is %d",
-						pool_limit(), batchagg_max_concurrent_jobs, max_worker_processes),
-				 errhint("Set max_worker_processes to %d or more to have all of them.", needed)));
+				(errmsg_plural("batchagg can run %d job at a time, fewer than batchagg.max_concurrent_jobs (%d), because max_worker_processes is %d",
+							   "batchagg can run %d jobs at a time, fewer than batchagg.max_concurrent_jobs (%d), because max_worker_processes is %d",
+							   pool_limit(), pool_limit(), batchagg_max_concurrent_jobs, max_worker_processes),
+				 errhint("Increase max_worker_processes to %d to run as many as batchagg.max_concurrent_jobs.",
+						 needed)));
 	}
 }
 

@@ -158,8 +158,8 @@ count_other_processes(void)
 }
 
 /*
- * How many workers there may be at the same time, of all databases: no more than
- * max_worker_processes leaves, but one.
+ * Returns how many workers there may be at the same time, of all databases: no more
+ * than max_worker_processes leaves, and at least one.
  */
 int
 pool_limit(void)
@@ -169,7 +169,7 @@ pool_limit(void)
 }
 
 /*
- * The least max_worker_processes that leaves batchagg.max_concurrent_jobs.
+ * Returns the least max_worker_processes that leaves batchagg.max_concurrent_jobs.
  */
 int
 pool_processes_needed(void)

@@ -196,15 +196,15 @@ clear();
 #
 # max_worker_processes is used up
 #
-my $said_limit = 'batchagg runs at most (\d+) of batchagg\.max_concurrent_jobs';
+my $said_limit = 'batchagg can run \d+ jobs? at a time, fewer than batchagg\.max_concurrent_jobs';
 is(log_count($said_limit), 0, 'so far there is nothing to be said about max_worker_processes');
 $node->safe_psql('postgres', 'DROP DATABASE two; DROP DATABASE three');
 $node->append_conf('postgresql.conf', "max_worker_processes = 4\nmax_parallel_workers = 4\nbatchagg.max_concurrent_jobs = 2\n");
-like(restart(), qr/LOG:  batchagg runs at most 1 of batchagg\.max_concurrent_jobs \(2\) at the same time, as max_worker_processes is 4\n.*HINT:  Set max_worker_processes to 5 or more/,
+like(restart(), qr/LOG:  batchagg can run 1 job at a time, fewer than batchagg\.max_concurrent_jobs \(2\), because max_worker_processes is 4\n.*HINT:  Increase max_worker_processes to 5 to run/,
 	'the log says that two jobs, two launchers and a scheduler need 5');
 flood('one', 3, 3);
 wait_for($node, 'one', "SELECT count(*) > 0 FROM batchagg_slots WHERE state = 'waiting'
-	AND reason = 'waiting for a worker slot: the 1 that max_worker_processes (4) leaves are in use'", 'batchagg_slots says what they wait for', 10);
+	AND reason = 'waiting for a worker slot: the limit of 1, set by max_worker_processes (4), is reached'", 'batchagg_slots says what they wait for', 10);
 ($most) = most_workers(3);
 is($most, 1, '... and no more are started');
 is(log_count('could not start a worker in database'), 0, '... nor tried to');
@@ -257,12 +257,12 @@ wait_for($node, 'postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE bac
 	'with processes that come free, it is started', 10);
 
 # What is said of the limit is said once, until it changes.
-my $expected = qr/LOG:  batchagg runs at most 2 of batchagg\.max_concurrent_jobs \(5\) at the same time, as max_worker_processes is 4/;
+my $expected = qr/LOG:  batchagg can run 2 jobs at a time, fewer than batchagg\.max_concurrent_jobs \(5\), because max_worker_processes is 4/;
 my $already = log_count($said_limit);
 $node->append_conf('postgresql.conf', 'batchagg.max_concurrent_jobs = 5');
 $node->reload;
 ok($node->wait_for_log($expected), 'SIGHUP: the log says that there are too few processes');
-ok($node->wait_for_log(qr/HINT:  Set max_worker_processes to 7 or more to have all of them/), '... and what to set');
+ok($node->wait_for_log(qr/HINT:  Increase max_worker_processes to 7 to run/), '... and what to set');
 $node->reload;
 my ($status, $stdout, $stderr) = $node->psql('two', 'SELECT batchagg_start()');
 is($stdout, 'f', 'the service was running');
