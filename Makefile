@@ -193,7 +193,7 @@ is_optimized_as_usual = $(and $(filter -O2,$(CFLAGS)),$(filter-out command,$(fir
 #
 # What is tested
 #
-EXTRA_CLEAN = $(OBJS:.o=.d) META.json $(DATA_built).tmp test/unit/build tmp_check \
+EXTRA_CLEAN = $(OBJS:.o=.d) META.json batchagg-$(RELEASE).zip $(DATA_built).tmp test/unit/build tmp_check \
 	test/isolation/results test/isolation/regression.diffs test/isolation/regression.out \
 	$(if $(elsewhere),expected test/isolation/expected)
 
