@@ -4,8 +4,8 @@
  *	  The extension's settings: every one of them, with its check.
  *
  * They can be set in postgresql.conf and re-read by SIGHUP, and all but the
- * time zone, which must be the same for everybody, for a session, a role or a
- * database too.  The prefix is reserved, so that a misspelt setting is an error
+ * time zone and the service's, which must be the same for everybody, for a session,
+ * a role or a database too.  The prefix is reserved, so that a misspelt setting is an error
  * and not silence.
  *
  *-------------------------------------------------------------------------
@@ -113,17 +113,18 @@ settings_define(void)
 
 /*
  * Those of the service.  They are the same for all of its processes, and so can
- * be set in the server's configuration only; a change takes effect at once.
+ * be set in the server's configuration only; a change takes effect at once.  Only
+ * batchagg.enabled is a matter of each database too.
  */
 static void
 define_service_settings(void)
 {
 	DefineCustomBoolVariable("batchagg.enabled",
 							 "Lets the service start jobs.",
-							 "Slots that come due while it is off are missed.",
+							 "Slots that come due while it is off are missed. ALTER DATABASE can switch it off for one database.",
 							 &batchagg_enabled,
 							 true,
-							 PGC_SIGHUP, 0,
+							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 
 	DefineCustomStringVariable("batchagg.databases",

@@ -17,6 +17,7 @@
 #include "tcop/utility.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "engine/backfill.h"
 
 PG_FUNCTION_INFO_V1(batchagg_backfill);

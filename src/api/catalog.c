@@ -38,6 +38,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "catalog/events.h"
 #include "catalog/filter.h"
 #include "catalog/job.h"

@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "api/export.h"
 #include "service/pgcron.h"
 
 PG_FUNCTION_INFO_V1(batchagg_use_pg_cron);

@@ -18,6 +18,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "engine/progress.h"
 
 PG_FUNCTION_INFO_V1(batchagg_progress);

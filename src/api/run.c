@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "catalog/events.h"
 #include "catalog/group.h"
 #include "catalog/job.h"

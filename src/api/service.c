@@ -26,9 +26,11 @@
 #include "utils/rls.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
 #include "service/pgcron.h"
+#include "service/pool.h"
 #include "service/service.h"
 #include "settings.h"
 
@@ -108,7 +110,6 @@ batchagg_start(PG_FUNCTION_ARGS)
 	require_superuser("start the service of batchagg");
 	require_normal_server();
 	(void) shared_attach(false);
-	launcher_check_processes(WARNING);
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	running = shared->launcher != 0 && !shared->stopping;
@@ -185,6 +186,7 @@ batchagg_set_clock(PG_FUNCTION_ARGS)
 		database->clock = given ? PG_GETARG_TIMESTAMPTZ(0) : 0;
 		database->clock_end = given ? PG_GETARG_TIMESTAMPTZ(1) : 0;
 		database->changed = true;
+		database->off = !batchagg_enabled;
 		shared_wake_scheduler(database);
 		shared_wake_launcher();
 	}
@@ -234,8 +236,11 @@ service_obstacle(void)
 	if (database.scheduler == 0)
 		return "there is no scheduler in this database";
 	if (database.obstacle == OBSTACLE_POOL)
-		return psprintf("waiting for a worker slot: batchagg.max_concurrent_jobs (%d) are in use",
-						batchagg_max_concurrent_jobs);
+		return pool_limit() == batchagg_max_concurrent_jobs ?
+			psprintf("waiting for a worker slot: batchagg.max_concurrent_jobs (%d) are in use",
+					 batchagg_max_concurrent_jobs) :
+			psprintf("waiting for a worker slot: the limit of %d, set by max_worker_processes (%d), is reached",
+					 pool_limit(), max_worker_processes);
 	if (database.obstacle == OBSTACLE_PROCESSES)
 		return psprintf("waiting for a worker slot: max_worker_processes (%d) are in use",
 						max_worker_processes);

@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "catalog/events.h"
 #include "catalog/job.h"
 #include "settings.h"

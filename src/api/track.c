@@ -20,6 +20,7 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "api/export.h"
 #include "track/install.h"
 #include "track/marks.h"
 

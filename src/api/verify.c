@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "api/export.h"
 #include "engine/run.h"
 #include "engine/write.h"
 

@@ -33,7 +33,6 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "replication/logicallauncher.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -44,6 +43,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "service/pool.h"
 #include "service/service.h"
 
 /* Seconds until the postmaster starts a launcher again that has failed. */
@@ -55,9 +55,6 @@
 /* The longest sleep, milliseconds: what else wakes nobody is seen then. */
 #define MAX_SLEEP 10000
 
-/* Processes that the service needs, beside those that run jobs. */
-#define PROCESSES_OF_SERVICE 2
-
 static struct
 {
 	MemoryContext context;
@@ -65,6 +62,7 @@ static struct
 	bool		look;			/* look at pg_database */
 	bool		full;			/* the log says that there are too many */
 	bool		no_process;		/* the log says that max_worker_processes are used up */
+	int			too_many;		/* the max_concurrent_jobs that the log calls too many */
 } launcher;
 
 static void
@@ -91,6 +89,7 @@ launcher_attach(void)
 	{
 		shared->launcher = MyProcPid;
 		shared->launcher_latch = MyLatch;
+		shared->disabled = !batchagg_enabled;
 	}
 	LWLockRelease(&shared->lock);
 	if (first)
@@ -219,7 +218,8 @@ next_database(long *wait)
 	{
 		SharedDatabase *database = &shared->databases[i];
 
-		if (!OidIsValid(database->id) || database->scheduler != 0 || database->held > 0)
+		if (!OidIsValid(database->id) || database->scheduler != 0 || database->held > 0 ||
+			database->off)
 			continue;
 		if (database->starting != 0 && now - database->starting < START_TIMEOUT &&
 			now >= database->starting)
@@ -302,6 +302,47 @@ is_stopped(void)
 	return result;
 }
 
+/*
+ * Logs that max_worker_processes leaves less than max_concurrent_jobs, once for each
+ * value of that.
+ */
+static void
+say_limit(void)
+{
+	int			needed = pool_processes_needed();
+
+	if (needed <= max_worker_processes)
+		launcher.too_many = 0;
+	else if (launcher.too_many != batchagg_max_concurrent_jobs)
+	{
+		launcher.too_many = batchagg_max_concurrent_jobs;
+		ereport(LOG,
+				(errmsg_plural("batchagg can run %d job at a time, fewer than batchagg.max_concurrent_jobs (%d), because max_worker_processes is %d",
+							   "batchagg can run %d jobs at a time, fewer than batchagg.max_concurrent_jobs (%d), because max_worker_processes is %d",
+							   pool_limit(), pool_limit(), batchagg_max_concurrent_jobs, max_worker_processes),
+				 errhint("Increase max_worker_processes to %d to run as many as batchagg.max_concurrent_jobs.",
+						 needed)));
+	}
+}
+
+/*
+ * Tells the schedulers whether the service is switched off, which a database's own
+ * value may hide from them; and that databases may be switched on again.
+ */
+static void
+tell_whether_enabled(void)
+{
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	shared->disabled = !batchagg_enabled;
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		shared->databases[i].off = false;
+		if (shared->disabled)
+			shared_wake_scheduler(&shared->databases[i]);
+	}
+	LWLockRelease(&shared->lock);
+}
+
 static void
 reload_settings(void)
 {
@@ -310,29 +351,8 @@ reload_settings(void)
 	list_free(launcher.known);
 	launcher.known = NIL;
 	launcher.look = true;
-	launcher_check_processes(LOG);
-}
-
-/*
- * Says so where max_worker_processes is too small for max_concurrent_jobs.
- */
-void
-launcher_check_processes(int elevel)
-{
-	/* PostgreSQL's launcher of logical replication is a background worker too. */
-	int			others = PROCESSES_OF_SERVICE + (max_logical_replication_workers > 0);
-	int			needed = batchagg_max_concurrent_jobs + others;
-
-	if (needed > max_worker_processes)
-		ereport(elevel,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("batchagg.max_concurrent_jobs is %d, but max_worker_processes is %d",
-						batchagg_max_concurrent_jobs, max_worker_processes),
-				 errdetail("The service needs a process for each job that runs, one for the launcher "
-						   "and one for each database with jobs%s.",
-						   max_logical_replication_workers > 0 ? "; PostgreSQL needs one for logical replication" : ""),
-				 errhint("Set max_worker_processes to %d or more, or batchagg.max_concurrent_jobs to %d or less.",
-						 needed, Max(max_worker_processes - others, 1))));
+	tell_whether_enabled();
+	say_limit();
 }
 
 /*
@@ -371,7 +391,7 @@ batchagg_launcher_main(Datum main_arg)
 											 ALLOCSET_DEFAULT_SIZES);
 	CacheRegisterSyscacheCallback(DATABASEOID, database_invalidated, (Datum) 0);
 	launcher.look = true;
-	launcher_check_processes(LOG);
+	say_limit();
 	ereport(LOG, (errmsg("batchagg launcher started")));
 
 	while (!is_stopped())

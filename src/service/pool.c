@@ -4,11 +4,11 @@
  *	  The pool of workers, from the view of one database's scheduler: who gets
  *	  one, and who has to wait.
  *
- * Workers are shared by all databases, batchagg.max_concurrent_jobs of them.  As
- * long as there are enough, each database has as many as it can use.  When they
- * are scarce, one that waits takes precedence over those that have more, until
- * their numbers are even; where there are more databases than workers, they take
- * turns.
+ * Workers are shared by all databases, batchagg.max_concurrent_jobs of them, or what
+ * max_worker_processes leaves.  As long as there are enough, each database has as
+ * many as it can use.  When they are scarce, one that waits takes precedence over
+ * those that have more, until their numbers are even; where there are more databases
+ * than workers, they take turns.
  *
  * There can be fewer than that, as other extensions and parallel queries use
  * processes too.  Nobody can ask how many are left, only try; so one who was
@@ -22,6 +22,7 @@
 
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "replication/logicallauncher.h"
 #include "utils/timestamp.h"
 
 #include "service/pool.h"
@@ -36,6 +37,9 @@
 
 /* A worker that has not come after this will not come. */
 #define START_TIMEOUT (20 * USECS_PER_SEC)
+
+/* Processes that the service needs, beside those that run jobs: launcher, scheduler. */
+#define PROCESSES_OF_SERVICE 2
 
 /* When no process was to be had, last. */
 static struct
@@ -146,11 +150,38 @@ count_claims(void)
 	return n;
 }
 
+/* PostgreSQL's launcher of logical replication is a background worker too. */
+static int
+count_other_processes(void)
+{
+	return PROCESSES_OF_SERVICE + (max_logical_replication_workers > 0);
+}
+
+/*
+ * Returns how many workers there may be at the same time, of all databases: no more
+ * than max_worker_processes leaves, and at least one.
+ */
+int
+pool_limit(void)
+{
+	return Max(1, Min(batchagg_max_concurrent_jobs,
+					  max_worker_processes - count_other_processes()));
+}
+
+/*
+ * Returns the least max_worker_processes that leaves batchagg.max_concurrent_jobs.
+ */
+int
+pool_processes_needed(void)
+{
+	return batchagg_max_concurrent_jobs + count_other_processes();
+}
+
 /* How many workers may be started, of all databases; negative: there are too many. */
 static int
 count_places(void)
 {
-	return batchagg_max_concurrent_jobs - count_workers(InvalidOid);
+	return pool_limit() - count_workers(InvalidOid);
 }
 
 /* Does any database wait for a process? */

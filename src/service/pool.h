@@ -10,6 +10,8 @@
 
 #include "service/shared.h"
 
+extern int	pool_limit(void);
+extern int	pool_processes_needed(void);
 extern int	pool_find_worker(Oid owner, Obstacle *obstacle);
 extern void pool_try_again(void);
 extern long pool_pause(void);

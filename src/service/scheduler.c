@@ -27,9 +27,11 @@
 #include <signal.h>
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_db_role_setting.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -163,7 +165,9 @@ leave_database(void)
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	database = shared_own_database();
-	if (database != NULL && database->held == 0 && !database->changed)
+	if (database != NULL && database->clock_end != 0 && !batchagg_enabled)
+		database->off = true;	/* a test goes by its clock */
+	else if (database != NULL && database->held == 0 && !database->changed)
 		database->id = InvalidOid;
 	LWLockRelease(&shared->lock);
 	proc_exit(0);
@@ -199,7 +203,7 @@ may_stay(void)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		result = database->datallowconn && !database->datistemplate &&
+		result = batchagg_enabled && database->datallowconn && !database->datistemplate &&
 			settings_serve_database(NameStr(database->datname));
 		ReleaseSysCache(tuple);
 	}
@@ -227,7 +231,8 @@ is_asked_to_leave(void)
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	database = shared_own_database();
-	result = !batchagg_enabled || shared->stopping || database == NULL || database->held > 0;
+	result = !batchagg_enabled || shared->disabled || shared->stopping ||
+		database == NULL || database->held > 0;
 	if (database != NULL && database->changed)
 	{
 		scheduler.reload = true;
@@ -882,6 +887,31 @@ scheduler_start(Oid database)
 }
 
 /*
+ * SIGHUP: reads the configuration, and what ALTER DATABASE says, which may have
+ * switched the service off here.
+ */
+static void
+reload_settings(void)
+{
+	Relation	settings;
+	Snapshot	snapshot;
+
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+
+	begin_transaction();
+	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
+	snapshot = RegisterSnapshot(GetCatalogSnapshot(DbRoleSettingRelationId));
+	ApplySetting(snapshot, MyDatabaseId, InvalidOid, settings, PGC_S_DATABASE);
+	UnregisterSnapshot(snapshot);
+	table_close(settings, AccessShareLock);
+	end_transaction();
+
+	scheduler.reload = true;
+	scheduler.next_trim = 0;
+}
+
+/*
  * A scheduler's process; its argument is the database's oid.
  */
 void
@@ -906,12 +936,7 @@ batchagg_scheduler_main(Datum main_arg)
 		sleep_until(next_wake());
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			scheduler.reload = true;
-			scheduler.next_trim = 0;
-		}
+			reload_settings();
 	}
 	proc_exit(0);
 }
@@ -935,7 +960,8 @@ scheduler_launch(Oid database)
 }
 
 /*
- * Has the database of this session a scheduler?
+ * Has the database of this session a scheduler?  One that has come where the service
+ * is switched off goes again.
  */
 bool
 scheduler_is_here(void)
@@ -943,7 +969,7 @@ scheduler_is_here(void)
 	const SharedDatabase *database;
 	bool		result;
 
-	if (!shared_attach(true))
+	if (!batchagg_enabled || !shared_attach(true))
 		return false;
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	database = shared_own_database();

@@ -24,7 +24,6 @@ typedef struct WorkerStart
 
 /* launcher.c */
 extern void launcher_describe(BackgroundWorker *worker);
-extern void launcher_check_processes(int elevel);
 
 /* scheduler.c */
 extern bool scheduler_launch(Oid database);

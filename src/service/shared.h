@@ -38,6 +38,7 @@ typedef struct SharedDatabase
 	int			failures;		/* schedulers that failed, one after the other */
 	int			held;			/* commands that need the database for themselves */
 	bool		changed;		/* jobs have changed since they were read */
+	bool		off;			/* wants no scheduler until the settings are read again */
 	int			waiting;		/* due jobs that no worker has been found for */
 	TimestampTz waiting_since;	/* while some do: since then, or the last new worker */
 	Obstacle	obstacle;
@@ -80,6 +81,7 @@ typedef struct Shared
 	int			launcher;		/* its pid; 0: none */
 	Latch	   *launcher_latch;
 	bool		stopping;		/* batchagg_stop() was called */
+	bool		disabled;		/* batchagg.enabled is off for all databases */
 	bool		scheduler_wanted;	/* but there was no process for it */
 	bool		databases_changed;	/* the launcher shall look at pg_database */
 	uint64		last_token;

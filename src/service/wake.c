@@ -36,7 +36,7 @@ wake_now(void)
 	SharedDatabase *database;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = shared_database(MyDatabaseId, shared->launcher != 0);
+	database = shared_database(MyDatabaseId, shared->launcher != 0 && batchagg_enabled);
 	if (database != NULL)
 	{
 		database->changed = true;

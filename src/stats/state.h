@@ -28,6 +28,10 @@
 #include "stats/aggregate.h"
 #include "stats/quantile.h"
 
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || __FINITE_MATH_ONLY__
+#error "batchagg's sums are exact only where floating point is as written: compile without -ffast-math, -Ofast and the like"
+#endif
+
 /*
  * Nearly every x86-64 processor can multiply and add in one instruction, and
  * has registers of four doubles, but the compiler may use them only in variants

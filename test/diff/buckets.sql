@@ -36,7 +36,7 @@ CREATE TEMPORARY TABLE zones (zone text PRIMARY KEY);
 INSERT INTO zones VALUES
 	('UTC'), ('America/New_York'), ('America/Los_Angeles'), ('America/Chicago'),
 	('America/Phoenix'), ('America/St_Johns'), ('America/Havana'), ('America/Sao_Paulo'),
-	('America/Santiago'), ('America/Caracas'), ('America/Asuncion'), ('America/Godthab'),
+	('America/Santiago'), ('America/Caracas'), ('America/Asuncion'), ('America/Nuuk'),
 	('America/Scoresbysund'), ('America/Goose_Bay'), ('Atlantic/Azores'), ('Europe/London'),
 	('Europe/Paris'), ('Europe/Athens'), ('Europe/Moscow'), ('Europe/Istanbul'),
 	('Africa/Cairo'), ('Africa/Casablanca'), ('Africa/Monrovia'), ('Asia/Beirut'), ('Asia/Gaza'),

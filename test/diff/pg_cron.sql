@@ -14,7 +14,7 @@ CREATE EXTENSION IF NOT EXISTS batchagg;
 CREATE TEMPORARY TABLE zones (zone text PRIMARY KEY);
 INSERT INTO zones VALUES
 	('UTC'), ('America/New_York'), ('America/Los_Angeles'), ('America/Phoenix'), ('America/St_Johns'),
-	('America/Havana'), ('America/Santiago'), ('America/Asuncion'), ('America/Godthab'),
+	('America/Havana'), ('America/Santiago'), ('America/Asuncion'), ('America/Nuuk'),
 	('America/Scoresbysund'), ('Pacific/Marquesas'), ('Atlantic/Azores'), ('Europe/London'), ('Europe/Paris'),
 	('Europe/Athens'), ('Europe/Moscow'), ('Africa/Cairo'), ('Africa/Casablanca'), ('Asia/Beirut'),
 	('Asia/Gaza'), ('Asia/Tehran'), ('Asia/Kolkata'), ('Asia/Kathmandu'), ('Asia/Tokyo'), ('Antarctica/Troll'),

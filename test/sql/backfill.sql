@@ -1,5 +1,10 @@
 -- batchagg_backfill(): each bucket of a range once, in pieces that stay when a
 -- later one fails; and what the next run makes of it.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_other, regress_batchagg_owner;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET DateStyle = ISO;
 SET timezone = 'UTC';
@@ -187,16 +192,16 @@ SELECT status FROM batchagg_run_job(1);
 SELECT count(*) FROM batchagg_verify_job(1);
 
 -- Whose job it is.
-CREATE ROLE batchagg_owner;
-CREATE ROLE batchagg_other;
-GRANT SELECT ON visits, costs TO batchagg_owner;
-UPDATE batch_jobs SET owner = 'batchagg_owner';
+CREATE ROLE regress_batchagg_owner;
+CREATE ROLE regress_batchagg_other;
+GRANT SELECT ON visits, costs TO regress_batchagg_owner;
+UPDATE batch_jobs SET owner = 'regress_batchagg_owner';
 CREATE TRIGGER fail AFTER UPDATE ON batchagg_backfills FOR EACH ROW WHEN (NEW.pieces_done = 2) EXECUTE FUNCTION fail();
-SET ROLE batchagg_owner;
+SET ROLE regress_batchagg_owner;
 CALL batchagg_backfill(1, '2024-10-15', '2024-10-22', '3 days');
 SELECT pieces_done FROM batchagg_backfills;
 DELETE FROM batchagg_backfills;
-SET ROLE batchagg_other;
+SET ROLE regress_batchagg_other;
 SELECT count(*) FROM batchagg_backfills;
 CALL batchagg_backfill(1);
 RESET ROLE;
@@ -208,4 +213,4 @@ DROP PROCEDURE spoil;
 DROP TABLE visits, costs, cursors_before;
 DROP EXTENSION batchagg;
 DROP FUNCTION fail;
-DROP ROLE batchagg_owner, batchagg_other;
+DROP ROLE regress_batchagg_owner, regress_batchagg_other;

@@ -1,5 +1,10 @@
 -- Rows in the order of time: groups are stored while others are still read, and
 -- what rows come late for is recomputed.  The same results in any order.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_reader;
+RESET client_min_messages;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
 \i :plain

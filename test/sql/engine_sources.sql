@@ -1,5 +1,10 @@
 -- What a job can read: every kind of relation, several at once, wide ones, and
 -- ones that were changed between two runs.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_reader;
+RESET client_min_messages;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
 \i :plain
@@ -51,8 +56,8 @@ DO $$
 BEGIN
 	EXECUTE format('CREATE SERVER loopback FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
 				   split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database());
+	EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER loopback OPTIONS (user %L)', current_user);
 END $$;
-CREATE USER MAPPING FOR CURRENT_USER SERVER loopback;
 CREATE FOREIGN TABLE remote (user_id integer, ts timestamptz, pages integer, seconds float8, bonus integer)
 	SERVER loopback OPTIONS (schema_name 'src', table_name 'base');
 

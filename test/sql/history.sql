@@ -1,4 +1,9 @@
 -- What runs leave behind besides results: history and counters.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_other;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET DateStyle = ISO;
 CREATE TABLE visits (user_id text, ts timestamptz, pages integer);

@@ -1,4 +1,9 @@
 -- Reading with several processes: the same results as with one.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_reader;
+RESET client_min_messages;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
 \i :plain

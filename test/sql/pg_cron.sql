@@ -1,6 +1,11 @@
 -- The expressions that pg_cron would get for events.  Its zone is GMT where it
 -- is not loaded.  What needs the real pg_cron is in test/t/20-pg_cron.t.
 
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_cron;
+RESET client_min_messages;
+
 CREATE EXTENSION batchagg;
 
 -- The grammar, in the zone of pg_cron.

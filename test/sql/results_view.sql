@@ -1,5 +1,10 @@
 -- RuleExecutionResults: what it shows of the store, what can be put into it, and
 -- that filters on it reach the indexes of the tables below.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_reader;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';

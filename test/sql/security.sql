@@ -1,4 +1,9 @@
 -- Roles: each sees and changes what is its own, and cannot get at more.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_alice, regress_batchagg_bob, regress_batchagg_carol, regress_batchagg_team;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 CREATE ROLE regress_batchagg_alice;
 CREATE ROLE regress_batchagg_bob;

@@ -1,5 +1,10 @@
 -- Jobs that run together share the scans of their sources, and store to the bit
 -- what each of them stores when it runs alone.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_other;
+RESET client_min_messages;
 \getenv test_dir PG_ABS_SRCDIR
 \set plain :test_dir '/lib/plain.sql'
 \i :plain

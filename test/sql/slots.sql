@@ -1,6 +1,11 @@
 -- Slots: which are due, what running them by hand (batchagg_run_due) does, and
 -- what the ledger and the views say of it.  No service runs here; its clock is
 -- set, so that answers do not depend on the time of day.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_alice, regress_batchagg_bob, regress_batchagg_dora;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
@@ -321,7 +326,6 @@ RESET ROLE;
 
 -- By the true clock.
 SELECT batchagg_set_clock(NULL, NULL);
-SELECT batchagg_stop();
 TRUNCATE batch_jobs CASCADE;
 INSERT INTO batch_jobs (id, event_name, missed_runs, scheduled_from)
 SELECT n, to_char(now() - interval '6 hours', '"0 "HH24" * * *"'), (ARRAY['coalesce', 'each', 'skip'])[n], now() - interval '3 days' FROM generate_series(1, 3) n;

@@ -64,7 +64,7 @@ INSERT INTO batchagg_events (event_name, schedule, timezone, description) VALUES
 	('UNUSED', '@daily', NULL, NULL);
 INSERT INTO batch_jobs (event_name) VALUES ('SHIFT'), ('shift'), ('EVERYDAY'), ('EVERY15MINUTES'),
 	('EVERYDAY8AMET'), ('EVERYDAY930PMAsia/Tokyo'), ('EVERYWEEKMONDAY'), ('*/5 8-18 * * mon-fri'), ('@hourly');
-SELECT batchagg_next_runs('EVERYDAY', 1, '2024-01-01 00:00+00') AT TIME ZONE 'PST8PDT';
+SELECT batchagg_next_runs('EVERYDAY', 1, '2024-01-01 00:00+00') AT TIME ZONE 'America/Los_Angeles';
 UPDATE batchagg_events SET schedule = '0 7,15,23 * * *' WHERE event_name = 'SHIFT';
 DELETE FROM batchagg_events WHERE event_name = 'UNUSED';
 DELETE FROM batchagg_events WHERE event_name = 'SHIFT';

@@ -1,5 +1,10 @@
 -- Tracking: which tables can be tracked, and what each change of one marks.
 -- (Replication, prepared transactions: t/19-logical.t; dumps: t/02-dump.t.)
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_owner, regress_batchagg_stranger, regress_batchagg_writer;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';

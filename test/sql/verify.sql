@@ -1,5 +1,10 @@
 -- batchagg_verify_job(): exactly what is stored otherwise than it should be, and
 -- nothing where all is right, whatever the job.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_member, regress_batchagg_other, regress_batchagg_owner;
+RESET client_min_messages;
 SET client_min_messages = warning;
 CREATE EXTENSION batchagg;
 SET DateStyle = ISO;
@@ -191,22 +196,22 @@ SELECT d, source, metric, aggregate, stored, computed, n, of, count(*) FROM veri
 ROLLBACK;
 
 -- Who sees the job may verify it; it reads as its owner.
-CREATE ROLE batchagg_owner;
-CREATE ROLE batchagg_member IN ROLE batchagg_owner;
-CREATE ROLE batchagg_other;
-GRANT SELECT ON visits, costs TO batchagg_owner;
-UPDATE batch_jobs SET owner = 'batchagg_owner';
+CREATE ROLE regress_batchagg_owner;
+CREATE ROLE regress_batchagg_member IN ROLE regress_batchagg_owner;
+CREATE ROLE regress_batchagg_other;
+GRANT SELECT ON visits, costs TO regress_batchagg_owner;
+UPDATE batch_jobs SET owner = 'regress_batchagg_owner';
 UPDATE batchagg_store SET results[1] = results[1] + 1
 WHERE (layout_id, bucket, entity_id) IN (SELECT layout_id, bucket, entity_id FROM stored WHERE definition_id = 1 AND bucket = '2024-10-26 05:00+00' AND entity_id = 'u1');
-SET ROLE batchagg_member;
+SET ROLE regress_batchagg_member;
 SELECT definition_id, "timestamp", entity_id, stored, computed FROM batchagg_verify_job(1);
 RESET ROLE;
-SET ROLE batchagg_other;
+SET ROLE regress_batchagg_other;
 SELECT * FROM batchagg_verify_job(1);
 RESET ROLE;
-REVOKE SELECT ON costs FROM batchagg_owner;
+REVOKE SELECT ON costs FROM regress_batchagg_owner;
 SELECT * FROM batchagg_verify_job(1);
-GRANT SELECT ON costs TO batchagg_owner;
+GRANT SELECT ON costs TO regress_batchagg_owner;
 
 -- Nothing is written, and nothing needs to be.
 BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ;
@@ -219,4 +224,4 @@ DROP VIEW stored;
 DROP FUNCTION verify;
 DROP EXTENSION batchagg;
 DROP TABLE visits, costs;
-DROP ROLE batchagg_owner, batchagg_member, batchagg_other;
+DROP ROLE regress_batchagg_owner, regress_batchagg_member, regress_batchagg_other;

@@ -243,6 +243,32 @@ subtest 'batchagg.enabled' => sub {
 	wait_until(ran($job), 'on: it is run');
 };
 
+subtest 'batchagg.enabled of a database' => sub {
+	my $job = make_job($node, 'postgres');
+	my $schedulers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'batchagg scheduler'";
+
+	sql('ALTER DATABASE postgres SET batchagg.enabled = off');
+	$node->reload;
+	wait_until("SELECT ($schedulers) = 0", 'off: the scheduler goes');
+	make_due($node, 'postgres', $job);
+	is(sql("SELECT reason FROM batchagg_slots WHERE job_id = $job"), 'the setting batchagg.enabled is off', 'the slot waits');
+	sleep(1);
+	is(sql($schedulers), '0', '... and a change of jobs brings nobody');
+	is(sql("SELECT count(*) FROM batchagg_run_due() WHERE job_id = $job"), '1', 'another scheduler than the service can run it');
+
+	make_due($node, 'postgres', $job);
+	sql('ALTER DATABASE postgres SET batchagg.enabled = on');
+	$node->reload;
+	wait_until(ran($job), 'on: it is run');
+	sql('ALTER SYSTEM SET batchagg.enabled = off');
+	$node->reload;
+	wait_until("SELECT ($schedulers) = 0", '... and the server\'s off is stronger');
+	sql('ALTER SYSTEM RESET batchagg.enabled');
+	sql('ALTER DATABASE postgres RESET batchagg.enabled');
+	$node->reload;
+	wait_until("SELECT ($schedulers) = 1", 'reset: the scheduler is back');
+};
+
 subtest 'batchagg.databases' => sub {
 	my $job = make_job($node, 'postgres');
 
