@@ -19,6 +19,7 @@
 
 #include "catalog/events.h"
 #include "catalog/store.h"
+#include "catalog/suggest.h"
 #include "time/zone.h"
 
 /*
@@ -54,20 +55,21 @@ event_lookup(const char *name, EventMeaning *result)
 }
 
 /*
- * The known event that is nearest to `name`: a row of the table, or one of the
- * grammar's plainest names.  NULL where `name` looks like a cron expression.
+ * The event that was probably meant by `name`: a row of the table, or one of the
+ * grammar; NULL where there is none to propose.
  */
-static const char *
-nearest_event(const char *name)
+static char *
+suggest_event(const char *name)
 {
 	static const char *const plain[] = {"EVERYMINUTE", "EVERY15MINUTES", "EVERYDAY", "EVERYMONTH"};
 	const char **known;
 	int			nknown = 0;
+	char		suggestion[EVENT_TEXT_LEN];
+	EventMeaning meaning;
 	List	   *rows;
 	ListCell   *lc;
-
-	if (strpbrk(name, " \t*@") != NULL)
-		return NULL;
+	pg_tz	   *tz;
+	char	   *zone;
 
 	rows = store_query(true,
 					   psprintf("SELECT event_name FROM %s ORDER BY event_name",
@@ -78,18 +80,30 @@ nearest_event(const char *name)
 		known[nknown++] = ((char **) lfirst(lc))[0];
 	for (int i = 0; i < lengthof(plain); i++)
 		known[nknown++] = plain[i];
-	return event_nearest(name, known, nknown);
+	if (!event_suggest(name, known, nknown, suggestion))
+		return NULL;
+	if (event_lookup(suggestion, &meaning))
+		return pstrdup(suggestion);
+
+	/* The zone that is none stands at its end. */
+	if (!event_parse(suggestion, &meaning) || zone_parse(meaning.timezone, &tz) == NULL)
+		return NULL;
+	zone = suggest_timezone(meaning.timezone);
+	if (zone == NULL || strlen(meaning.timezone) > strlen(suggestion))
+		return NULL;
+	suggestion[strlen(suggestion) - strlen(meaning.timezone)] = '\0';
+	return psprintf("%s%s", suggestion, zone);
 }
 
 /*
  * Reports that event_lookup() does not know `name`, with the reason and the
- * nearest known name.
+ * event that was probably meant.
  */
 void
 event_report_unknown(const char *name, Problems *problems)
 {
 	const char *reason = event_problem(name);
-	const char *nearest = nearest_event(name);
+	const char *meant = suggest_event(name);
 	EventMeaning meaning;
 	pg_tz	   *tz;
 
@@ -97,7 +111,7 @@ event_report_unknown(const char *name, Problems *problems)
 		reason = zone_parse(meaning.timezone, &tz);
 	problem_report(problems, ERRCODE_UNDEFINED_OBJECT, 0, false,
 				   psprintf("unknown event \"%s\"", name), reason ? pstrdup(reason) : NULL,
-				   nearest ? psprintf("Perhaps you meant \"%s\".", nearest) : NULL);
+				   meant ? psprintf("Perhaps you meant \"%s\".", meant) : NULL);
 }
 
 /*

@@ -23,6 +23,9 @@
  * column of the source is taken for a string constant.  Its text is read from
  * the filter itself, because the parser has cut the identifier to 63 bytes.
  *
+ * Errors of the parser and the analysis get hints that fit filters
+ * (filterhint.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -37,9 +40,11 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "catalog/filter.h"
+#include "catalog/filterhint.h"
 
 /*
  * Makes errors show the filter: a position in it is a position in a query of
@@ -75,7 +80,29 @@ refuse(ParseState *pstate, const char *what, int location)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("a filter cannot contain %s", what),
 			 errdetail("A filter is an expression over the columns of one row of the source."),
+			 errhint("%s", filter_needs_view),
 			 parser_errposition(pstate, location)));
+}
+
+/* Refuses a comparison with the word NULL, which is never true. */
+static void
+check_comparison(ParseState *pstate, const A_Expr *comparison)
+{
+	const char *name = strVal(llast(comparison->name));
+	bool		equal = strcmp(name, "=") == 0;
+
+	if (comparison->kind != AEXPR_OP || (!equal && strcmp(name, "<>") != 0))
+		return;
+	if (!(comparison->lexpr && IsA(comparison->lexpr, A_Const) &&
+		  ((A_Const *) comparison->lexpr)->isnull) &&
+		!(IsA(comparison->rexpr, A_Const) && ((A_Const *) comparison->rexpr)->isnull))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a filter cannot compare with NULL by %s", name),
+			 errdetail("The result is always NULL, so no row would pass."),
+			 errhint("Write %s instead.", equal ? "IS NULL" : "IS NOT NULL"),
+			 parser_errposition(pstate, comparison->location)));
 }
 
 /*
@@ -101,6 +128,9 @@ check_raw_walker(Node *node, void *context)
 			if (IsA(llast(((ColumnRef *) node)->fields), A_Star))
 				refuse(pstate, "a whole row", ((ColumnRef *) node)->location);
 			break;
+		case T_A_Expr:
+			check_comparison(pstate, (A_Expr *) node);
+			break;
 		default:
 			break;
 	}
@@ -116,7 +146,13 @@ only_expression(ParseState *pstate, List *parsed)
 {
 	SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
 	ResTarget  *target;
+	char	   *condition = filter_without_where(pstate->p_sourcetext);
 
+	if (select->targetList == NIL && condition)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("filter begins with WHERE"),
+				 errhint("Write the condition alone: %s", condition)));
 	if (select->targetList == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
@@ -150,6 +186,28 @@ parse_expression(ParseState *pstate, const char *filter)
 }
 
 /*
+ * To be called where an error of the parser or the analysis is caught: raises it
+ * again, with a hint that fits filters if there is one.
+ */
+static void
+rethrow_with_hint(const char *filter, MemoryContext context)
+{
+	ErrorData  *error;
+	char	   *hint;
+
+	if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
+		ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	hint = filter_hint(filter, error);
+	if (hint)
+		error->hint = hint;
+	ReThrowError(error);
+}
+
+/*
  * Parses `filter` alone.  Returns its raw expression tree, for the checks that
  * need no source.  ERROR, with the filter's text and a position, where it is
  * not one plain expression: a syntax error, a second expression or statement,
@@ -158,13 +216,22 @@ parse_expression(ParseState *pstate, const char *filter)
 Node *
 filter_parse(const char *filter)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	ParseState *pstate = make_parsestate(NULL);
 	ErrorContextCallback context;
-	Node	   *expression;
+	Node	   *volatile expression = NULL;
 
 	pstate->p_sourcetext = filter;
 	push_error_context(&context, filter);
-	expression = parse_expression(pstate, filter);
+	PG_TRY();
+	{
+		expression = parse_expression(pstate, filter);
+	}
+	PG_CATCH();
+	{
+		rethrow_with_hint(filter, caller);
+	}
+	PG_END_TRY();
 	error_context_stack = context.previous;
 	free_parsestate(pstate);
 	return expression;
@@ -191,6 +258,24 @@ quoted_word(const char *word)
 }
 
 /*
+ * Warns of a double-quoted word that is a string, but is called like a column but
+ * for case.  Who only checks a filter is warned, and has set p_ref_hook_state.
+ */
+static void
+warn_of_case(ParseState *pstate, const char *word)
+{
+	const char *column = filter_column_but_for_case(pstate, word);
+
+	if (pstate->p_ref_hook_state == NULL || column == NULL)
+		return;
+	ereport(WARNING,
+			(errmsg("\"%s\" is taken as a string, not as column \"%s\"", word, column),
+			 errdetail("In double quotes the name of a column must be written exactly."),
+			 errhint("Write %s if you mean the column, or '%s' if you mean the string.",
+					 quote_identifier(column), word)));
+}
+
+/*
  * Parser hook: a double-quoted word that is no column is a string.  Runs ahead
  * of PostgreSQL's own resolution, so that a word which happens to be the name
  * of the source does not become its whole row.
@@ -199,13 +284,34 @@ static Node *
 quoted_word_hook(ParseState *pstate, ColumnRef *ref)
 {
 	const char *word = pstate->p_sourcetext + ref->location;
+	Const	   *string;
 
 	if (list_length(ref->fields) != 1 || ref->location < 0 || *word != '"')
 		return NULL;
 	if (colNameToVar(pstate, strVal(linitial(ref->fields)), false, ref->location))
 		return NULL;
-	return (Node *) makeConst(UNKNOWNOID, -1, InvalidOid, -2,
-							  CStringGetDatum(quoted_word(word)), false, false);
+	warn_of_case(pstate, strVal(linitial(ref->fields)));
+	string = makeConst(UNKNOWNOID, -1, InvalidOid, -2, CStringGetDatum(quoted_word(word)), false,
+					   false);
+	string->location = ref->location;
+	return (Node *) string;
+}
+
+/*
+ * Parser hook: a name that is no column is refused with a hint of our own.
+ */
+static Node *
+missing_column_hook(ParseState *pstate, ColumnRef *ref, Node *found)
+{
+	const char *name = strVal(linitial(ref->fields));
+
+	if (found == NULL && list_length(ref->fields) == 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name),
+				 errhint("%s", filter_column_hint(pstate, name)),
+				 parser_errposition(pstate, ref->location)));
+	return NULL;
 }
 
 static bool
@@ -240,6 +346,19 @@ check_analysed_walker(Node *node, void *context)
 	return expression_tree_walker(node, check_analysed_walker, context);
 }
 
+/* filter_transform(), with hooks and error context in place. */
+static Node *
+analysed_expression(ParseState *pstate, const char *filter)
+{
+	Node	   *expression = parse_expression(pstate, filter);
+
+	expression = transformExpr(pstate, expression, EXPR_KIND_WHERE);
+	expression = coerce_to_boolean(pstate, expression, "resource_filter");
+	assign_expr_collations(pstate, expression);
+	check_analysed_walker(expression, pstate);
+	return expression;
+}
+
 /*
  * Parses and analyses `filter` in pstate, whose namespace holds the source
  * alone.  Returns a boolean expression, collations assigned.  Names of
@@ -253,33 +372,39 @@ check_analysed_walker(Node *node, void *context)
 Node *
 filter_transform(ParseState *pstate, const char *filter)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	const char *saved_text = pstate->p_sourcetext;
 	PreParseColumnRefHook saved_hook = pstate->p_pre_columnref_hook;
 	ErrorContextCallback context;
-	Node	   *expression;
+	Node	   *volatile expression = NULL;
 
 	pstate->p_sourcetext = filter;
 	pstate->p_pre_columnref_hook = quoted_word_hook;
+	pstate->p_post_columnref_hook = missing_column_hook;
 	push_error_context(&context, filter);
-
-	expression = parse_expression(pstate, filter);
-	expression = transformExpr(pstate, expression, EXPR_KIND_WHERE);
-	expression = coerce_to_boolean(pstate, expression, "resource_filter");
-	assign_expr_collations(pstate, expression);
-	check_analysed_walker(expression, pstate);
-
+	PG_TRY();
+	{
+		expression = analysed_expression(pstate, filter);
+	}
+	PG_CATCH();
+	{
+		rethrow_with_hint(filter, caller);
+	}
+	PG_END_TRY();
 	error_context_stack = context.previous;
 	pstate->p_pre_columnref_hook = saved_hook;
+	pstate->p_post_columnref_hook = NULL;
 	pstate->p_sourcetext = saved_text;
 	return expression;
 }
 
 /*
  * Parses and analyses `filter` as filter_transform() does, over the columns of
- * relation `rel`, which is locked, as range table entry 1.
+ * relation `rel`, which is locked, as range table entry 1.  With `warn`, a
+ * WARNING where a string was probably meant to be a column.
  */
 Node *
-filter_of_relation(Relation rel, const char *filter)
+filter_of_relation(Relation rel, const char *filter, bool warn)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
@@ -287,6 +412,7 @@ filter_of_relation(Relation rel, const char *filter)
 
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, false);
 	addNSItemToQuery(pstate, item, true, true, true);
+	pstate->p_ref_hook_state = warn ? rel : NULL;
 	expression = filter_transform(pstate, filter);
 	free_parsestate(pstate);
 	return expression;

@@ -21,7 +21,10 @@ extern Node *filter_parse(const char *filter);
  */
 extern Node *filter_transform(ParseState *pstate, const char *filter);
 
-/* The same, of the columns of a relation alone. */
-extern Node *filter_of_relation(Relation rel, const char *filter);
+/*
+ * The same, of the columns of a relation alone.  With `warn`, a WARNING where a
+ * string was probably meant to be a column.
+ */
+extern Node *filter_of_relation(Relation rel, const char *filter, bool warn);
 
 #endif							/* BATCHAGG_FILTER_H */

@@ -22,6 +22,7 @@
 
 #include "catalog/job.h"
 #include "catalog/store.h"
+#include "catalog/suggest.h"
 #include "time/zone.h"
 
 /* Texts of integers and booleans as store_query() returns them. */
@@ -58,7 +59,8 @@ job_id_by_name(const char *name)
 	if (rows == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job \"%s\" does not exist", name)));
+				 errmsg("job \"%s\" does not exist", name),
+				 errhint("The view batchagg_jobs shows the jobs that you can see.")));
 	return TEXT_INT(((char **) linitial(rows))[0]);
 }
 
@@ -71,11 +73,17 @@ job_read_granularity(const char *text, Granularity *result, int definition_id,
 					 Problems *problems)
 {
 	const char *error = granularity_parse(text, result);
+	char		meant[GRANULARITY_TEXT_LEN] = "";
+	Granularity granularity;
 
-	if (error)
-		problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, definition_id, false,
-					   psprintf("invalid granularity \"%s\"", text), pstrdup(error), NULL);
-	return error == NULL;
+	if (error == NULL)
+		return true;
+	if (granularity_suggest(text, &granularity))
+		granularity_format(&granularity, meant);
+	problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, definition_id, false,
+				   psprintf("invalid granularity \"%s\"", text), pstrdup(error),
+				   meant[0] ? psprintf("Perhaps you meant \"%s\".", meant) : NULL);
+	return false;
 }
 
 /*
@@ -86,11 +94,27 @@ bool
 job_read_timezone(const char *name, pg_tz **result, int definition_id, Problems *problems)
 {
 	const char *error = zone_parse(name, result);
+	char	   *meant;
 
-	if (error)
-		problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, definition_id, false,
-					   psprintf("invalid time zone \"%s\"", name), pstrdup(error), NULL);
-	return error == NULL;
+	if (error == NULL)
+		return true;
+	meant = suggest_timezone(name);
+	problem_report(problems, ERRCODE_INVALID_PARAMETER_VALUE, definition_id, false,
+				   psprintf("invalid time zone \"%s\"", name), pstrdup(error),
+				   meant ? psprintf("Perhaps you meant \"%s\".", meant) : NULL);
+	return false;
+}
+
+/* What was probably meant by a word that is no aggregate, as a hint; or NULL. */
+static char *
+aggregate_hint(const char *word)
+{
+	Aggregate	aggregate;
+
+	if (aggregate_suggest(word, &aggregate))
+		return psprintf("Perhaps you meant \"%s\".", aggregate.name);
+	return aggregates_lack_commas(word) ?
+		"Separate the names of aggregates by commas, such as sum,avg." : NULL;
 }
 
 /*
@@ -113,7 +137,7 @@ job_read_aggregates(const char *metric_name, const char *list, Aggregate **resul
 								metric_name) :
 					   psprintf("invalid list of aggregates for metric \"%s\": \"%s\"", metric_name,
 								list),
-					   pstrdup(error), NULL);
+					   pstrdup(error), offender[0] ? aggregate_hint(offender) : NULL);
 	return error == NULL;
 }
 
@@ -227,7 +251,8 @@ job_load(int32 job_id, Problems *problems)
 	if (rows == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job %d does not exist", job_id)));
+				 errmsg("job %d does not exist", job_id),
+				 errhint("The view batchagg_jobs shows the jobs that you can see.")));
 	row = linitial(rows);
 
 	job = palloc0(sizeof(Job));

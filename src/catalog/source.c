@@ -38,7 +38,9 @@
 #include "catalog/filter.h"
 #include "catalog/names.h"
 #include "catalog/source.h"
+#include "catalog/sourcehint.h"
 #include "catalog/store.h"
+#include "catalog/suggest.h"
 
 /* A metric asked of a relation. */
 typedef struct Request
@@ -276,7 +278,8 @@ find_named_column(Draft *draft, const char *name, const char *field)
 					  psprintf("column \"%s\" of source \"%s\" does not exist", name,
 							   draft->name),
 					  psprintf("It is named as %s in metricsandtables.", field),
-					  psprintf("Columns of the source: %s.", list_columns(draft, NULL)));
+					  psprintf("Columns of the source: %s.%s", list_columns(draft, NULL),
+							   hint_column_near(draft->rel, name)));
 	return column;
 }
 
@@ -285,7 +288,7 @@ static void
 require_type(Draft *draft, AttrNumber column, bool (*accepts) (Oid typid), const char *role,
 			 char *hint)
 {
-	if (column == InvalidAttrNumber || accepts(column_type(draft, column)))
+	if (accepts(column_type(draft, column)))
 		return;
 	draft_problem(draft, ERRCODE_DATATYPE_MISMATCH,
 				  psprintf("column \"%s\" of source \"%s\" cannot be a %s",
@@ -297,17 +300,21 @@ require_type(Draft *draft, AttrNumber column, bool (*accepts) (Oid typid), const
 static void
 require_value_type(Draft *draft, AttrNumber column)
 {
+	if (column == InvalidAttrNumber)
+		return;
 	require_type(draft, column, source_value_type_ok, "metric",
-				 "Metrics have a numeric type, boolean (taken as 0 and 1) or interval (taken as "
-				 "seconds).");
+				 psprintf("Metrics have a numeric type, boolean (taken as 0 and 1) or interval "
+						  "(taken as seconds).%s", hint_conversion(draft->rel, column, false)));
 }
 
 static void
 require_time_type(Draft *draft, AttrNumber column)
 {
+	if (column == InvalidAttrNumber)
+		return;
 	require_type(draft, column, time_type_ok, "time",
-				 "Times have the type timestamp with time zone, timestamp without time zone or "
-				 "date.");
+				 psprintf("Times have the type timestamp with time zone, timestamp without time "
+						  "zone or date.%s", hint_conversion(draft->rel, column, true)));
 }
 
 /*----------
@@ -425,15 +432,17 @@ draft_find(Draft *draft)
 	if (!OidIsValid(it.relid))
 	{
 		bool		mapped = request->mapping != NULL;
+		char	   *meant = suggest_relation(draft->written);
 
 		draft_problem(draft, ERRCODE_UNDEFINED_TABLE,
 					  psprintf("source \"%s\" does not exist", draft->written),
 					  psprintf(mapped ? "Metric \"%s\" is mapped to it in metricsandtables." :
 							   "It is the definition's entity, and metric \"%s\" has no mapping.",
 							   request->metric_name),
-					  mapped ? "It was dropped, renamed, or never made." :
-					  "Map the metric to its table in metricsandtables, or set the definition's "
-					  "entity to the table.");
+					  psprintf("%s%s", mapped ? "It was dropped, renamed, or never created." :
+							   "Map the metric to its table in metricsandtables, or set the "
+							   "definition's entity to the table.",
+							   meant ? psprintf(" Perhaps you meant %s.", meant) : ""));
 		return false;
 	}
 	draft->name = it.qualified;
@@ -526,8 +535,10 @@ find_metric_columns(Draft *draft)
 						  request->mapping && request->mapping->metric_column ?
 						  psprintf("Column \"%s\" is named as metric_column in metricsandtables.",
 								   request->mapping->metric_column) : NULL,
-						  psprintf("Columns that can be metrics: %s.",
-								   list_columns(draft, source_value_type_ok)));
+						  psprintf("Columns that can be metrics: %s.%s%s",
+								   list_columns(draft, source_value_type_ok),
+								   hint_column_near(draft->rel, request_column(request)),
+								   hint_row_layout(draft->rel)));
 		require_value_type(draft, metric->column);
 		metrics = lappend(metrics, metric);
 	}
@@ -581,8 +592,9 @@ resolve_layout(Draft *draft, Source *source)
 							  psprintf("source \"%s\" has no columns for metric names and values",
 									   draft->name),
 							  "Its layout is \"row\" in metricsandtables.",
-							  psprintf("Name them as name_column and value_column. Columns of the "
-									   "source: %s.", list_columns(draft, NULL)));
+							  psprintf("Specify name_column and value_column. Columns of the source: "
+									   "%s.%s", list_columns(draft, NULL),
+									   hint_row_layout(draft->rel)));
 			return;
 		}
 		/* Neither layout: say which columns are missing. */
@@ -611,8 +623,10 @@ resolve_id(Draft *draft, const char *focal_entity)
 					  psprintf("source \"%s\" has no id column for focal entity \"%s\"",
 							   draft->name, focal_entity),
 					  psprintf("It has neither a column \"%s\" nor a column \"id\".", usual),
-					  psprintf("Name the column as id_column in metricsandtables. Columns of the "
-							   "source: %s.", list_columns(draft, NULL)));
+					  psprintf("Specify id_column, in metricsandtables or as an argument of "
+							   "batchagg_create_job(). Columns of the source: %s.%s",
+							   list_columns(draft, NULL),
+							   hint_id_candidate(draft->rel, focal_entity)));
 	return column;
 }
 
@@ -631,6 +645,28 @@ only_time_column(const Draft *draft)
 		found = column;
 	}
 	return found;
+}
+
+/* Reports that there is no column of a time type, or that several could be meant. */
+static void
+report_no_time(Draft *draft)
+{
+	char	   *candidates = list_columns(draft, time_type_ok);
+
+	if (strcmp(candidates, "none") == 0)
+		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+					  psprintf("source \"%s\" has no time column", draft->name),
+					  "None of its columns is a date or timestamp.",
+					  psprintf("Results are per bucket of time, so a source needs a column of type "
+							   "timestamp with time zone, timestamp without time zone or date.%s",
+							   hint_no_time(draft->rel)));
+	else
+		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+					  psprintf("cannot tell which column of source \"%s\" is the time",
+							   draft->name),
+					  psprintf("Columns of a date or timestamp type: %s.", candidates),
+					  "Specify time_column, in metricsandtables or as an argument of "
+					  "batchagg_create_job().");
 }
 
 /*
@@ -658,12 +694,7 @@ resolve_time(Draft *draft)
 
 	column = only_time_column(draft);
 	if (column == InvalidAttrNumber)
-		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
-					  psprintf("cannot tell which column of source \"%s\" is the time",
-							   draft->name),
-					  psprintf("Columns of a date or timestamp type: %s.",
-							   list_columns(draft, time_type_ok)),
-					  "Name one of them as time_column in metricsandtables.");
+		report_no_time(draft);
 	return column;
 }
 
@@ -823,7 +854,7 @@ warn_of_unique_id(Draft *draft, AttrNumber id_column)
 				   psprintf("id column \"%s\" is the primary key of source \"%s\"",
 							column_name(draft, id_column), draft->name),
 				   "Every row is a group of its own.",
-				   "Name the column of the focal entity as id_column in metricsandtables.");
+				   "Specify the column of the focal entity as id_column in metricsandtables.");
 }
 
 static Source *
@@ -923,7 +954,7 @@ source_check_mapping(const SourceMapping *mapping, Oid reader)
 /*
  * Checks a filter against relation `relid`, which is locked, as it will be read
  * in a run: by role `reader`, in the time zone of the definition.  ERROR where
- * the filter is not allowed there.
+ * the filter is not allowed there, WARNING where it is probably not what was meant.
  */
 void
 source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader)
@@ -943,8 +974,12 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 
 	store_enter(&scope, false);
 	store_set("TimeZone", timezone);
-	pull_varattnos(filter_of_relation(draft.rel, filter), 1, &used);
+	pull_varattnos(filter_of_relation(draft.rel, filter, true), 1, &used);
 	store_leave(&scope);
+	if (bms_is_empty(used))
+		ereport(WARNING,
+				(errmsg("filter refers to no column of source \"%s\"", draft.name),
+				 errdetail("Its result is the same for all rows.")));
 
 	columns = palloc(sizeof(AttrNumber) * (bms_num_members(used) + 1));
 	while ((member = bms_next_member(used, member)) >= 0)

@@ -138,7 +138,7 @@ filter_is_mutable(const Source *source)
 		return false;
 	owner_enter(&scope, definition->job, definition->timezone);
 	rel = table_open(source->relid, AccessShareLock);
-	result = contain_mutable_functions(filter_of_relation(rel, definition->filter));
+	result = contain_mutable_functions(filter_of_relation(rel, definition->filter, false));
 	table_close(rel, NoLock);
 	owner_leave(&scope);
 	return result;

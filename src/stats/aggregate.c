@@ -25,6 +25,7 @@
 
 #include "stats/aggregate.h"
 #include "stats/state.h"
+#include "words/nearest.h"
 
 typedef struct AggregateName
 {
@@ -53,6 +54,38 @@ static const AggregateName aggregate_names[] = {
 	{"last", "last", AGGREGATE_LAST, 0},
 	{"delta", "delta", AGGREGATE_DELTA, 0},
 	{"distinct", "distinct", AGGREGATE_DISTINCT, 0}
+};
+
+/* What other systems call them. */
+static const Synonym foreign_names[] = {
+	{"average", "avg"}, {"arithmeticmean", "avg"},
+	{"total", "sum"}, {"summe", "sum"}, {"add", "sum"},
+	{"cnt", "count"}, {"num", "count"}, {"number", "count"}, {"n", "count"}, {"samples", "count"},
+	{"samplecount", "count"}, {"rows", "count"}, {"count*", "count"},
+	{"minimum", "min"}, {"lowest", "min"}, {"smallest", "min"}, {"p0", "min"}, {"0", "min"},
+	{"maximum", "max"}, {"highest", "max"}, {"largest", "max"}, {"peak", "max"}, {"p100", "max"},
+	{"100", "max"}, {"100%", "max"},
+	{"med", "median"},
+	{"stdev", "std"}, {"stddevsamp", "std"}, {"stdevs", "std"}, {"sd", "std"}, {"sigma", "std"},
+	{"standarddeviation", "std"}, {"stddevpop", "stddev_pop"}, {"stdpop", "stddev_pop"},
+	{"stdevp", "stddev_pop"}, {"stdp", "stddev_pop"},
+	{"varsamp", "var"}, {"varpop", "var_pop"}, {"varp", "var_pop"}, {"variancepop", "var_pop"},
+	{"spread", "range"}, {"maxmin", "range"},
+	{"firstvalue", "first"}, {"lastvalue", "last"}, {"earliest", "first"}, {"oldest", "first"}, {"open", "first"},
+	{"latest", "last"}, {"newest", "last"}, {"current", "last"}, {"close", "last"},
+	{"difference", "delta"}, {"diff", "delta"}, {"increase", "delta"}, {"change", "delta"},
+	{"uniq", "distinct"}, {"unique", "distinct"}, {"nunique", "distinct"},
+	{"countdistinct", "distinct"}, {"distinctcount", "distinct"}, {"uniquecount", "distinct"},
+	{"countunique", "distinct"}, {"cardinality", "distinct"}, {"dcount", "distinct"},
+	{"approxcountdistinct", "distinct"}
+};
+
+/* What other systems write before or behind the percentage of a percentile. */
+static const char *const percentile_words[] = {
+	"percentilecont", "percentiledisc", "percentile", "perc", "pctl", "pct", "quantile", "q", "p"
+};
+static const char *const percentile_ends[] = {
+	"", "%", "th", "st", "nd", "rd", "percent", "percentile", "thpercentile"
 };
 
 /*
@@ -156,6 +189,125 @@ const char *
 aggregate_parse(const char *name, Aggregate *result)
 {
 	return parse_word(name, strlen(name), result);
+}
+
+/*
+ * Reads what other systems write for a percentile: p99.9, percentile_95, 95th,
+ * 95%, percentile_cont(0.95), p999.  `word` is in lower case.
+ */
+static bool
+suggest_percentile(const char *word, Aggregate *result)
+{
+	char		digits[NEAREST_MAX_LENGTH];
+	char		proposal[NEAREST_MAX_LENGTH + 4];
+	size_t		whole;
+	size_t		decimals = 0;
+	bool		known_end = false;
+
+	for (int i = 0; i < lengthof(percentile_words); i++)
+		if (strncmp(word, percentile_words[i], strlen(percentile_words[i])) == 0)
+		{
+			word += strlen(percentile_words[i]);
+			break;
+		}
+	whole = strspn(word, "0123456789");
+	if (whole > 0 && word[whole] == '.')
+		decimals = strspn(word + whole + 1, "0123456789");
+	for (int i = 0; i < lengthof(percentile_ends); i++)
+		known_end |= strcmp(word + whole + (decimals > 0 ? decimals + 1 : 0),
+							percentile_ends[i]) == 0;
+	if (!known_end || whole == 0)
+		return false;
+
+	/* The digits without the point; a fraction lacks two of them before it. */
+	snprintf(digits, sizeof(digits), "%.*s%.*s%s", (int) whole, word, (int) decimals,
+			 word + whole + 1, decimals == 1 ? "0" : "");
+	if (whole == 1 && digits[0] == '0' && decimals > 0)
+		whole = 3;
+	else if (whole > 2 && decimals == 0 && digits[0] == '9')
+		whole = 2;
+	for (word = digits; *word == '0' && whole > 1; word++)
+		whole--;
+	snprintf(proposal, sizeof(proposal), "p%.*s_%s0", (int) whole, word, word + whole);
+	return parse_percentile(proposal, strlen(proposal), result);
+}
+
+/* Reads a call of SQL: sum(x), count(distinct x). */
+static bool
+suggest_call(const char *word, Aggregate *result)
+{
+	char		folded[NEAREST_MAX_LENGTH];
+	char	   *argument;
+	const char *meant;
+
+	word_fold(word, " \t\n\r-_'\"", folded, sizeof(folded));
+	argument = strchr(folded, '(');
+	if (argument == NULL)
+		return false;
+	*argument++ = '\0';
+	if (strncmp(argument, "distinct", strlen("distinct")) == 0)
+		return aggregate_parse("distinct", result) == NULL;
+	meant = synonym_of(foreign_names, lengthof(foreign_names), folded);
+	return aggregate_parse(meant ? meant : folded, result) == NULL;
+}
+
+/*
+ * aggregate_suggest
+ *		Which aggregate was probably meant by a word that is none.
+ *
+ * Returns false where there is nothing to propose; else sets *result.
+ */
+bool
+aggregate_suggest(const char *word, Aggregate *result)
+{
+	char		folded[NEAREST_MAX_LENGTH];
+	const char *known[lengthof(aggregate_names) + lengthof(foreign_names)];
+	const char *meant;
+
+	word_fold(word, " \t\n\r-_'\"()", folded, sizeof(folded));
+	meant = synonym_of(foreign_names, lengthof(foreign_names), folded);
+	if (meant == NULL && suggest_percentile(folded, result))
+		return true;
+	if (meant == NULL && suggest_call(word, result))
+		return true;
+	for (int i = 0; i < lengthof(aggregate_names); i++)
+		known[i] = aggregate_names[i].name;
+	for (int i = 0; i < lengthof(foreign_names); i++)
+		known[lengthof(aggregate_names) + i] = foreign_names[i].word;
+	if (meant == NULL)
+		meant = word_nearest(folded, known, lengthof(known));
+	if (meant != NULL && synonym_of(foreign_names, lengthof(foreign_names), meant))
+		meant = synonym_of(foreign_names, lengthof(foreign_names), meant);
+	return meant != NULL && aggregate_parse(meant, result) == NULL;
+}
+
+/*
+ * Is this several aggregates, with something else than commas between them?
+ */
+bool
+aggregates_lack_commas(const char *words)
+{
+	static const char separators[] = " ;|/+&\t\n";
+	int			n = 0;
+
+	for (;; n++)
+	{
+		size_t		length;
+		Aggregate	aggregate;
+
+		words += strspn(words, separators);
+		length = strcspn(words, separators);
+		if (length == 0)
+			return n > 1;
+		if (length == 3 && pg_strncasecmp(words, "and", length) == 0)
+		{
+			words += length;
+			continue;
+		}
+		if (parse_word(words, length, &aggregate) != NULL)
+			return false;
+		words += length;
+	}
 }
 
 /*

@@ -43,6 +43,7 @@
 
 #include "time/bucket.h"
 #include "time/zone.h"
+#include "words/nearest.h"
 
 /* The origin of days, weeks and elapsed time: Monday 2000-01-03. */
 #define ORIGIN_DAY 2
@@ -104,6 +105,25 @@ unit_lookup(const char *name, size_t length)
 	}
 	return NULL;
 }
+
+/* What other systems call these units, and widths that have names of their own. */
+static const Synonym unit_names[] = {
+	{"m", "minute"}, {"min", "minute"}, {"mins", "minute"}, {"minutely", "minute"},
+	{"h", "hour"}, {"hr", "hour"}, {"hrs", "hour"}, {"hourly", "hour"},
+	{"d", "day"}, {"daily", "day"}, {"dy", "day"},
+	{"w", "week"}, {"wk", "week"}, {"wks", "week"}, {"weekly", "week"},
+	{"mo", "month"}, {"mon", "month"}, {"mons", "month"}, {"mth", "month"}, {"monthly", "month"},
+	{"q", "quarter"}, {"qtr", "quarter"}, {"quarterly", "quarter"},
+	{"y", "year"}, {"yr", "year"}, {"yrs", "year"}, {"yearly", "year"}, {"annual", "year"},
+	{"annually", "year"}
+};
+static const Synonym width_names[] = {
+	{"halfhour", "30-minute"}, {"halfhourly", "30-minute"},
+	{"quarterhour", "15-minute"}, {"quarterhourly", "15-minute"},
+	{"fortnight", "2-week"}, {"biweekly", "2-week"}, {"decade", "10-year"},
+	{"s", "1-minute"}, {"sec", "1-minute"}, {"second", "1-minute"}, {"seconds", "1-minute"},
+	{"01:00:00", "1-hour"}, {"1:00:00", "1-hour"}, {"01:00", "1-hour"}, {"00:15:00", "15-minute"}
+};
 
 static BucketKind
 minutes_kind(int minutes)
@@ -170,6 +190,46 @@ granularity_parse(const char *text, Granularity *result)
 			break;
 	}
 	return NULL;
+}
+
+/*
+ * granularity_suggest
+ *		Which granularity was probably meant by a text that is none.
+ *
+ * Returns false where there is nothing to propose; else sets *result.
+ */
+bool
+granularity_suggest(const char *text, Granularity *result)
+{
+	char		folded[NEAREST_MAX_LENGTH];
+	const char *names[lengthof(units)];
+	const char *at = folded;
+	const char *meant;
+	size_t		digits;
+	char		proposal[2 * NEAREST_MAX_LENGTH];
+
+	word_fold(text, " \t\n\r-_/'\"", folded, sizeof(folded));
+	if (strncmp(at, "every", 5) == 0)
+		at += 5;
+	else if (strncmp(at, "per", 3) == 0)
+		at += 3;
+	digits = strspn(at, "0123456789");
+	meant = synonym_of(width_names, lengthof(width_names), at);
+	if (meant == NULL && at[digits] != '\0')
+		meant = synonym_of(width_names, lengthof(width_names), at + digits);
+	if (meant)
+		return granularity_parse(meant, result) == NULL;
+
+	/* A single M is a month to those who write minutes as m. */
+	meant = strchr(text, 'M') && strcmp(at + digits, "m") == 0 ? "month" :
+		synonym_of(unit_names, lengthof(unit_names), at + digits);
+	for (int i = 0; i < lengthof(units); i++)
+		names[i] = units[i].name;
+	if (meant == NULL)
+		meant = word_nearest(at + digits, names, lengthof(names));
+	snprintf(proposal, sizeof(proposal), "%.*s%s%s", (int) digits, at, digits > 0 ? "-" : "",
+			 meant ? meant : at + digits);
+	return granularity_parse(proposal, result) == NULL;
 }
 
 /*

@@ -45,6 +45,7 @@ typedef struct Granularity
 #define GRANULARITY_MAX_COUNT 10000
 
 extern const char *granularity_parse(const char *text, Granularity *result);
+extern bool granularity_suggest(const char *text, Granularity *result);
 extern void granularity_format(const Granularity *g, char *buf);
 extern void granularity_result_infix(const Granularity *g, char *buf);
 extern bool granularity_nests(const Granularity *fine, const Granularity *coarse);

@@ -51,6 +51,7 @@ typedef struct EventMeaning
 
 extern bool event_parse(const char *event_name, EventMeaning *result);
 extern const char *event_problem(const char *event_name);
-extern const char *event_nearest(const char *event_name, const char *const *known, int nknown);
+extern bool event_suggest(const char *name, const char *const *known, int nknown,
+						  char *suggestion);
 
 #endif							/* BATCHAGG_EVENT_H */

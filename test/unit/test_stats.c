@@ -139,6 +139,43 @@ test_names(void)
 }
 
 static void
+test_suggestions(void)
+{
+	static const struct
+	{
+		const char *word;
+		const char *meant;		/* NULL: nothing is proposed */
+	}			cases[] = {
+		{"average", "avg"}, {"total", "sum"}, {"avg()", "avg"}, {"cnt", "count"},
+		{"count(*)", "count"}, {"maximum", "max"}, {"stdev", "std"}, {"stddev_samp", "std"},
+		{"STDDEV-POP", "stddev_pop"}, {"count distinct", "distinct"}, {"uniq", "distinct"},
+		{"count(distinct x)", "distinct"}, {"sum(x)", "sum"}, {"'sum'", "sum"}, {"med", "median"},
+		{"latest", "last"}, {"averge", "avg"}, {"sums", "sum"}, {"meidan", "median"},
+		{"95", "p95"}, {"95th", "p95"}, {"95%", "p95"}, {"percentile95", "p95"},
+		{"percentile_cont(0.95)", "p95"}, {"0.5", "p50"}, {"0.999", "p99_9"}, {"p99.9", "p99_9"},
+		{"p999", "p99_9"}, {"p9999", "p99_99"}, {"p05", "p5"}, {"0.05", "p5"}, {"q95", "p95"},
+		{"p100", "max"}, {"100%", "max"}, {"p0", "min"},
+		{"", NULL}, {"x", NULL}, {"mode", NULL}, {"p1000", NULL}, {"p", NULL}, {"sum avg", NULL},
+		{"(", NULL}, {"123456789012345678901234567890123456789012345678901234567890"
+		"1234567890", NULL}
+	};
+	Aggregate	aggregate;
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		bool		found = aggregate_suggest(cases[i].word, &aggregate);
+
+		tap_ok(found ? cases[i].meant && strcmp(aggregate.name, cases[i].meant) == 0 :
+			   cases[i].meant == NULL,
+			   "by aggregate \"%s\" is meant %s", cases[i].word, found ? aggregate.name : "nothing");
+	}
+	tap_ok(aggregates_lack_commas("sum avg") && aggregates_lack_commas("sum;p95 | max") &&
+		   aggregates_lack_commas("sum and avg"), "lists without commas");
+	tap_ok(!aggregates_lack_commas("sum") && !aggregates_lack_commas("sum other") &&
+		   !aggregates_lack_commas(""), "what is no list without commas");
+}
+
+static void
 test_lists(void)
 {
 	static const struct
@@ -1100,6 +1137,7 @@ main(int argc, char **argv)
 	tap_note("seed %llu", (unsigned long long) seed);
 
 	test_names();
+	test_suggestions();
 	test_lists();
 	test_fields();
 	test_compare();

@@ -1193,6 +1193,7 @@ test_event_grammar(void)
 		{"0 0 31 2 *", NULL, NULL},
 	};
 	char		longest[2 * EVENT_TEXT_LEN];
+	char		suggestion[EVENT_TEXT_LEN];
 	EventMeaning meaning;
 
 	for (int i = 0; i < lengthof(cases); i++)
@@ -1218,30 +1219,96 @@ test_event_grammar(void)
 	memcpy(longest, "EVERYDAY8AM", 11);
 	longest[sizeof(longest) - 1] = '\0';
 	tap_ok(!event_parse(longest, &meaning), "a zone that is too long");
-	tap_ok(event_nearest(longest, (const char *const[]) {longest}, 1) == longest,
-		   "a name that is too long has a nearest one");
+	(void) event_suggest(longest, NULL, 0, suggestion);
+	tap_ok(strlen(suggestion) < EVENT_TEXT_LEN, "a name that is too long is cut");
 }
 
 static void
-test_event_nearest(void)
+test_event_suggestions(void)
 {
 	static const char *const known[] = {"EVERYHOUR", "EVERYDAY8AMET", "EVERYWEEK",
-	"EVERYHOURBYMIN10"};
+	"EVERYHOURBYMIN10", "EVERYMINUTE", "EVERYDAY", "EVERYMONTH", "Y", "NIGHTLY LOAD"};
 	static const struct
 	{
 		const char *name;
-		const char *nearest;
+		const char *meant;		/* NULL: nothing is proposed */
 	}			cases[] =
 	{
+		/* Slips of the fingers. */
 		{"EVERYHOR", "EVERYHOUR"}, {"everyhours", "EVERYHOUR"}, {"EVERYWEAK", "EVERYWEEK"},
-		{"EVERYDAY8AMER", "EVERYDAY8AMET"}, {"HOURBYMIN10", "EVERYHOURBYMIN10"},
+		{"EVERYDAY8AMER", "EVERYDAY8AMER"}, {"EVERYHUOR", "EVERYHOUR"},
+		/* What other schedulers take. */
+		{"HOURLY", "EVERYHOUR"}, {"daily", "EVERYDAY"}, {"weekly", "EVERYWEEK"},
+		{"monthly", "EVERYMONTH"}, {"minutely", "EVERYMINUTE"}, {"@hour", "EVERYHOUR"},
+		{"every hour", "EVERYHOUR"}, {"hour", "EVERYHOUR"}, {"EVERY_DAY", "EVERYDAY"},
+		{"every 5 minutes", "EVERY5MINUTES"}, {"EVERY5MIN", "EVERY5MINUTES"},
+		{"5m", "EVERY5MINUTES"}, {"2h", "EVERY2HOURS"}, {"1 hour", "EVERYHOUR"},
+		{"EVERY7MINUTES", "EVERY6MINUTES"}, {"EVERY90MINUTES", NULL}, {"EVERY5", NULL},
+		{"half-hourly", "EVERY30MINUTES"}, {"yearly", "@yearly"}, {"quarterly", "0 0 1 1,4,7,10 *"},
+		{"weekdays", "0 0 * * 1-5"},
+		/* Times of day. */
+		{"8am", "EVERYDAY8AM"}, {"8:30", "EVERYDAY830AM"}, {"08:05", "EVERYDAY805AM"},
+		{"00:00", "EVERYDAY12AM"}, {"20:00", "EVERYDAY8PM"}, {"at 12:30 pm", "EVERYDAY1230PM"},
+		{"daily at 8am", "EVERYDAY8AM"}, {"EVERYDAY8", "EVERYDAY8AM"}, {"noon", "EVERYDAY12PM"},
+		{"EVERYDAY13PM", "EVERYDAY1PM"}, {"25:00", NULL}, {"8:61", NULL}, {"8", NULL},
+		{"EVERYDAY8AMEDT", "EVERYDAY8AMET"}, {"8am CEST", "EVERYDAY8AMCET"},
+		/* Days of the week. */
+		{"EVERYMONDAY", "EVERYWEEKMON"}, {"every friday at 5pm", "EVERYWEEKFRI5PM"},
+		{"weekly on Sunday", "EVERYWEEKSUN"}, {"WEEKLY8AM", "EVERYWEEK8AM"},
+		/* EVERY is forgotten. */
+		{"HOURBYMIN10", "EVERYHOURBYMIN10"}, {"DAY8AMET", "EVERYDAY8AMET"},
+		/* Names of one's own. */
+		{"nightly_load", "NIGHTLY LOAD"},
+		/* Nothing is better than something silly. */
+		{"X", NULL}, {"", NULL}, {"sometimes", NULL}, {"60 * * * *", NULL},
+		{"EVERYHOURBYMIN60", NULL}, {"0 8 * * MON-FRI 5", NULL}, {"@", NULL}
 	};
 
 	for (int i = 0; i < lengthof(cases); i++)
-		tap_ok(strcmp(event_nearest(cases[i].name, known, lengthof(known)),
-					  cases[i].nearest) == 0,
-			   "%s is nearest to %s", cases[i].name, cases[i].nearest);
-	tap_ok(event_nearest("X", known, 0) == NULL, "nothing is near if nothing is known");
+	{
+		char		meant[EVENT_TEXT_LEN] = "";
+		bool		found = event_suggest(cases[i].name, known, lengthof(known), meant);
+
+		tap_ok(found ? cases[i].meant && strcmp(meant, cases[i].meant) == 0 :
+			   cases[i].meant == NULL,
+			   "by event \"%s\" is meant %s", cases[i].name, found ? meant : "nothing");
+	}
+	{
+		char		meant[EVENT_TEXT_LEN];
+
+		tap_ok(!event_suggest("EVERYHUOR", NULL, 0, meant), "nothing is near if nothing is known");
+	}
+}
+
+static void
+test_granularity_suggestions(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *meant;
+	}			cases[] =
+	{
+		{"1h", "1-hour"}, {"5m", "5-minute"}, {"15min", "15-minute"}, {"1hr", "1-hour"},
+		{"h", "1-hour"}, {"hourly", "1-hour"}, {"daily", "1-day"}, {"weekly", "1-week"},
+		{"monthly", "1-month"}, {"1M", "1-month"}, {"1mo", "1-month"}, {"2w", "2-week"},
+		{"every hour", "1-hour"}, {"per day", "1-day"}, {"EVERYHOUR", "1-hour"},
+		{"1-houre", "1-hour"}, {"15-mintues", "15-minute"}, {"half-hour", "30-minute"},
+		{"fortnight", "2-week"}, {"1-fortnight", "2-week"}, {"30s", "1-minute"},
+		{"01:00:00", "1-hour"}, {"2_hours", "2-hour"}, {"1q", "1-quarter"}, {"1y", "1-year"},
+		{"", NULL}, {"0-hour", NULL}, {"eon", NULL}, {"1.5h", NULL}, {"99999h", NULL}, {"1", NULL}
+	};
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		Granularity granularity;
+		char		meant[GRANULARITY_TEXT_LEN] = "";
+
+		if (granularity_suggest(cases[i].text, &granularity))
+			granularity_format(&granularity, meant);
+		tap_ok(strcmp(meant, cases[i].meant ? cases[i].meant : "") == 0,
+			   "by granularity \"%s\" is meant \"%s\"", cases[i].text, meant);
+	}
 }
 
 int
@@ -1265,6 +1332,7 @@ main(void)
 	test_cron_cover_text();
 	test_cron_cover_sweeps();
 	test_event_grammar();
-	test_event_nearest();
+	test_event_suggestions();
+	test_granularity_suggestions();
 	return tap_done();
 }
