@@ -176,6 +176,7 @@ CREATE TABLE batchagg_runs (
 	range_to       timestamptz,
 	error_sqlstate text,
 	error_message  text,
+	error_detail   text,
 	worker_pid     integer
 );
 
@@ -208,7 +209,7 @@ COMMENT ON COLUMN batchagg_events.built_in IS
 'true for the events that come with the extension; these cannot be changed and are not dumped';
 
 COMMENT ON TABLE batch_jobs IS
-'jobs: which event starts them, who owns them, how they are run';
+'jobs: which event starts them, who owns them, how they are run; deleting a job deletes its definitions, results and history';
 COMMENT ON COLUMN batch_jobs.id IS
 'number of the job';
 COMMENT ON COLUMN batch_jobs.job_name IS
@@ -235,7 +236,7 @@ COMMENT ON COLUMN batch_jobs.scheduled_from IS
 'slots after this are expected: when the job was inserted, or given another event';
 
 COMMENT ON TABLE batchjob_definitions IS
-'what a job computes: from which source, per which entity, at which granularity';
+'what a job computes: from which source, per which entity, at which granularity; deleting a definition deletes its results';
 COMMENT ON COLUMN batchjob_definitions.id IS
 'number of the definition';
 COMMENT ON COLUMN batchjob_definitions.job_id IS
@@ -407,6 +408,8 @@ COMMENT ON COLUMN batchagg_runs.error_sqlstate IS
 'SQLSTATE of the error that ended the run';
 COMMENT ON COLUMN batchagg_runs.error_message IS
 'message of that error';
+COMMENT ON COLUMN batchagg_runs.error_detail IS
+'its detail: of a bad value, for example, the entity and the bucket';
 COMMENT ON COLUMN batchagg_runs.worker_pid IS
 'process that ran it; NULL: not known';
 

@@ -51,4 +51,4 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
 ROWS 100;
 
 COMMENT ON FUNCTION batchagg_expected_slots() IS
-'for each enabled job: the slots that are due and wait to be started, why, and the next one after them';
+'for each enabled job: the slots that are due and wait to be started, why they do or nothing is started at all, and the next one after them';

@@ -10,6 +10,11 @@
 -- Measurements of other systems have no job.  They are kept in a table of their
 -- own; the INSTEAD OF trigger puts there what is inserted here.
 --
+-- Results cannot be changed here.  PostgreSQL would say so with a hint to make
+-- triggers; ours raise an error that says what to do instead.  The row trigger is
+-- there for PostgreSQL to plan the statement at all, the one for the statement to
+-- refuse it even if it finds no row.
+--
 
 CREATE VIEW RuleExecutionResults WITH (security_invoker = true) AS
 SELECT
@@ -81,6 +86,20 @@ COMMENT ON FUNCTION batchagg_insert_measurement() IS
 'trigger: puts a row inserted into RuleExecutionResults into batchagg_measurements';
 COMMENT ON TRIGGER batchagg_insert_measurement ON RuleExecutionResults IS
 'keeps inserted rows as measurements of other systems';
+
+CREATE FUNCTION batchagg_refuse_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
+REVOKE EXECUTE ON FUNCTION batchagg_refuse_change() FROM PUBLIC;
+CREATE TRIGGER batchagg_refuse_change BEFORE UPDATE OR DELETE ON RuleExecutionResults
+	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_refuse_change();
+CREATE TRIGGER batchagg_refuse_row_change INSTEAD OF UPDATE OR DELETE ON RuleExecutionResults
+	FOR EACH ROW EXECUTE FUNCTION batchagg_refuse_change();
+
+COMMENT ON FUNCTION batchagg_refuse_change() IS
+'trigger: says how results are changed and removed, as an error';
+COMMENT ON TRIGGER batchagg_refuse_change ON RuleExecutionResults IS
+'refuses changes of results';
+COMMENT ON TRIGGER batchagg_refuse_row_change ON RuleExecutionResults IS
+'refuses changes of results';
 
 -- Runs under way.  The function sees to it that everybody sees their own.
 

@@ -47,7 +47,7 @@ COMMENT ON COLUMN batchagg_slots.slot IS
 COMMENT ON COLUMN batchagg_slots.state IS
 'waiting, running, done, late (done, but started more than a minute after the slot), failed, missed (another run has caught up for it) or skipped';
 COMMENT ON COLUMN batchagg_slots.reason IS
-'why it waits, failed, or was passed over';
+'why it waits, failed (the error''s message and detail), or was passed over';
 COMMENT ON COLUMN batchagg_slots.first_slot IS
 'the first of the slots that the row is for';
 COMMENT ON COLUMN batchagg_slots.slots IS
@@ -76,9 +76,11 @@ SELECT
 		WHEN e.slot IS NOT NULL THEN 'waiting'
 		WHEN e.job_id IS NULL THEN 'unknown event'
 		WHEN l.state = 'failed' THEN 'failed'
+		WHEN e.reason IS NOT NULL THEN 'unattended'
 		ELSE 'scheduled'
 	END AS state,
-	coalesce(e.reason, l.reason) AS reason,
+	CASE WHEN e.slot IS NULL AND l.state IN ('running', 'waiting', 'failed') THEN l.reason
+		ELSE coalesce(e.reason, l.reason) END AS reason,
 	CASE WHEN j.enable_flag AND l.state = 'waiting' THEN l.not_before
 		ELSE coalesce(CASE WHEN j.missed_runs = 'coalesce' THEN e.slot ELSE e.first_slot END, e.next_slot) END AS next_run,
 	r.run_id AS last_run_id,
@@ -86,7 +88,7 @@ SELECT
 	r.slot AS last_slot,
 	r.started_at AS last_started_at,
 	r.finished_at AS last_finished_at,
-	r.error_message AS last_error,
+	r.error_message || coalesce('. ' || r.error_detail, '') AS last_error,
 	pg_catalog.now() - s.range_to AS lag,
 	m.mode
 FROM batch_jobs j
@@ -115,9 +117,9 @@ COMMENT ON COLUMN batchagg_jobs.event_name IS
 COMMENT ON COLUMN batchagg_jobs.owner IS
 'whose rights it runs with';
 COMMENT ON COLUMN batchagg_jobs.state IS
-'scheduled, waiting (due, not started yet), running, retrying (waits for another attempt), failed (its last slot did), disabled, or unknown event';
+'scheduled, unattended (nothing starts jobs here), waiting (due, not started yet), running, retrying (waits for another attempt), failed (its last slot did), disabled, or unknown event';
 COMMENT ON COLUMN batchagg_jobs.reason IS
-'why it waits, or failed';
+'why it is unattended, waits, or failed';
 COMMENT ON COLUMN batchagg_jobs.next_run IS
 'the slot, or the retry, that comes next';
 COMMENT ON COLUMN batchagg_jobs.last_run_id IS
@@ -131,7 +133,7 @@ COMMENT ON COLUMN batchagg_jobs.last_started_at IS
 COMMENT ON COLUMN batchagg_jobs.last_finished_at IS
 'when it ended';
 COMMENT ON COLUMN batchagg_jobs.last_error IS
-'the error that ended it';
+'the error that ended it: its message and detail';
 COMMENT ON COLUMN batchagg_jobs.lag IS
 'age of the latest horizon up to which results are there; NULL: no run has succeeded yet';
 COMMENT ON COLUMN batchagg_jobs.mode IS

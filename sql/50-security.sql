@@ -82,4 +82,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE
 	TO PUBLIC;
 GRANT SELECT ON batchagg_events, batchagg_layouts, batchagg_positions, batchagg_store, batchagg_runs, batchagg_counters TO PUBLIC;
 GRANT SELECT ON batchagg_progress, batchagg_stats TO PUBLIC;
-GRANT SELECT, INSERT ON RuleExecutionResults TO PUBLIC;
+
+-- Nobody can change results through the view; who tries is told what to do instead.
+GRANT SELECT, INSERT, UPDATE, DELETE ON RuleExecutionResults TO PUBLIC;

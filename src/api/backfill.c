@@ -32,7 +32,8 @@ require_transactions(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("batchagg_backfill() cannot be called inside a transaction block or a function"),
-				 errdetail("It commits each piece by itself.")));
+				 errdetail("It commits each piece by itself."),
+				 errhint("Call it alone, outside of BEGIN and COMMIT.")));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

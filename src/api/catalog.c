@@ -45,6 +45,7 @@
 #include "catalog/names.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "catalog/suggest.h"
 #include "service/shared.h"
 #include "time/zone.h"
 
@@ -55,6 +56,7 @@ PG_FUNCTION_INFO_V1(batchagg_check_metric);
 PG_FUNCTION_INFO_V1(batchagg_check_mapping);
 PG_FUNCTION_INFO_V1(batchagg_check_measurement);
 PG_FUNCTION_INFO_V1(batchagg_insert_measurement);
+PG_FUNCTION_INFO_V1(batchagg_refuse_change);
 PG_FUNCTION_INFO_V1(batchagg_validate_job);
 PG_FUNCTION_INFO_V1(batchagg_create_job);
 
@@ -305,7 +307,8 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (row_text(&row, "built_in")[0] == 't')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("only the extension itself has events that are built in")));
+				 errmsg("only the extension itself has events that are built in"),
+				 errhint("Leave built_in false.")));
 
 	text = row_text(&row, "schedule");
 	if (text)
@@ -317,7 +320,9 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("invalid cron expression \"%s\"", text),
-					 errdetail_internal("%s", error)));
+					 errdetail_internal("%s", error),
+					 errhint("The fields are minute, hour, day of the month, month and day of the "
+							 "week: 0 8 * * 1 is every Monday at 8 in the morning.")));
 	}
 	text = row_text(&row, "timezone");
 	if (text)
@@ -330,9 +335,44 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(row.now);
 }
 
+/* What these columns may be; the end of the list is NULL. */
+static const char *const missed_runs[] = {"coalesce", "each", "skip", NULL};
+static const char *const layouts[] = {"column", "row", NULL};
+
+/* Refuses a text that is none of `choices`.  NULL may be one, and is left alone. */
+static void
+check_choice(const Row *row, const char *column, const char *const *choices, const char *hint)
+{
+	char	   *text = row_text(row, column);
+
+	for (; text && *choices; choices++)
+		if (strcmp(text, *choices) == 0)
+			return;
+	if (text)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("invalid %s \"%s\"", column, text),
+				 errhint("%s", hint)));
+}
+
+/* Refuses a number that is less than it may be. */
+static void
+check_number(const Row *row, const char *column, int least, const char *hint)
+{
+	bool		isnull;
+	int32		number = DatumGetInt32(row_value(row, column, &isnull));
+
+	if (!isnull && number < least)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s must be at least %d, not %d", column, least, number),
+				 errhint("%s", hint)));
+}
+
 /*
- * Trigger on batch_jobs, BEFORE INSERT OR UPDATE.  ERROR: an unknown event; an
- * owner that the current user is no member of.  On UPDATE, sets updated_at, and
+ * Trigger on batch_jobs, BEFORE INSERT OR UPDATE.  ERROR: an unknown event; a policy
+ * for missed runs that is none; a number out of range; an owner that the current user
+ * is no member of.  On UPDATE, sets updated_at, and
  * with another event scheduled_from, unless that is set too: its slots of the
  * past are not expected.
  */
@@ -344,6 +384,12 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	EventMeaning meaning;
 
 	(void) check_owner(&row);
+	check_choice(&row, "missed_runs", missed_runs, "Specify coalesce, each or skip.");
+	check_number(&row, "job_timeout", 1,
+				 "It is in seconds; NULL means the setting batchagg.job_timeout.");
+	check_number(&row, "max_retries", 0, "NULL means the setting batchagg.max_retries.");
+	check_number(&row, "retry_delay", 0,
+				 "It is in seconds; NULL means the setting batchagg.retry_delay.");
 	if (event_name && row_changed(&row, "event_name") && !restoring())
 		event_require(event_name, &meaning);
 	if (row.before)
@@ -465,7 +511,7 @@ check_filter(const Row *row, Definition *definition)
 /*
  * Trigger on batchjob_definitions, BEFORE INSERT OR UPDATE.  Puts granularity
  * in canonical form and sets source_table.  ERROR: a granularity or time zone
- * that is none; a filter that is not allowed, or does not fit its source.
+ * that is none; a negative delay; a filter that is not allowed, or does not fit its source.
  */
 Datum
 batchagg_check_definition(PG_FUNCTION_ARGS)
@@ -474,6 +520,8 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	Definition	definition = {.id = row_int(&row, "id")};
 	char	   *granularity = row_text(&row, "granularity");
 
+	check_number(&row, "job_delay", 0,
+				 "It is in hours: a run reads the rows up to so many hours before its time.");
 	definition.timezone = row_text(&row, "timezone");
 	if (granularity && row_changed(&row, "granularity"))
 	{
@@ -532,6 +580,18 @@ mapping_of_row(const Row *row)
 	return mapping;
 }
 
+static void
+warn_of_missing_table(const SourceMapping *mapping)
+{
+	char	   *meant = restoring() ? NULL : suggest_relation(mapping->table_name);
+
+	ereport(WARNING,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("table \"%s\" does not exist yet", mapping->table_name),
+			 errdetail("Metric \"%s\" is mapped to it.", mapping->metric_name),
+			 meant ? errhint("Perhaps you meant %s.", meant) : 0));
+}
+
 /*
  * Trigger on metricsandtables, BEFORE INSERT OR UPDATE.  Stores the table's
  * name qualified; a WARNING where there is no such table.  ERROR: an owner that
@@ -545,14 +605,12 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 	Oid			owner = check_owner(&row);
 	SourceMapping mapping = mapping_of_row(&row);
 
+	check_choice(&row, "layout", layouts, "Specify column, row, or NULL to have it found out.");
 	if (mapping.metric_name == NULL || mapping.table_name == NULL)
 		PG_RETURN_POINTER(row.now);
 
 	if (!OidIsValid(name_lookup(mapping.table_name, &mapping.table_name)))
-		ereport(WARNING,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s\" does not exist yet", mapping.table_name),
-				 errdetail("Metric \"%s\" is mapped to it.", mapping.metric_name)));
+		warn_of_missing_table(&mapping);
 	else
 	{
 		row_set_text(&row, "tablename", mapping.table_name);
@@ -667,7 +725,9 @@ batchagg_insert_measurement(PG_FUNCTION_ARGS)
 		if (isnull && i < MEASUREMENT_REQUIRED)
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("%s of a measurement must not be NULL", measurement_columns[i])));
+					 errmsg("%s of a measurement must not be NULL", measurement_columns[i]),
+					 errhint("A measurement needs entity_id, timestamp, metric_name and "
+							 "metric_value.")));
 	}
 
 	store_enter(&scope, false);
@@ -678,6 +738,37 @@ batchagg_insert_measurement(PG_FUNCTION_ARGS)
 	SPI_finish();
 	store_leave(&scope);
 	PG_RETURN_POINTER(row.now);
+}
+
+/*
+ * Trigger on RuleExecutionResults, UPDATE or DELETE: ERROR, which says how results
+ * are changed and removed.
+ */
+Datum
+batchagg_refuse_change(PG_FUNCTION_ARGS)
+{
+	const TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called as a trigger")));
+	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("results cannot be deleted from RuleExecutionResults"),
+				 errdetail("Runs of jobs write them; measurements of other systems are rows of "
+						   "batchagg_measurements."),
+				 errhint("Delete the job from batch_jobs or the definition from "
+						 "batchjob_definitions, or set the definition's results_retention. Delete "
+						 "measurements from batchagg_measurements.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("results cannot be updated in RuleExecutionResults"),
+			 errdetail("Runs of jobs write them; measurements of other systems are rows of "
+					   "batchagg_measurements."),
+			 errhint("Correct the source and run the job again. Update measurements in "
+					 "batchagg_measurements.")));
 }
 
 /*----------

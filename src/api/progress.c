@@ -135,7 +135,9 @@ batchagg_cancel(PG_FUNCTION_ARGS)
 	if (progress == NULL || !signal_cancel(progress->pid))
 	{
 		ereport(WARNING,
-				(errmsg("run " INT64_FORMAT " is not under way", run_id)));
+				(errmsg("run " INT64_FORMAT " is not under way", run_id),
+				 errhint("The view batchagg_progress shows the runs that are, and batchagg_runs "
+						 "those that have ended.")));
 		PG_RETURN_BOOL(false);
 	}
 	PG_RETURN_BOOL(true);

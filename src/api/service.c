@@ -47,13 +47,14 @@ PG_FUNCTION_INFO_V1(batchagg_job_deleted);
 #define WAIT_STEPS 1000
 
 static void
-require_superuser(const char *what)
+require_superuser(const char *what, const char *hint)
 {
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to %s", what),
-				 errdetail("Only superusers may do that.")));
+				 errdetail("Only superusers may do that."),
+				 hint ? errhint("%s", hint) : 0));
 }
 
 /* Refuses to start a service where there must be, or can be, none. */
@@ -107,7 +108,8 @@ batchagg_start(PG_FUNCTION_ARGS)
 	BackgroundWorker launcher;
 	bool		running;
 
-	require_superuser("start the service of batchagg");
+	require_superuser("start the service of batchagg",
+					  "Where batchagg is in shared_preload_libraries, the service starts with the server.");
 	require_normal_server();
 	(void) shared_attach(false);
 
@@ -141,7 +143,8 @@ batchagg_stop(PG_FUNCTION_ARGS)
 {
 	bool		running;
 
-	require_superuser("stop the service of batchagg");
+	require_superuser("stop the service of batchagg",
+					  "To keep it from starting your job, set the job's enable_flag to false.");
 	(void) shared_attach(false);
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -177,7 +180,7 @@ batchagg_set_clock(PG_FUNCTION_ARGS)
 	bool		given = !PG_ARGISNULL(0) && !PG_ARGISNULL(1);
 	SharedDatabase *database;
 
-	require_superuser("set the clock of batchagg's service");
+	require_superuser("set the clock of batchagg's service", NULL);
 	(void) shared_attach(false);
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	database = shared_database(MyDatabaseId, true);
@@ -209,61 +212,97 @@ batchagg_wake(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What keeps slots of this database from being started, as batchagg_slots says it. */
-static const char *
-service_obstacle(void)
+/* What keeps slots of this database from being started. */
+typedef struct SlotObstacle
 {
-	SharedDatabase database = {0};
+	bool		known;			/* it was looked for */
+	const char *standing;		/* nothing starts jobs until somebody acts; or NULL */
+	const char *passing;		/* else: why one that is due has not been started yet */
+} SlotObstacle;
+
+/* Nothing starts jobs, as there is no service, and what to do about it. */
+static const char *
+no_service(void)
+{
+	return RecoveryInProgress() ? "the service is not running" :
+		"the service is not running: call batchagg_start(), or add batchagg to shared_preload_libraries";
+}
+
+/* What keeps jobs from being started until somebody acts; NULL: nothing.  Sets *database. */
+static const char *
+standing_obstacle(SharedDatabase *database)
+{
 	bool		launcher;
 
-	if (pgcron_drives())
-		return "waiting for pg_cron";
 	if (!worker_drives())
 		return "the jobs were restored from a dump: call batchagg_use_worker()";
 	if (!batchagg_enabled)
 		return "the setting batchagg.enabled is off";
 	if (!shared_attach(true))
-		return "the service is not running";
+		return no_service();
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	launcher = shared->launcher != 0;
 	if (shared_own_database() != NULL)
-		database = *shared_own_database();
+		*database = *shared_own_database();
 	LWLockRelease(&shared->lock);
 
 	if (!launcher)
-		return "the service is not running";
-	if (database.scheduler == 0)
-		return "there is no scheduler in this database";
-	if (database.obstacle == OBSTACLE_POOL)
+		return no_service();
+	return database->scheduler == 0 ? "there is no scheduler in this database" : NULL;
+}
+
+/* Why one that is due has not been started, where nothing keeps them all. */
+static const char *
+passing_obstacle(const SharedDatabase *database)
+{
+	if (database->obstacle == OBSTACLE_POOL)
 		return pool_limit() == batchagg_max_concurrent_jobs ?
 			psprintf("waiting for a worker slot: batchagg.max_concurrent_jobs (%d) are in use",
 					 batchagg_max_concurrent_jobs) :
 			psprintf("waiting for a worker slot: the limit of %d, set by max_worker_processes (%d), is reached",
 					 pool_limit(), max_worker_processes);
-	if (database.obstacle == OBSTACLE_PROCESSES)
+	if (database->obstacle == OBSTACLE_PROCESSES)
 		return psprintf("waiting for a worker slot: max_worker_processes (%d) are in use",
 						max_worker_processes);
 	return "being started";
 }
 
+/* Looks for what keeps slots of this database from being started. */
+static void
+find_obstacle(SlotObstacle *obstacle)
+{
+	SharedDatabase database = {0};
+
+	if (obstacle->known)
+		return;
+	obstacle->known = true;
+	obstacle->passing = "waiting for pg_cron";
+	if (pgcron_drives())
+		return;
+	obstacle->standing = standing_obstacle(&database);
+	obstacle->passing = passing_obstacle(&database);
+}
+
 /*
- * Why a slot of a job that is due has not been started.  *obstacle is that of the
- * service, once it was looked for.
+ * Why a slot of a job has not been started, or will not be; NULL: none is due, and
+ * nothing is in the way.
  */
 static const char *
-waiting_reason(const AgendaJob *job, const char **obstacle)
+waiting_reason(const AgendaJob *job, bool due, SlotObstacle *obstacle)
 {
-	if (job->state == SLOT_RUNNING)
+	if (due && job->state == SLOT_RUNNING)
 		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
-	if (*obstacle == NULL)
-		*obstacle = service_obstacle();
-	return *obstacle;
+	find_obstacle(obstacle);
+	if (obstacle->standing != NULL)
+		return obstacle->standing;
+	return due ? obstacle->passing : NULL;
 }
 
 /*
  * batchagg_expected_slots() returns setof record: for each enabled job that the
- * caller sees, the slots that are due and not in the ledger yet, and the next.
+ * caller sees, the slots that are due and not in the ledger yet, the next, and what
+ * keeps them from being started.
  */
 Datum
 batchagg_expected_slots(PG_FUNCTION_ARGS)
@@ -271,7 +310,7 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Agenda	   *agenda = agenda_load(CurrentMemoryContext, false, NULL);
 	TimestampTz now = service_now();
-	const char *obstacle = NULL;
+	SlotObstacle obstacle = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < agenda->njobs; i++)
@@ -279,6 +318,7 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 		AgendaJob  *job = &agenda->jobs[i];
 		SlotRange	waiting;
 		TimestampTz next;
+		const char *reason;
 		Datum		values[6];
 		bool		nulls[6] = {0};
 
@@ -290,10 +330,11 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 		values[1] = TimestampTzGetDatum(waiting.first);
 		values[2] = TimestampTzGetDatum(waiting.last);
 		values[3] = Int32GetDatum(waiting.count);
-		values[4] = waiting.count != 0 ? CStringGetTextDatum(waiting_reason(job, &obstacle)) :
-			(Datum) 0;
+		reason = waiting_reason(job, waiting.count != 0, &obstacle);
+		values[4] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
 		values[5] = TimestampTzGetDatum(next);
-		nulls[1] = nulls[2] = nulls[4] = waiting.count == 0;
+		nulls[1] = nulls[2] = waiting.count == 0;
+		nulls[4] = reason == NULL;
 		nulls[3] = waiting.count < 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -721,7 +721,9 @@ require_privileges(Draft *draft, const AttrNumber *columns, int ncolumns)
 					  psprintf("Role \"%s\" lacks the SELECT privilege on column \"%s\".",
 							   GetUserNameFromId(draft->reader, true),
 							   column_name(draft, columns[i])),
-					  "A job reads its sources with the privileges of its owner.");
+					  psprintf("A job reads its sources with the privileges of its owner: GRANT SELECT "
+							   "ON %s TO %s.", draft->name,
+							   quote_identifier(GetUserNameFromId(draft->reader, true))));
 		return;
 	}
 }

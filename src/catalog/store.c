@@ -114,7 +114,8 @@ store_info(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database",
-						EXTENSION_NAME)));
+						EXTENSION_NAME),
+				 errhint("Run CREATE EXTENSION %s.", EXTENSION_NAME)));
 	if (strcmp(version, BATCHAGG_VERSION) != 0 && !creating_extension)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

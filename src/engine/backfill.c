@@ -294,7 +294,8 @@ piece_end(const Backfill *backfill, const Job *job)
 	if (backfill->newest_first ? end >= next : end <= next)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("pieces of a backfill must have a positive length")));
+				 errmsg("pieces of a backfill must have a positive length"),
+				 errhint("Specify an interval such as '1 day'.")));
 	if (backfill->newest_first ? end <= backfill->until : end >= backfill->until)
 		return backfill->until;
 	bound = nearest_bound(coarsest(job), end);
@@ -329,10 +330,23 @@ backfill_resume(const BackfillRequest *request, Backfill *backfill, const Job *j
 	backfill_save(backfill);
 }
 
+/* Refuses a range that ends before it begins. */
+static void
+require_range(TimestampTz from, TimestampTz to)
+{
+	if (from > to)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"from\" must not be later than \"to\""),
+				 errdetail("The range begins at %s and ends at %s.",
+						   pstrdup(timestamptz_to_str(from)), pstrdup(timestamptz_to_str(to)))));
+}
+
 /*
  * Begins, or goes on with, a backfill, for the caller to do its pieces.  Sets
  * *started, by which they know it.  Returns false where there is nothing to do.
- * ERROR where the caller does not see the job, or it has a problem.
+ * ERROR where the caller does not see the job, or it has a problem, or the range ends
+ * before it begins.
  */
 bool
 backfill_begin(const BackfillRequest *request, TimestampTz *started)
@@ -343,6 +357,7 @@ backfill_begin(const BackfillRequest *request, TimestampTz *started)
 	TimestampTz low = request->from;
 	TimestampTz high = request->to;
 
+	require_range(low, high);
 	job_lock(job->id);
 	if (backfill_load(job->id, &backfill))
 	{

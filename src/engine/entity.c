@@ -40,12 +40,6 @@
 #include "engine/entity.h"
 #include "engine/mix.h"
 
-/*
- * The longest text of an id: with it, the store's index rows stay within the
- * limit of a btree (a third of a page).
- */
-#define MAX_ENTITY_TEXT 2000
-
 #define MIN_IMAGE_SLOTS 256
 
 /* Ids come in an order that is known when so many have. */
@@ -377,13 +371,17 @@ entities_intern(Entities *entities, Datum id)
 }
 
 /*
- * Adds an image that is not in the table, and returns its entity's number.
+ * Adds an image that is not in the table, and returns its entity's number;
+ * NO_ENTITY, and adds none, where the id is too long.
  */
 static uint32
 image_add(Entities *entities, Datum id, const ImageKey *key, uint32 hash)
 {
 	uint32		entity = entity_of_new_image(entities, id);
 	Image		image = {.first = key->first,.length = key->length,.hash = hash};
+
+	if (entity == NO_ENTITY)
+		return entity;
 
 	if (key->length <= SHORT_IMAGE)
 		image.last = key->last;
@@ -448,27 +446,34 @@ images_grow(Entities *entities)
 }
 
 /*
+ * The text of an id, palloc'd, and its length.
+ */
+char *
+entities_id_text(const Entities *entities, Datum id, int *length)
+{
+	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &entities->output), id);
+
+	*length = strlen(text);
+	if (entities->typid == BPCHAROID)
+		*length = bpchartruelen(text, *length);
+	return text;
+}
+
+/*
  * The entity of an id whose image was not seen before: a known one with an
- * equal value, or a new one.
+ * equal value, or a new one; NO_ENTITY where it is too long.
  */
 static uint32
 entity_of_new_image(Entities *entities, Datum id)
 {
-	char	   *text = OutputFunctionCall(&entities->output, id);
-	Size		length = strlen(text);
+	int			length;
+	char	   *text = entities_id_text(entities, id, &length);
 	uint32		value_hash = 0;
 	Entity	   *entity;
 	MemoryContext old_context;
 
-	if (entities->typid == BPCHAROID)
-		length = bpchartruelen(text, length);
 	if (length > MAX_ENTITY_TEXT)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("entity id is too long"),
-				 errdetail("An id has %zu bytes as text; at most %d are allowed. It begins with \"%.40s\".",
-						   length, MAX_ENTITY_TEXT, text)));
-
+		return NO_ENTITY;
 	if (entities->by_value)
 	{
 		uint32		known = entity_by_value(entities, id, text, &value_hash);

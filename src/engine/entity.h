@@ -8,6 +8,15 @@
 #ifndef BATCHAGG_ENTITY_H
 #define BATCHAGG_ENTITY_H
 
+/*
+ * The longest text of an id: with it, the store's index rows stay within the
+ * limit of a btree (a third of a page).
+ */
+#define MAX_ENTITY_TEXT 2000
+
+/* No entity: an id whose text is longer. */
+#define NO_ENTITY PG_UINT32_MAX
+
 typedef struct Entities Entities;
 
 /* Byte order of two texts, as of the store's column with collation "C". */
@@ -25,6 +34,7 @@ extern bool entities_print_alike(Oid typid, Oid collation);
 extern Entities *entities_create(MemoryContext parent, Oid typid, Oid collation);
 extern uint32 entities_hash(const Entities *entities, Datum id);
 extern uint32 entities_intern(Entities *entities, Datum id);
+extern char *entities_id_text(const Entities *entities, Datum id, int *length);
 extern void entities_rank(Entities *entities, const uint32 *numbers, uint32 n);
 extern uint32 entities_rank_of(const Entities *entities, uint32 entity);
 extern const char *entities_text(const Entities *entities, uint32 entity, int *length);

@@ -346,6 +346,7 @@ explain_job(int32 job_id)
 {
 	Problems	raise = {.collect = false};
 	Explanation explanation = {NIL, 0};
+	MemoryContext caller = CurrentMemoryContext;
 	Job		   *job;
 	List	   *refreshes;
 	ListCell   *lc;
@@ -367,7 +368,15 @@ explain_job(int32 job_id)
 		explanation.scan++;
 		explain_source(&explanation, scan);
 		owner_enter(&scope, job, scan->timezone);
-		explain_query(&explanation, scan);
+		PG_TRY();
+		{
+			explain_query(&explanation, scan);
+		}
+		PG_CATCH();
+		{
+			owner_rethrow(caller);
+		}
+		PG_END_TRY();
 		owner_leave(&scope);
 		foreach(lc2, scan->rollups)
 			explain_rollup(&explanation, lfirst(lc2));

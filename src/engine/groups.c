@@ -359,12 +359,22 @@ group_states(const Groups *groups, uint32 group)
 
 /*
  * Returns the number of the entity with this non-null id, to look for its
- * groups.  It is good until groups_spill() or groups_emit_before().
+ * groups; NO_ENTITY where the id is too long.  It is good until groups_spill() or
+ * groups_emit_before().
  */
 uint32
 groups_entity(Groups *groups, Datum id)
 {
 	return entities_intern(groups->entities, id);
+}
+
+/*
+ * The text of an id that is not NULL, palloc'd, and its length.
+ */
+char *
+groups_id_text(const Groups *groups, Datum id, int *length)
+{
+	return entities_id_text(groups->entities, id, length);
 }
 
 /* A hash of an id that is not NULL. */

@@ -81,6 +81,7 @@ typedef struct GroupKey
 #define MAX_GROUP_KEYS 64
 
 extern uint32 groups_entity(Groups *groups, Datum id);
+extern char *groups_id_text(const Groups *groups, Datum id, int *length);
 extern uint32 groups_id_hash(const Groups *groups, Datum id);
 extern void groups_find(Groups *groups, GroupKey *keys, int n);
 extern void groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group);

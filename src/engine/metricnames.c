@@ -66,6 +66,9 @@ metric_of_new_name(MetricNames *names, uint32 number, Datum name)
 	int			length;
 	const char *text;
 
+	/* A name so long is none that was asked for. */
+	if (number == NO_ENTITY)
+		return -1;
 	if (entities_memory(names->names) > MAX_NAMES_MEMORY && entities_forgettable(names->names))
 	{
 		entities_forget(names->names);

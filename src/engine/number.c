@@ -12,17 +12,20 @@
  * one division or multiplication rounds once, so its result is the double nearest
  * to the numeric, which is the one that is read from its text (W. D. Clinger, "How
  * to Read Floating Point Numbers Accurately", PLDI 1990).  All others go
- * PostgreSQL's way.
+ * PostgreSQL's way, but for one thing: what is so near to zero that no double is
+ * nearer than zero becomes zero, where PostgreSQL's cast raises an error.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <float.h>
+#include <math.h>
 
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
+#include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -111,15 +114,42 @@ numeric_quickly(const struct varlena *packed, double *result)
 	return true;
 }
 
-static double
-numeric_number(Datum value)
+/*
+ * Sets *result to a numeric as a double: to zero where it is too near to zero for one.
+ * False where it is too large.
+ */
+static inline bool
+numeric_number(Datum value, double *result)
 {
 	struct varlena *packed = PG_DETOAST_DATUM_PACKED(value);
-	double		result;
 
-	if (likely(numeric_quickly(packed, &result)))
-		return result;
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, PointerGetDatum(packed)));
+	if (likely(numeric_quickly(packed, result)))
+		return true;
+	*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+												 PointerGetDatum(packed)));
+	if (*result == 0)
+		*result = 0;			/* not -0 */
+	return !isinf(*result) || numeric_is_inf(DatumGetNumeric(PointerGetDatum(packed)));
+}
+
+/*
+ * Makes a run's numerics float8.  Returns the number in the row of the first one that
+ * is too large, or -1.
+ */
+static int
+convert_numerics(const ValueRun *run, Datum *values, const bool *nulls)
+{
+	for (int i = 0; i < run->n; i++)
+	{
+		double		number;
+
+		if (nulls[i])
+			continue;
+		if (unlikely(!numeric_number(values[i], &number)))
+			return run->first + i;
+		values[i] = Float8GetDatum(number);
+	}
+	return -1;
 }
 
 /*
@@ -177,9 +207,10 @@ value_runs(const Oid *types, int n, ValueRun *runs)
 
 /*
  * Makes a run of a row's values float8; values[] and nulls[] are the row's.  Those
- * that are NULL become something.
+ * that are NULL become something.  Returns the number of a value that is out of range,
+ * or -1.
  */
-void
+int
 value_run_convert(const ValueRun *run, Datum *values, const bool *nulls)
 {
 	int			i;
@@ -204,12 +235,12 @@ value_run_convert(const ValueRun *run, Datum *values, const bool *nulls)
 			CONVERT(DatumGetBool(values[i]) ? 1 : 0);
 			break;
 		case NUMERICOID:
-			CONVERT_REFERENCES(numeric_number(values[i]));
-			break;
+			return convert_numerics(run, values, nulls);
 		case INTERVALOID:
 			CONVERT_REFERENCES(interval_seconds(DatumGetIntervalP(values[i])));
 			break;
 		default:
 			elog(ERROR, "unexpected type of a metric: %u", run->type);
 	}
+	return -1;
 }

@@ -17,6 +17,6 @@ typedef struct ValueRun
 } ValueRun;
 
 extern int	value_runs(const Oid *types, int n, ValueRun *runs);
-extern void value_run_convert(const ValueRun *run, Datum *values, const bool *nulls);
+extern int	value_run_convert(const ValueRun *run, Datum *values, const bool *nulls);
 
 #endif							/* BATCHAGG_NUMBER_H */

@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "engine/baddata.h"
 #include "engine/deform.h"
 #include "engine/early.h"
 #include "engine/metricnames.h"
@@ -204,6 +205,26 @@ rollup_look_at_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, T
 	return ROW_TAKEN;
 }
 
+/* The text of a row's id for a rollup, and its length. */
+static const char *
+row_id_text(const ScanReceiver *receiver, const Rollup *rollup, const RowKey *key, int *length)
+{
+	if (rollup->id_input >= 0)
+		return groups_id_text(rollup->groups, key->id, length);
+	*length = strlen(entity_of_everything);
+	return entity_of_everything;
+}
+
+/* Reports that the id of the row at hand is too long. */
+static void
+report_id(const ScanReceiver *receiver, const Rollup *rollup, const RowKey *key)
+{
+	int			length;
+	const char *text = row_id_text(receiver, rollup, key, &length);
+
+	report_long_id(rollup->definition, text, length, key->bucket);
+}
+
 /*
  * Takes the batch's next row for one rollup.  t is its time.
  */
@@ -218,6 +239,8 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 		return fate;
 	rows->keys[rows->n].bucket = key.bucket;
 	rows->keys[rows->n].entity = groups_entity(rollup->groups, key.id);
+	if (unlikely(rows->keys[rows->n].entity == NO_ENTITY))
+		report_id(receiver, rollup, &key);
 	rows->keys[rows->n].span = rollup->metric_spans != NULL ? rollup->metric_spans[receiver->metric] : NULL;
 	rows->times[rows->n] = key.time;
 	rows->rows[rows->n] = receiver->nrows;
@@ -256,6 +279,37 @@ scan_take_row(ScanReceiver *receiver)
 	return taken;
 }
 
+/*
+ * Reports that a value of the row at hand is out of range; `place` is its number in the
+ * row.  Of the groups that it is for, one is named.
+ */
+static void
+report_value(const ScanReceiver *receiver, int place)
+{
+	int			number = receiver->names != NULL ? receiver->metric : place;
+	const char *metric = "";
+	TimestampTz time = 0;
+	RowTime		kind = receiver_row_time(receiver, &time);
+	ListCell   *lc;
+
+	foreach(lc, receiver->scan->metrics)
+		if (((ScanMetric *) lfirst(lc))->number == number)
+			metric = ((ScanMetric *) lfirst(lc))->name;
+	for (int i = 0; i < receiver->nfed; i++)
+	{
+		Rollup	   *rollup = receiver->fed[i];
+		RowKey		key;
+		int			length;
+		const char *id;
+
+		if (rollup_look_at_row(receiver, rollup, kind, time, &key) != ROW_TAKEN)
+			continue;
+		id = row_id_text(receiver, rollup, &key, &length);
+		report_bad_value(rollup->definition, metric, id, length, key.bucket);
+	}
+	elog(ERROR, "value of metric \"%s\" is out of range", metric);
+}
+
 /* Makes the values of the row at hand float8. */
 static inline void
 row_convert(ScanReceiver *receiver)
@@ -263,7 +317,13 @@ row_convert(ScanReceiver *receiver)
 	int			i;
 
 	for (i = 0; i < receiver->nruns; i++)
-		value_run_convert(&receiver->runs[i], receiver->row, receiver->row_nulls);
+	{
+		int			bad = value_run_convert(&receiver->runs[i], receiver->row,
+											receiver->row_nulls);
+
+		if (unlikely(bad >= 0))
+			report_value(receiver, bad);
+	}
 }
 
 /*

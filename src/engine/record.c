@@ -47,9 +47,10 @@ static const char record_sql[] =
 "WITH job AS (SELECT id, job_name, event_name FROM %s WHERE id = $1 FOR KEY SHARE), "
 "run AS (INSERT INTO %s (run_id, job_id, slot, started_at, finished_at, status, attempt, "
 "rows_read, rows_skipped, groups, results, changed, range_from, range_to, "
-"error_sqlstate, error_message, worker_pid) OVERRIDING SYSTEM VALUE "
+"error_sqlstate, error_message, error_detail, worker_pid) OVERRIDING SYSTEM VALUE "
 "SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-"nullif($13, '-infinity'), nullif($14, '-infinity'), nullif($15, ''), nullif($16, ''), nullif($17, 0) "
+"nullif($13, '-infinity'), nullif($14, '-infinity'), nullif($15, ''), nullif($16, ''), nullif($21, ''), "
+"nullif($17, 0) "
 "FROM job RETURNING *), "
 "counted AS (INSERT INTO %s AS c (job_id, runs, failures, rows_read, results, changed, "
 "seconds, last_run, histogram) "
@@ -90,19 +91,17 @@ histogram_class(int64 duration)
 }
 
 /*
- * Records a run: `sqlstate` and `message` are those of the error that ended it,
- * or NULL.  With `counted`, adds it to the job's counters, whose lock must be
+ * Records a run, with the error that ended it, if one did.  With `counted`, adds it to the job's counters, whose lock must be
  * held.  Sends the run's notification, or of a scheduled one leaves it to the
  * caller.  Where the job is not there any more, nothing is recorded, and
  * result->run_id becomes 0.
  */
 void
-record_run(const RunRequest *request, RunResult *result, const char *sqlstate,
-		   const char *message, bool counted)
+record_run(const RunRequest *request, RunResult *result, bool counted)
 {
 	Oid			types[] = {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, BOOLOID};
+		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, BOOLOID, TEXTOID};
 	Datum		values[] = {
 		Int32GetDatum(request->job_id),
 		Int64GetDatum(result->run_id),
@@ -118,12 +117,13 @@ record_run(const RunRequest *request, RunResult *result, const char *sqlstate,
 		Int64GetDatum(result->changed),
 		TimestampTzGetDatum(result->from),
 		TimestampTzGetDatum(result->to),
-		CStringGetTextDatum(sqlstate ? sqlstate : ""),
-		CStringGetTextDatum(message ? message : ""),
+		CStringGetTextDatum(result->sqlerrcode != 0 ? unpack_sql_state(result->sqlerrcode) : ""),
+		CStringGetTextDatum(result->message ? result->message : ""),
 		Int32GetDatum(result->pid),
 		Int32GetDatum(histogram_class(result->finished - result->started)),
 		Int32GetDatum(lengthof(histogram_bounds) + 1),
-		BoolGetDatum(counted)
+		BoolGetDatum(counted),
+		CStringGetTextDatum(result->detail ? result->detail : "")
 	};
 	List	   *rows;
 

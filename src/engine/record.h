@@ -12,7 +12,6 @@
 #include "engine/run.h"
 
 extern int64 record_next_id(void);
-extern void record_run(const RunRequest *request, RunResult *result, const char *sqlstate,
-					   const char *message, bool counted);
+extern void record_run(const RunRequest *request, RunResult *result, bool counted);
 
 #endif							/* BATCHAGG_RECORD_H */

@@ -52,7 +52,11 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinvaladt.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -169,6 +173,31 @@ owner_leave(const OwnerScope *scope)
 }
 
 /*
+ * To be called where an error is caught that came while a source was planned or read
+ * as its owner: raises it again.  What a function in a view or a policy does not find
+ * is mostly there, but not in the search_path that is fixed here; the hint says so.
+ */
+void
+owner_rethrow(MemoryContext context)
+{
+	ErrorData  *error;
+
+	if (geterrcode() != ERRCODE_UNDEFINED_FUNCTION && geterrcode() != ERRCODE_UNDEFINED_TABLE &&
+		geterrcode() != ERRCODE_UNDEFINED_OBJECT)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+
+	/* Names in a filter are another matter, and have a hint of their own. */
+	if (error->context == NULL || strstr(error->context, "resource_filter") == NULL)
+		error->hint = "A run reads its sources with search_path set to pg_catalog. In functions that "
+			"a view calls, write names with their schema, or give the functions a search_path: "
+			"ALTER FUNCTION ... SET search_path.";
+	ReThrowError(error);
+}
+
+/*
  * Resolves the sources of a job, as its owner: a list of Source, of all its
  * definitions.  Problems are raised, or collected; then what is broken is left
  * out.
@@ -267,6 +296,51 @@ job_lock(int32 job_id)
 	(void) job_acquire_lock(job_id, true);
 }
 
+/* The run under way that keeps a job locked, if the caller may see it; or NULL. */
+static const Progress *
+run_in_the_way(int32 job_id)
+{
+	LOCKTAG		tag;
+	VirtualTransactionId *holder;
+	PGPROC	   *process;
+	ListCell   *lc;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
+	holder = GetLockConflicts(&tag, ExclusiveLock, NULL);
+	if (!VirtualTransactionIdIsValid(*holder))
+		return NULL;
+#if PG_VERSION_NUM >= 170000
+	process = ProcNumberGetProc(holder->procNumber);
+#else
+	process = BackendIdGetProc(holder->backendId);
+#endif
+	foreach(lc, progress_list())
+	{
+		const Progress *progress = lfirst(lc);
+
+		if (process && progress->pid == process->pid && progress->run_id != 0 &&
+			OidIsValid(progress->owner) && has_privs_of_role(GetUserId(), progress->owner))
+			return progress;
+	}
+	return NULL;
+}
+
+static void
+report_running(int32 job_id)
+{
+	const Progress *progress = run_in_the_way(job_id);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("job %d is already running", job_id),
+			 progress ? errdetail("Run " INT64_FORMAT " is under way.", progress->run_id) :
+			 errdetail("Another transaction has run it and is not finished."),
+			 progress ? errhint("The view batchagg_progress shows how far it is; "
+								"batchagg_cancel(" INT64_FORMAT ") cancels it.", progress->run_id) :
+			 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",
+					 job_id)));
+}
+
 /*
  * Locks the jobs of a run.  The rows of the jobs and their definitions are
  * locked too, so that nobody deletes them while results for them are written.
@@ -285,12 +359,7 @@ jobs_lock(const Run *run)
 
 		ids[i] = Int32GetDatum(job_id);
 		if (!job_try_lock(job_id))
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("job %d is already running", job_id),
-					 errdetail("Another transaction has run it and is not finished."),
-					 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",
-							 job_id)));
+			report_running(job_id);
 	}
 	values[0] = PointerGetDatum(construct_array(ids, run->n, INT4OID, sizeof(int32), true,
 												TYPALIGN_INT));
@@ -772,7 +841,7 @@ run_finish(Run *run, JobRun *job)
 	result->finished = GetCurrentTimestamp();
 	if (run->dry_run)
 		return;
-	record_run(job->request, result, NULL, NULL, !IsolationUsesXactSnapshot());
+	record_run(job->request, result, !IsolationUsesXactSnapshot());
 	run_log(job);
 }
 
@@ -829,7 +898,7 @@ run_take_last_slot(Run *run)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no successful run of job %d is recorded", job_id),
-				 errdetail("Up to which time its results should be is not known."),
+				 errdetail("The horizon to compare with is unknown."),
 				 errhint("Call batchagg_run_job(%d) first.", job_id)));
 }
 
@@ -994,16 +1063,35 @@ scan_prepare_early(const Run *run, SourceScan *scan, const ScanQuery *query)
 		early_create(lfirst(lc));
 }
 
+/* Reads a scan's source into the groups of its rollups; `scope` is who we were. */
+static void
+read_source(Run *run, SourceScan *scan, const OwnerScope *scope)
+{
+	ScanQuery  *query = query_choose(scan);
+	const char *obstacle;
+	int			workers;
+
+	progress_estimate(query->plan->planTree->plan_rows);
+	workers = parallel_workers(scan, query, &obstacle);
+	scan_prepare_early(run, scan, query);
+	scan_create_groups(scan, CurrentMemoryContext, workers == 0 ? settings_run_memory() :
+					   parallel_groups_memory(scan->store_early != NULL), workers + 1);
+	run->reading = scope;
+	if (workers > 0)
+		parallel_run(scan, query, workers);
+	else
+		scan_run(scan, query, NULL, NULL);
+	scan->is_read = true;
+}
+
 /*
  * Reads a scan's source into the groups of its rollups, as the jobs' owner.
  */
 static void
 run_scan(Run *run, SourceScan *scan)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	OwnerScope	scope;
-	ScanQuery  *query;
-	const char *obstacle;
-	int			workers;
 
 	if (!scan_reads_rows(scan))
 	{
@@ -1011,18 +1099,15 @@ run_scan(Run *run, SourceScan *scan)
 		return;
 	}
 	owner_enter(&scope, run->jobs[0].job, scan->timezone);
-	query = query_choose(scan);
-	progress_estimate(query->plan->planTree->plan_rows);
-	workers = parallel_workers(scan, query, &obstacle);
-	scan_prepare_early(run, scan, query);
-	scan_create_groups(scan, CurrentMemoryContext, workers == 0 ? settings_run_memory() :
-					   parallel_groups_memory(scan->store_early != NULL), workers + 1);
-	run->reading = &scope;
-	if (workers > 0)
-		parallel_run(scan, query, workers);
-	else
-		scan_run(scan, query, NULL, NULL);
-	scan->is_read = true;
+	PG_TRY();
+	{
+		read_source(run, scan, &scope);
+	}
+	PG_CATCH();
+	{
+		owner_rethrow(caller);
+	}
+	PG_END_TRY();
 	owner_leave(&scope);
 }
 
@@ -1149,8 +1234,8 @@ run_record_failure(const RunRequest *request, TimestampTz started, const ErrorDa
 	result->from = result->to = DT_NOBEGIN;
 	result->sqlerrcode = error != NULL ? error->sqlerrcode : 0;
 	result->message = error != NULL ? error->message : "the worker ended before the run did";
-	record_run(request, result, error != NULL ? unpack_sql_state(error->sqlerrcode) : NULL,
-			   result->message, counted);
+	result->detail = error != NULL ? error->detail : NULL;
+	record_run(request, result, counted);
 }
 
 typedef struct CaughtRun

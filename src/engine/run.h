@@ -36,6 +36,7 @@ typedef struct RunResult
 	const char *status;			/* "succeeded", "failed" or "interrupted" */
 	int			sqlerrcode;		/* of the error that it failed with */
 	const char *message;		/* likewise; NULL: it succeeded */
+	const char *detail;			/* likewise; NULL: there is none */
 	char	   *notification;	/* JSON, until the transaction ends; NULL: none */
 	int64		rows_read;
 	int64		rows_skipped;
@@ -73,6 +74,7 @@ typedef struct OwnerScope
 
 extern void owner_enter(OwnerScope *scope, const Job *job, const char *timezone);
 extern void owner_leave(const OwnerScope *scope);
+extern void owner_rethrow(MemoryContext context);
 extern List *job_sources(Job *job, Problems *problems);
 extern List *job_refreshes(Job *job, TimestampTz run_time, Problems *problems);
 

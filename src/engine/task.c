@@ -92,6 +92,7 @@ parcel_metrics(Parcel *parcel, SourceScan *scan)
 			palloc0(sizeof(ScanMetric));
 
 		PARCEL(parcel, metric->number);
+		metric->name = parcel_text(parcel, metric->name);
 		metric->folded = parcel_text(parcel, metric->folded);
 		if (!parcel->packing)
 			scan->metrics = lappend(scan->metrics, metric);
@@ -124,6 +125,8 @@ parcel_rollup(Parcel *parcel, Rollup *rollup)
 	PARCEL(parcel, definition->granularity.kind);
 	PARCEL(parcel, definition->granularity.width);
 	PARCEL(parcel, definition->granularity.count);
+	PARCEL(parcel, definition->granularity_text);
+	definition->focal_entity = parcel_text(parcel, definition->focal_entity);
 	definition->timezone = parcel_text(parcel, definition->timezone);
 	definition->tz = pg_tzset(definition->timezone);
 	PARCEL(parcel, rollup->source->relid);

@@ -59,6 +59,7 @@
 
 #include "catalog/layout.h"
 #include "catalog/store.h"
+#include "engine/baddata.h"
 #include "engine/early.h"
 #include "engine/entity.h"
 #include "engine/progress.h"
@@ -1034,16 +1035,8 @@ static void
 report_overflow(const RollupWriter *writer, const JobMetric *metric, const Aggregate *aggregate,
 				const GroupOut *group)
 {
-	const Definition *definition = writer->rollup->definition;
-
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("result \"%s\" of metric \"%s\" is out of range of double precision",
-					aggregate->name, metric->name),
-			 errdetail("It is that of %s \"%.*s\" in the %s bucket of %s.",
-					   definition->focal_entity, group->entity_length, group->entity,
-					   definition->granularity_text, timestamptz_to_str(group->bucket)),
-			 errhint("Exclude the values in the definition's resource_filter, or correct them in the source.")));
+	report_bad_result(writer->rollup->definition, metric->name, aggregate->name, group->entity,
+					  group->entity_length, group->bucket);
 }
 
 /*

@@ -125,6 +125,13 @@ retry_limits(int32 job_id, int *max_retries, int *retry_delay)
 	*retry_delay = row && row[1] ? pg_strtoint32(row[1]) : batchagg_retry_delay;
 }
 
+/* Why an attempt has failed, for those who may see the job. */
+static const char *
+failure_reason(const RunResult *result)
+{
+	return result->detail ? psprintf("%s. %s", result->message, result->detail) : result->message;
+}
+
 /*
  * Notes in the ledger that an attempt has failed, and whether there is another.
  * A job that has been deleted meanwhile shall have no slots; this one may have
@@ -146,7 +153,7 @@ finish_failed(const SlotAttempt *attempt, const RunResult *result)
 	again = error_is_transient(result->sqlerrcode) && attempt->attempt <= max_retries;
 	ledger_finish(attempt, again ? SLOT_WAITING : SLOT_FAILED, result->run_id,
 				  again ? service_now() + retry_wait(retry_delay, attempt->attempt) : 0,
-				  result->message);
+				  failure_reason(result));
 }
 
 /*

@@ -92,7 +92,7 @@ ledger_start(const SlotAttempt *attempts, int n)
 	if (list_length(rows) != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("a slot that was to be run has been started by somebody else")));
+				 errmsg("a slot that was to be run has been started by another process")));
 }
 
 /*

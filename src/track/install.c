@@ -46,6 +46,7 @@
 #include "track/notes.h"
 #include "track/tracking.h"
 #include "track/triggers.h"
+#include "words/nearest.h"
 
 #define XID_COLUMN "batchagg_xid"
 
@@ -243,7 +244,7 @@ find_time_column(Oid relid, const char *source)
 				 errdetail(list_length(mapped) > 1 ?
 						   "Mappings in metricsandtables name several." :
 						   "No mapping in metricsandtables names it, and it is not plain from names and types."),
-				 errhint("Give it as time_column.")));
+				 errhint("Specify the time_column argument.")));
 	return column_name(relid, column);
 }
 
@@ -371,14 +372,23 @@ prepare_xid_column(Oid relid, const char *table)
 	Oid			type;
 
 	if (get_attnum(relid, XID_COLUMN) == InvalidAttrNumber)
+	{
 		track_command(psprintf("ALTER TABLE %s ADD COLUMN %s xid8", table, XID_COLUMN));
+		ereport(NOTICE,
+				(errmsg("column \"%s\" has been added to table \"%s\"", XID_COLUMN, table),
+				 errdetail("From now on these fail: COPY into it without a list of columns; and with "
+						   "tables that lack the column INSERT ... SELECT * of its rows, ATTACH "
+						   "PARTITION, and subscriptions."),
+				 errhint("List the columns, and add the column to the other tables; or use mode "
+						 "\"log\", which adds none.")));
+	}
 	type = column_type(relid, XID_COLUMN, &collation);
 	if (type != XID8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" cannot hold transaction ids", XID_COLUMN, table),
 				 errdetail("Its type is %s, not xid8.", format_type_be(type)),
-				 errhint("Rename it.")));
+				 errhint("Rename the existing column \"%s\".", XID_COLUMN)));
 	track_command(psprintf("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT pg_catalog.pg_current_xact_id()",
 						   table, XID_COLUMN));
 	if (!has_index(relid, XID_COLUMN))
@@ -458,6 +468,20 @@ write_source(const Tracking *tracking)
  *----------
  */
 
+/* What to do for a mode of runs that is none of tracking. */
+static int
+mode_hint(const char *mode)
+{
+	static const char *const known[] = {"log", "snapshot"};
+	const char *meant = word_nearest(mode, known, lengthof(known));
+
+	if (pg_strcasecmp(mode, "lookback") == 0)
+		return errhint("A lookback is set in batchjob_definitions.lookback, and needs no tracking.");
+	if (pg_strcasecmp(mode, "full") == 0 || pg_strcasecmp(mode, "none") == 0)
+		return errhint("Call batchagg_untrack_source() to end the tracking of a table.");
+	return meant ? errhint("Perhaps you meant \"%s\".", meant) : 0;
+}
+
 static TrackMode
 read_mode(const char *mode)
 {
@@ -468,13 +492,14 @@ read_mode(const char *mode)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown mode of tracking \"%s\"", mode),
-			 errhint("Modes are \"log\" and \"snapshot\".")));
+			 errdetail("Modes are \"log\" and \"snapshot\"."),
+			 mode_hint(mode)));
 }
 
 static void
-not_tracked(const char *table)
+not_tracked(int elevel, const char *table)
 {
-	ereport(ERROR,
+	ereport(elevel,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("changes of \"%s\" are not tracked", table)));
 }
@@ -531,7 +556,7 @@ track_source(Oid relid, const char *mode, const char *time_column, const char *i
 
 /*
  * Ends the tracking of a table; with drop_column, also drops the column of transaction
- * ids.  ERROR: it is not the caller's, or not tracked.
+ * ids.  ERROR: it is not the caller's.  NOTICE: it is not tracked.
  */
 void
 untrack_source(Oid relid, bool drop_column)
@@ -540,7 +565,7 @@ untrack_source(Oid relid, bool drop_column)
 
 	triggers_drop(table, relid);
 	if (delete_source("source = $1", table) == 0)
-		not_tracked(table);
+		not_tracked(NOTICE, table);
 	if (drop_column && get_attnum(relid, XID_COLUMN) != InvalidAttrNumber)
 		track_command(psprintf("ALTER TABLE %s DROP COLUMN %s", table, XID_COLUMN));
 	tracking_changed();
@@ -557,6 +582,6 @@ settle_source(Oid relid)
 	Tracking   *tracking = tracking_load(table);
 
 	if (tracking == NULL)
-		not_tracked(table);
+		not_tracked(ERROR, table);
 	return tracking_settle(tracking, relid, true);
 }

@@ -184,7 +184,7 @@ require_names(Oid relid)
 					 errmsg("trigger \"%s\" for table \"%s\" already exists", triggers[i].name,
 							track_table_name(relid)),
 					 errdetail("It is not one of batchagg's."),
-					 errhint("Rename it.")));
+					 errhint("Rename the existing trigger.")));
 	table_close(pg_trigger, AccessShareLock);
 }
 
