@@ -334,7 +334,7 @@ report_running(int32 job_id)
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 			 errmsg("job %d is already running", job_id),
 			 progress ? errdetail("Run " INT64_FORMAT " is under way.", progress->run_id) :
-			 errdetail("Another transaction has run it and is not finished."),
+			 errdetail("Another transaction is running it, or has run it and has not ended yet."),
 			 progress ? errhint("The view batchagg_progress shows how far it is; "
 								"batchagg_cancel(" INT64_FORMAT ") cancels it.", progress->run_id) :
 			 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",

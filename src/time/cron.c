@@ -252,6 +252,20 @@ matches_some_date(const CronSchedule *schedule)
 	return false;
 }
 
+/* How many fields an expression has. */
+static int
+count_fields(const char *at)
+{
+	int			n = 0;
+
+	while (*(at += strspn(at, " \t\n\r")) != '\0')
+	{
+		at += strcspn(at, " \t\n\r");
+		n++;
+	}
+	return n;
+}
+
 /*
  * Reads a cron expression, or one of the abbreviations that begin with '@'.
  * Returns NULL and sets *result, or says what is wrong, in a sentence for
@@ -283,6 +297,10 @@ cron_parse(const char *expression, CronSchedule *result)
 			"and @annually.";
 	}
 
+	/* Before the fields are read: with seconds in front, each is another one. */
+	if (count_fields(at) > FIELDS)
+		return "A cron expression has no more than five fields: minute, hour, day of month, month "
+			"and day of week.";
 	for (int i = 0; i < FIELDS; i++)
 	{
 		if (*at == '\0')
@@ -295,9 +313,6 @@ cron_parse(const char *expression, CronSchedule *result)
 		while (is_blank(*at))
 			at++;
 	}
-	if (*at != '\0')
-		return "A cron expression has no more than five fields: minute, hour, day of month, month "
-			"and day of week.";
 
 	result->minutes = bits[FIELD_MINUTE];
 	result->hours = (uint32) bits[FIELD_HOUR];
