@@ -33,6 +33,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -355,6 +356,34 @@ check_choice(const Row *row, const char *column, const char *const *choices, con
 				 errhint("%s", hint)));
 }
 
+/* Refuses a text that is empty. */
+static void
+check_not_empty(const Row *row, const char *column)
+{
+	char	   *text = row_text(row, column);
+
+	if (text && text[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s must not be empty", column)));
+}
+
+/* Refuses an interval that is not positive. */
+static void
+check_positive(const Row *row, const char *column)
+{
+	Interval	none = {0};
+	bool		isnull;
+	Datum		interval = row_value(row, column, &isnull);
+
+	if (!isnull && DatumGetInt32(DirectFunctionCall2(interval_cmp, interval,
+													 IntervalPGetDatum(&none))) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s must be positive, not %s", column, row_text(row, column)),
+				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
+}
+
 /* Refuses a number that is less than it may be. */
 static void
 check_number(const Row *row, const char *column, int least, const char *hint)
@@ -384,6 +413,7 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	EventMeaning meaning;
 
 	(void) check_owner(&row);
+	check_not_empty(&row, "job_name");
 	check_choice(&row, "missed_runs", missed_runs, "Specify coalesce, each or skip.");
 	check_number(&row, "job_timeout", 1,
 				 "It is in seconds; NULL means the setting batchagg.job_timeout.");
@@ -391,7 +421,10 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	check_number(&row, "retry_delay", 0,
 				 "It is in seconds; NULL means the setting batchagg.retry_delay.");
 	if (event_name && row_changed(&row, "event_name") && !restoring())
+	{
 		event_require(event_name, &meaning);
+		notice_fixed_zone(meaning.timezone);
+	}
 	if (row.before)
 	{
 		row_set(&row, "updated_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
@@ -511,7 +544,7 @@ check_filter(const Row *row, Definition *definition)
 /*
  * Trigger on batchjob_definitions, BEFORE INSERT OR UPDATE.  Puts granularity
  * in canonical form and sets source_table.  ERROR: a granularity or time zone
- * that is none; a negative delay; a filter that is not allowed, or does not fit its source.
+ * that is none; an empty name; a number or interval out of range; a filter that is not allowed, or does not fit its source.
  */
 Datum
 batchagg_check_definition(PG_FUNCTION_ARGS)
@@ -520,6 +553,10 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	Definition	definition = {.id = row_int(&row, "id")};
 	char	   *granularity = row_text(&row, "granularity");
 
+	check_not_empty(&row, "focal_entity");
+	check_not_empty(&row, "entity");
+	check_positive(&row, "lookback");
+	check_positive(&row, "results_retention");
 	check_number(&row, "job_delay", 0,
 				 "It is in hours: a run reads the rows up to so many hours before its time.");
 	definition.timezone = row_text(&row, "timezone");
@@ -532,7 +569,10 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	if (definition.timezone)
 	{
 		if (row_changed(&row, "timezone"))
+		{
 			(void) job_read_timezone(definition.timezone, &definition.tz, 0, &raise_at_once);
+			notice_fixed_zone(definition.timezone);
+		}
 		resolve_entity(&row);
 		check_filter(&row, &definition);
 	}
@@ -553,6 +593,7 @@ batchagg_check_metric(PG_FUNCTION_ARGS)
 	int			n;
 	StringInfoData canonical;
 
+	check_not_empty(&row, "metric_name");
 	if (name == NULL || list == NULL || !row_changed(&row, "aggregation_types"))
 		PG_RETURN_POINTER(row.now);
 
@@ -605,6 +646,8 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 	Oid			owner = check_owner(&row);
 	SourceMapping mapping = mapping_of_row(&row);
 
+	check_not_empty(&row, "metricname");
+	check_not_empty(&row, "tablename");
 	check_choice(&row, "layout", layouts, "Specify column, row, or NULL to have it found out.");
 	if (mapping.metric_name == NULL || mapping.table_name == NULL)
 		PG_RETURN_POINTER(row.now);

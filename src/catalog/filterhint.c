@@ -82,13 +82,13 @@ filter_without_where(const char *filter)
 	return begins_with_word(at, "where") ? pstrdup(skip_blanks(at + strlen("where"))) : NULL;
 }
 
-/* The place in a filter that an error points at; NULL where it does to none. */
+/* The place in a filter that an error points at; NULL where it points to none in it. */
 static const char *
 error_place(const char *filter, const ErrorData *error)
 {
 	int			position = error->internalpos;
 
-	if (position <= 0 || error->internalquery == NULL)
+	if (position <= 0 || error->internalquery == NULL || strcmp(error->internalquery, filter) != 0)
 		return NULL;
 	return filter + pg_mbcharcliplen(filter, strlen(filter), position - 1);
 }
@@ -211,7 +211,7 @@ filter_hint(const char *filter, const ErrorData *error)
 		case ERRCODE_WINDOWING_ERROR:
 			return "A filter chooses rows before they are aggregated.";
 		case ERRCODE_UNDEFINED_TABLE:
-			return "Write the name of a column alone, without a table or alias.";
+			return place ? "Write the name of a column alone, without a table or alias." : NULL;
 		case ERRCODE_DATATYPE_MISMATCH:
 			if (strstr(error->message, "resource_filter") != NULL)
 				return "Write a condition, such as status = 'active'.";

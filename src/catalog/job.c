@@ -60,7 +60,7 @@ job_id_by_name(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("job \"%s\" does not exist", name),
-				 errhint("The view batchagg_jobs shows the jobs that you can see.")));
+				 errhint("The view batchagg_jobs lists your jobs.")));
 	return TEXT_INT(((char **) linitial(rows))[0]);
 }
 
@@ -252,7 +252,7 @@ job_load(int32 job_id, Problems *problems)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("job %d does not exist", job_id),
-				 errhint("The view batchagg_jobs shows the jobs that you can see.")));
+				 errhint("The view batchagg_jobs lists your jobs.")));
 	row = linitial(rows);
 
 	job = palloc0(sizeof(Job));

@@ -109,6 +109,25 @@ suggest_timezone(const char *name)
 }
 
 /*
+ * A NOTICE where a time zone is the winter half of a civil time, all the year round:
+ * who names it mostly means the civil time.
+ */
+void
+notice_fixed_zone(const char *name)
+{
+	static const Synonym fixed[] = {{"est", "America/New_York"}, {"mst", "America/Denver"}};
+	char		folded[NEAREST_MAX_LENGTH];
+	const char *civil;
+
+	word_fold(name, "", folded, sizeof(folded));
+	civil = synonym_of(fixed, lengthof(fixed), folded);
+	if (civil)
+		ereport(NOTICE,
+				(errmsg("time zone \"%s\" has no daylight saving time", name),
+				 errhint("Use \"%s\" for the civil time.", civil)));
+}
+
+/*
  * The relation that was probably meant by a name that leads to none, as it has
  * to be written in the current search_path, palloc'd; NULL where nothing is
  * near.  One of the same name in another schema is nearest.

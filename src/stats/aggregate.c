@@ -59,7 +59,7 @@ static const AggregateName aggregate_names[] = {
 /* What other systems call them. */
 static const Synonym foreign_names[] = {
 	{"average", "avg"}, {"arithmeticmean", "avg"},
-	{"total", "sum"}, {"summe", "sum"}, {"add", "sum"},
+	{"total", "sum"}, {"add", "sum"},
 	{"cnt", "count"}, {"num", "count"}, {"number", "count"}, {"n", "count"}, {"samples", "count"},
 	{"samplecount", "count"}, {"rows", "count"}, {"count*", "count"},
 	{"minimum", "min"}, {"lowest", "min"}, {"smallest", "min"}, {"p0", "min"}, {"0", "min"},

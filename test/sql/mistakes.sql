@@ -54,6 +54,8 @@ SELECT make_job('shop_orders', 'price');
 :event ('EVERYMONDAY');
 -- 8. The abbreviation that clocks show in summer.
 :event ('EVERYDAY8AMCEST');
+-- The one that they show in winter is a time zone, all the year round.
+:event ('EVERYDAY8AMEST');
 -- 9. A city.
 :event ('EVERYDAY8AMBerlin');
 -- 10. Working days.
@@ -106,8 +108,10 @@ INSERT INTO batch_jobs (event_name, job_timeout) VALUES ('EVERYHOUR', 0);
 :zone 'New York';
 -- 27. An abbreviation.
 :zone 'CEST';
--- 28. Rows of tomorrow.
+-- 28. Rows of tomorrow, and results of none.
 UPDATE batchjob_definitions SET job_delay = -24;
+UPDATE batchjob_definitions SET results_retention = '-1 day';
+UPDATE batchjob_definitions SET focal_entity = '';
 
 --
 -- Filters
@@ -175,6 +179,8 @@ SELECT batchagg_run_job(make_job('shop_orders', 'prices'));
 SELECT batchagg_run_job(make_job('shop_orders', 'status'));
 -- 49. The id is called otherwise.
 SELECT batchagg_run_job(make_job('shop_orders', 'price', 'user'));
+-- The id itself in place of what it is the id of.
+SELECT batchagg_run_job(make_job('shop_orders', 'price', 'customer_id'));
 -- 50. Two columns could be the time.
 CREATE TABLE trips (user_id integer, began timestamptz, ended timestamptz, km float8);
 SELECT batchagg_run_job(make_job('trips', 'km', 'user'));

@@ -146,6 +146,15 @@ SELECT job_id, error_message FROM batchagg_runs WHERE status = 'failed';
 \set VERBOSITY default
 RESET parallel_leader_participation;
 SELECT status FROM batchagg_run_job(1);
+-- a value out of range that a worker meets: whose it is
+SELECT caller_id AS caller, ts AS at FROM measurements WHERE metric_value = 500 AND isfinite(ts) ORDER BY ts, caller_id LIMIT 1 \gset
+CREATE VIEW huge AS SELECT caller_id, ts, CASE WHEN metric_value = 500 AND caller_id = :'caller' AND ts = :'at' THEN 1e400 ELSE 1 END AS cost FROM measurements;
+UPDATE batchjob_definitions SET entity = 'huge' WHERE id = 41;
+SET parallel_leader_participation = off;
+\set SHOW_CONTEXT never
+SELECT batchagg_run_job(4);
+\set SHOW_CONTEXT errors
+RESET parallel_leader_participation;
 UPDATE batchjob_definitions SET entity = 'all_calls' WHERE id = 41;
 
 -- What rows lie ahead is known from all processes.
@@ -194,7 +203,7 @@ SET batchagg.max_parallel_workers_per_run = 1025;
 
 DROP SCHEMA plain CASCADE;
 DROP EXTENSION batchagg;
-DROP VIEW good_calls, all_calls, checked, unsafe_calls, some_calls, joined_calls, one_more_call, known_calls;
+DROP VIEW good_calls, all_calls, checked, huge, unsafe_calls, some_calls, joined_calls, one_more_call, known_calls;
 DROP TABLE calls, measurements, guarded, numbers, temporary, alone, results;
 DROP FUNCTION differences, check_number, unsafe;
 DROP ROLE regress_batchagg_reader;
