@@ -69,7 +69,8 @@ suggest_event(const char *name)
 	List	   *rows;
 	ListCell   *lc;
 	pg_tz	   *tz;
-	char	   *zone;
+	const char *zone;
+	int			length;
 
 	rows = store_query(true,
 					   psprintf("SELECT event_name FROM %s ORDER BY event_name",
@@ -82,17 +83,16 @@ suggest_event(const char *name)
 		known[nknown++] = plain[i];
 	if (!event_suggest(name, known, nknown, suggestion))
 		return NULL;
-	if (event_lookup(suggestion, &meaning))
-		return pstrdup(suggestion);
 
-	/* The zone that is none stands at its end. */
-	if (!event_parse(suggestion, &meaning) || zone_parse(meaning.timezone, &tz) == NULL)
-		return NULL;
-	zone = suggest_timezone(meaning.timezone);
-	if (zone == NULL || strlen(meaning.timezone) > strlen(suggestion))
-		return NULL;
-	suggestion[strlen(suggestion) - strlen(meaning.timezone)] = '\0';
-	return psprintf("%s%s", suggestion, zone);
+	/* A time zone stands at its end, in capitals, and may be none. */
+	if (!event_parse(suggestion, &meaning) || meaning.timezone[0] == '\0')
+		return pstrdup(suggestion);
+	length = (int) strlen(suggestion) - (int) strlen(meaning.timezone);
+	if (length < 0 || pg_strcasecmp(suggestion + length, meaning.timezone) != 0)
+		return pstrdup(suggestion);
+	zone = zone_parse(meaning.timezone, &tz) == NULL ? pg_get_timezone_name(tz) :
+		suggest_timezone(meaning.timezone);
+	return zone ? psprintf("%.*s%s", length, suggestion, zone) : NULL;
 }
 
 /*

@@ -475,7 +475,7 @@ $node->stop;
 
 subtest 'not preloaded' => sub {
 	my $plain = PostgreSQL::Test::Cluster->new('plain');
-	my $job;
+	my ($job, $idle);
 
 	$plain->init;
 	$plain->append_conf('postgresql.conf', "fsync = off\nmax_worker_processes = 16\n");
@@ -483,7 +483,11 @@ subtest 'not preloaded' => sub {
 	make_source($plain, 'postgres');
 	$job = make_job($plain, 'postgres', due => 1);
 	like($plain->safe_psql('postgres', "SELECT reason FROM batchagg_slots WHERE job_id = $job"), qr/^the service is not running: /, 'nothing runs by itself');
+	$idle = make_job($plain, 'postgres');
+	is($plain->safe_psql('postgres', "SELECT state, reason FROM batchagg_jobs WHERE job_id = $idle"),
+		'unattended|the service is not running: call batchagg_start(), or add batchagg to shared_preload_libraries', 'a job that nothing starts says so');
 	is($plain->safe_psql('postgres', 'SELECT batchagg_start()'), 't', 'start');
+	wait_for($plain, 'postgres', "SELECT state = 'scheduled' AND reason IS NULL FROM batchagg_jobs WHERE job_id = $idle", 'now it is scheduled', $patience);
 	is($plain->safe_psql('postgres', 'SELECT batchagg_start()'), 'f', 'start again');
 	wait_for($plain, 'postgres', ran($job), 'the job runs', $patience);
 	for my $round (1 .. 2)
