@@ -197,6 +197,7 @@ check_timezone(char **newval, void **extra, GucSource source)
 	if (tz != NULL && pg_tz_acceptable(tz))
 		return true;
 	GUC_check_errdetail("Time zone \"%s\" is not known.", *newval);
+	GUC_check_errhint("The view pg_timezone_names has their names, such as Europe/Berlin.");
 	return false;
 }
 

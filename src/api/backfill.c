@@ -38,7 +38,7 @@ require_transactions(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("batchagg_backfill() needs transactions of isolation level read committed"),
-				 errhint("SET default_transaction_isolation = 'read committed'.")));
+				 errhint("Run SET default_transaction_isolation = 'read committed' first.")));
 }
 
 static void
