@@ -21,6 +21,9 @@
 /* What has no meaning in the names that the lenient reader takes. */
 #define IGNORED " \t\r\n_-@:.,;'\"()"
 
+/* Letters of a word that may be a misspelt name of other schedulers. */
+#define MIN_NEAREST 5
+
 /* Names of other schedulers for what is one event here. */
 static const Synonym names[] = {
 	{"minutely", "EVERYMINUTE"}, {"minute", "EVERYMINUTE"}, {"minutes", "EVERYMINUTE"},
@@ -28,6 +31,8 @@ static const Synonym names[] = {
 	{"hourly", "EVERYHOUR"}, {"hour", "EVERYHOUR"}, {"hours", "EVERYHOUR"}, {"hr", "EVERYHOUR"},
 	{"halfhourly", "EVERY30MINUTES"}, {"halfhour", "EVERY30MINUTES"},
 	{"quarterhourly", "EVERY15MINUTES"}, {"quarterhour", "EVERY15MINUTES"},
+	{"daily", "EVERYDAY"}, {"day", "EVERYDAY"}, {"days", "EVERYDAY"}, {"nightly", "EVERYDAY"},
+	{"midnight", "EVERYDAY"}, {"weekly", "EVERYWEEK"}, {"week", "EVERYWEEK"},
 	{"noon", "EVERYDAY12PM"}, {"midday", "EVERYDAY12PM"},
 	{"monthly", "EVERYMONTH"}, {"month", "EVERYMONTH"}, {"months", "EVERYMONTH"},
 	{"quarterly", "0 0 1 1,4,7,10 *"}, {"quarter", "0 0 1 1,4,7,10 *"},
@@ -234,6 +239,21 @@ read_leniently(const char *folded, char *suggestion)
 	return is_time(at) && append_time(at, suggestion);
 }
 
+/* The meaning of the name of other schedulers that is nearest; NULL where none is near. */
+static const char *
+nearest_name(const char *folded)
+{
+	const char *words[lengthof(names)];
+	const char *nearest;
+
+	for (int i = 0; i < lengthof(names); i++)
+		words[i] = names[i].word;
+
+	/* Among so many, shorter words are near to too much. */
+	nearest = strlen(folded) < MIN_NEAREST ? NULL : word_nearest(folded, words, lengthof(words));
+	return nearest ? synonym_of(names, lengthof(names), nearest) : NULL;
+}
+
 /*
  * event_suggest
  *		Which event was probably meant by a name that is not known.
@@ -277,6 +297,8 @@ event_suggest(const char *name, const char *const *known, int nknown, char *sugg
 	}
 
 	nearest = word_nearest(name, known, nknown);
+	if (nearest == NULL)
+		nearest = nearest_name(folded);
 	if (nearest)
 		strlcpy(suggestion, nearest, EVENT_TEXT_LEN);
 	return nearest != NULL;

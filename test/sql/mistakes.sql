@@ -42,6 +42,8 @@ SELECT make_job('shop_orders', 'price');
 \echo :LAST_ERROR_SQLSTATE
 -- 2. Likewise, in lower case.
 :event ('daily');
+-- Likewise, misspelt.
+:event ('hourely');
 -- 3. An alias of cron that is not one.
 :event ('@hour');
 -- 4. In plain English.

@@ -1244,6 +1244,7 @@ test_event_suggestions(void)
 		{"every 5 minutes", "EVERY5MINUTES"}, {"EVERY5MIN", "EVERY5MINUTES"},
 		{"5m", "EVERY5MINUTES"}, {"2h", "EVERY2HOURS"}, {"1 hour", "EVERYHOUR"},
 		{"EVERY7MINUTES", "EVERY6MINUTES"}, {"EVERY90MINUTES", NULL}, {"EVERY5", NULL},
+		{"HOURLYY", "EVERYHOUR"}, {"mothly", "EVERYMONTH"}, {"weekley", "EVERYWEEK"}, {"main", NULL},
 		{"half-hourly", "EVERY30MINUTES"}, {"yearly", "@yearly"}, {"quarterly", "0 0 1 1,4,7,10 *"},
 		{"weekdays", "0 0 * * 1-5"},
 		/* Times of day. */
