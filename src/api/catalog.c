@@ -544,7 +544,8 @@ check_filter(const Row *row, Definition *definition)
 /*
  * Trigger on batchjob_definitions, BEFORE INSERT OR UPDATE.  Puts granularity
  * in canonical form and sets source_table.  ERROR: a granularity or time zone
- * that is none; an empty name; a number or interval out of range; a filter that is not allowed, or does not fit its source.
+ * that is none; an empty name; a number or interval out of range; a filter that is
+ * not allowed, or does not fit its source.
  */
 Datum
 batchagg_check_definition(PG_FUNCTION_ARGS)
