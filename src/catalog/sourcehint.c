@@ -161,7 +161,7 @@ hint_conversion(Relation rel, AttrNumber column, bool to_time)
 							  name, name);
 	else if (to_time)
 		return "";
-	else if (is_string(type) || type == CASHOID)
+	else if (is_string(type) || type == MONEYOID)
 		expression = psprintf("%s::numeric", name);
 	else if (type == JSONBOID || type == JSONOID)
 		expression = psprintf("(%s->>'key')::numeric", name);

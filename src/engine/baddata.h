@@ -12,11 +12,10 @@
 
 extern void report_bad_result(const Definition *definition, const char *metric,
 							  const char *aggregate, const char *entity, int length,
-							  TimestampTz bucket) pg_attribute_noreturn();
+							  TimestampTz bucket);
 extern void report_bad_value(const Definition *definition, const char *metric,
-							 const char *entity, int length, TimestampTz bucket)
-			pg_attribute_noreturn();
+							 const char *entity, int length, TimestampTz bucket);
 extern void report_long_id(const Definition *definition, const char *entity, int length,
-						   TimestampTz bucket) pg_attribute_noreturn();
+						   TimestampTz bucket);
 
 #endif							/* BATCHAGG_BADDATA_H */
