@@ -1,4 +1,9 @@
 -- Making a job in one call: what is taken, what is refused, and what is left behind.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_maker;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 SET TimeZone = 'UTC';
 CREATE TABLE visits (user_id text, ts timestamptz, pages integer, seconds integer, page text);

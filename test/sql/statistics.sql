@@ -1,5 +1,10 @@
 -- The small tables that RuleExecutionResults joins to the store have statistics from
 -- a job's first run on; later runs do not gather them again.
+
+-- What an interrupted run may have left.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_batchagg_runner;
+RESET client_min_messages;
 CREATE EXTENSION batchagg;
 ALTER TABLE batch_jobs SET (autovacuum_enabled = off);
 ALTER TABLE batchagg_layouts SET (autovacuum_enabled = off);
