@@ -155,6 +155,14 @@ CREATE TABLE batchagg_measurements (
 	owner            regrole NOT NULL DEFAULT pg_catalog.quote_ident(current_user)::regrole
 );
 
+-- Queries on RuleExecutionResults are planned by the statistics of the small tables
+-- that it joins.  A run that makes or drops layouts analyzes them (layouts_analyze());
+-- for all else there is autovacuum, which by its own threshold of 50 rows would never
+-- come.  Each run updates layouts, so these have a higher one than the others.
+ALTER TABLE batch_jobs SET (autovacuum_analyze_threshold = 0);
+ALTER TABLE batchagg_layouts SET (autovacuum_analyze_threshold = 10);
+ALTER TABLE batchagg_positions SET (autovacuum_analyze_threshold = 0);
+
 CREATE INDEX batchagg_measurements_series_idx ON batchagg_measurements (entity_id, metric_name, "timestamp");
 CREATE INDEX batchagg_measurements_metric_idx ON batchagg_measurements (metric_name, "timestamp");
 CREATE INDEX batchagg_measurements_time_idx ON batchagg_measurements USING brin ("timestamp");

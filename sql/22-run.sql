@@ -1,6 +1,9 @@
 --
 -- Functions that run jobs
 --
+-- What is done with one job takes its id or its name: two functions of SQL, and one
+-- of C (job_argument()).
+--
 
 CREATE TYPE batchagg_run_result AS (
 	run_id bigint,
@@ -38,7 +41,7 @@ CREATE FUNCTION batchagg_run_job(
 	job_id integer,
 	dry_run boolean DEFAULT false)
 RETURNS batchagg_run_result
-AS 'MODULE_PATHNAME', 'batchagg_run_job_id'
+AS 'MODULE_PATHNAME', 'batchagg_run_job'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION batchagg_run_job(integer, boolean) IS
@@ -48,7 +51,7 @@ CREATE FUNCTION batchagg_run_job(
 	job_name text,
 	dry_run boolean DEFAULT false)
 RETURNS batchagg_run_result
-AS 'MODULE_PATHNAME', 'batchagg_run_job_name'
+AS 'MODULE_PATHNAME', 'batchagg_run_job'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION batchagg_run_job(text, boolean) IS
@@ -84,6 +87,19 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION batchagg_explain_job(integer) IS
 'says what a run of a job would do: its scans with their sources, columns, query, estimated cost and parallel workers, and the rollups that each scan feeds; writes nothing';
 
+CREATE FUNCTION batchagg_explain_job(
+	job_name text,
+	OUT scan integer,
+	OUT definition_id integer,
+	OUT item text,
+	OUT value text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_explain_job'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_explain_job(text) IS
+'says what a run of the job of this name would do: its scans with their sources, columns, query, estimated cost and parallel workers, and the rollups that each scan feeds; writes nothing';
+
 CREATE FUNCTION batchagg_verify_job(
 	job_id integer,
 	"from" timestamptz DEFAULT NULL,
@@ -105,6 +121,27 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION batchagg_verify_job(integer, timestamptz, timestamptz) IS
 'recomputes the results of a job in the buckets that begin in a range, and returns those that are stored otherwise, missing or too many; writes nothing';
 
+CREATE FUNCTION batchagg_verify_job(
+	job_name text,
+	"from" timestamptz DEFAULT NULL,
+	"to" timestamptz DEFAULT NULL,
+	OUT definition_id integer,
+	OUT source text,
+	OUT "timestamp" timestamptz,
+	OUT entity_id text,
+	OUT metric_name text,
+	OUT aggregation_type text,
+	OUT stored float8,
+	OUT computed float8,
+	OUT stored_count bigint,
+	OUT computed_count bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'batchagg_verify_job'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION batchagg_verify_job(text, timestamptz, timestamptz) IS
+'recomputes the results of the job of this name in the buckets that begin in a range, and returns those that are stored otherwise, missing or too many; writes nothing';
+
 CREATE PROCEDURE batchagg_backfill(
 	job_id integer,
 	"from" timestamptz DEFAULT NULL,
@@ -116,6 +153,18 @@ LANGUAGE C;
 
 COMMENT ON PROCEDURE batchagg_backfill(integer, timestamptz, timestamptz, interval, boolean) IS
 'recomputes the results of a job in the buckets that begin in a range, in pieces of about this length, and commits each; goes on with what an earlier call has left';
+
+CREATE PROCEDURE batchagg_backfill(
+	job_name text,
+	"from" timestamptz DEFAULT NULL,
+	"to" timestamptz DEFAULT NULL,
+	piece interval DEFAULT NULL,
+	newest_first boolean DEFAULT true)
+AS 'MODULE_PATHNAME', 'batchagg_backfill'
+LANGUAGE C;
+
+COMMENT ON PROCEDURE batchagg_backfill(text, timestamptz, timestamptz, interval, boolean) IS
+'recomputes the results of the job of this name in the buckets that begin in a range, in pieces of about this length, and commits each; goes on with what an earlier call has left';
 
 CREATE FUNCTION batchagg_progress(
 	OUT run_id bigint,

@@ -7,6 +7,11 @@
 -- so that one of the store's two indexes serves it.  The view runs with the rights
 -- of who reads it, and with the row-level security of the tables below.
 --
+-- The job's name is joined, not stored, so that a new name shows at once.  It is a
+-- left join, although every layout has its job: PostgreSQL leaves a left join to a
+-- unique key out of the plan where no column of it is used, and makes it an inner
+-- one where job_name is filtered.
+--
 -- Measurements of other systems have no job.  They are kept in a table of their
 -- own; the INSTEAD OF trigger puts there what is inserted here.
 --
@@ -14,6 +19,7 @@
 CREATE VIEW RuleExecutionResults WITH (security_invoker = true) AS
 SELECT
 	l.job_id,
+	j.job_name,
 	l.definition_id,
 	l.focal_entity,
 	s.entity_id,
@@ -28,10 +34,12 @@ SELECT
 FROM batchagg_layouts l
 JOIN batchagg_positions p ON p.layout_id = l.id
 JOIN batchagg_store s ON s.layout_id = l.id
+LEFT JOIN batch_jobs j ON j.id = l.job_id
 WHERE s.results[p.position] IS NOT NULL
 UNION ALL
 SELECT
 	NULL::integer,
+	NULL::text,
 	NULL::integer,
 	m.focal_entity,
 	m.entity_id,
@@ -49,6 +57,8 @@ COMMENT ON VIEW RuleExecutionResults IS
 'results of all runs, one row each, and measurements of other systems; measurements can be inserted here';
 COMMENT ON COLUMN RuleExecutionResults.job_id IS
 'the job; NULL for a measurement';
+COMMENT ON COLUMN RuleExecutionResults.job_name IS
+'its name, as it is now; NULL for a measurement, and where the job has none';
 COMMENT ON COLUMN RuleExecutionResults.definition_id IS
 'the definition; NULL for a measurement';
 COMMENT ON COLUMN RuleExecutionResults.focal_entity IS

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
+#include "catalog/job.h"
 #include "engine/backfill.h"
 
 PG_FUNCTION_INFO_V1(batchagg_backfill);
@@ -40,18 +41,9 @@ require_transactions(FunctionCallInfo fcinfo)
 				 errhint("SET default_transaction_isolation = 'read committed'.")));
 }
 
-static void
-require_not_null(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 /*
- * batchagg_backfill(job_id integer, "from" timestamptz, "to" timestamptz,
- * piece interval, newest_first boolean): see backfill.c in engine/.
+ * batchagg_backfill(job_id integer or job_name text, "from" timestamptz, "to"
+ * timestamptz, piece interval, newest_first boolean): see backfill.c in engine/.
  */
 Datum
 batchagg_backfill(PG_FUNCTION_ARGS)
@@ -61,9 +53,11 @@ batchagg_backfill(PG_FUNCTION_ARGS)
 	TimestampTz started;
 
 	require_transactions(fcinfo);
-	require_not_null(fcinfo, 0, "job_id");
-	require_not_null(fcinfo, 4, "newest_first");
-	request.job_id = PG_GETARG_INT32(0);
+	request.job_id = job_argument(fcinfo);
+	if (PG_ARGISNULL(4))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("newest_first must not be null")));
 	request.from = PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1);
 	request.to = PG_ARGISNULL(2) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(2);
 	if (!PG_ARGISNULL(3))

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.c
- *	  SQL functions around the job tables: the triggers that check their rows,
- *	  and functions that make and validate jobs.
+ *	  SQL functions around the job tables: the triggers that check their rows, and
+ *	  the function that validates a job.  create.c makes jobs.
  *
  * A trigger checks a column when a row is inserted, and when an update changes
  * it.  A column that was valid once is not checked again: a job must always be
@@ -31,7 +31,6 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -45,6 +44,7 @@
 #include "catalog/names.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
+#include "catalog/validate.h"
 #include "service/shared.h"
 #include "time/zone.h"
 
@@ -56,7 +56,6 @@ PG_FUNCTION_INFO_V1(batchagg_check_mapping);
 PG_FUNCTION_INFO_V1(batchagg_check_measurement);
 PG_FUNCTION_INFO_V1(batchagg_insert_measurement);
 PG_FUNCTION_INFO_V1(batchagg_validate_job);
-PG_FUNCTION_INFO_V1(batchagg_create_job);
 
 /* Problems are raised as they come. */
 static Problems raise_at_once = {.collect = false};
@@ -630,18 +629,21 @@ measurement_plan(void)
 static void
 check_has_no_job(const Row *row)
 {
-	bool		no_job;
-	bool		no_definition;
+	static const char *const columns[] = {"job_id", "job_name", "definition_id"};
 
-	(void) row_value(row, "job_id", &no_job);
-	(void) row_value(row, "definition_id", &no_definition);
-	if (!no_job || !no_definition)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("results of a job cannot be inserted"),
-				 errdetail("Only runs write them."),
-				 errhint("Leave job_id and definition_id NULL for a measurement of another "
-						 "system.")));
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		bool		isnull;
+
+		(void) row_value(row, columns[i], &isnull);
+		if (!isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("results of a job cannot be inserted"),
+					 errdetail("Only runs write them."),
+					 errhint("Leave job_id, job_name and definition_id NULL for a measurement of "
+							 "another system.")));
+	}
 }
 
 /*
@@ -685,67 +687,15 @@ batchagg_insert_measurement(PG_FUNCTION_ARGS)
  *----------
  */
 
-/* A filter to be checked where errors are caught (problem_catch). */
-typedef struct FilterCheck
-{
-	const Definition *definition;
-	Oid			relid;			/* InvalidOid: the source is not known */
-	Oid			owner;
-} FilterCheck;
-
-static void
-check_filter_caught(void *arg)
-{
-	const FilterCheck *check = arg;
-
-	if (OidIsValid(check->relid))
-		source_check_filter(check->relid, check->definition->filter, check->definition->timezone,
-							check->owner);
-	else
-		(void) filter_parse(check->definition->filter);
-}
-
-/* Collects the problems of a definition with its sources, as the owner. */
-static void
-validate_definition(Job *job, Definition *definition, Problems *problems)
-{
-	FilterCheck check = {.definition = definition, .owner = job->owner};
-	List	   *sources = source_resolve(job, definition, problems);
-	ListCell   *lc;
-
-	if (definition->filter == NULL)
-		return;
-	if (sources == NIL)
-		(void) problem_catch(problems, definition->id, check_filter_caught, &check);
-	foreach(lc, sources)
-	{
-		check.relid = ((Source *) lfirst(lc))->relid;
-		(void) problem_catch(problems, definition->id, check_filter_caught, &check);
-	}
-}
-
 /* Collects the problems of a job; ERROR where it is not visible. */
 static List *
 validate_job(int32 job_id)
 {
 	Problems	problems = {.collect = true};
 	Job		   *job = job_load(job_id, &problems);
-	EventMeaning meaning;
-	Oid			user;
-	int			context;
-	ListCell   *lc;
 
-	if (!event_lookup(job->event_name, &meaning))
-		event_report_unknown(job->event_name, &problems);
-	if (job->owner_name == NULL)
-		return problems.list;
-
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(job->owner, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	foreach(lc, job->definitions)
-		validate_definition(job, lfirst(lc), &problems);
-	SetUserIdAndSecContext(user, context);
+	job_validate_event(job, &problems);
+	job_validate_sources(job, &problems);
 	return problems.list;
 }
 
@@ -757,14 +707,14 @@ text_or_null(const char *text, bool *isnull)
 }
 
 /*
- * batchagg_validate_job(job_id integer) returns setof record: every problem of
- * a job, none if it can be run.  Sources are looked at as the job's owner, in
- * the caller's search_path.  ERROR where the caller sees no such job.
+ * batchagg_validate_job(job_id integer or job_name text) returns setof record:
+ * every problem of a job, none if it can be run.  Sources are looked at as the job's
+ * owner, in the caller's search_path.  ERROR where the caller sees no such job.
  */
 Datum
 batchagg_validate_job(PG_FUNCTION_ARGS)
 {
-	List	   *list = validate_job(PG_GETARG_INT32(0));
+	List	   *list = validate_job(job_argument(fcinfo));
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *lc;
 
@@ -785,123 +735,4 @@ batchagg_validate_job(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/*----------
- * Making a job
- *----------
- */
-
-/* Arguments of batchagg_create_job(), in order. */
-enum
-{
-	ARG_EVENT_NAME,
-	ARG_FOCAL_ENTITY,
-	ARG_ENTITY,
-	ARG_GRANULARITIES,
-	ARG_METRICS,
-	ARG_TABLENAME,
-	ARG_RESOURCE_FILTER,
-	ARG_JOB_DELAY,
-	ARG_TIMEZONE,
-	ARG_JOB_NAME,
-	ARG_ENABLE_FLAG,
-	ARG_JOB_ID,					/* not an argument: the new job's id */
-	NARGS
-};
-
-static const Oid create_job_types[NARGS] = {
-	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
-	BOOLOID, INT4OID
-};
-
-/*
- * Runs one INSERT whose parameters are the arguments.  It runs in the search
- * path of the caller, in which the triggers resolve names of tables; so all
- * that `sql` names is qualified, and it has no operators.
- */
-static void
-insert_with_args(const char *sql, Datum *values, const char *nulls)
-{
-	int			result = SPI_execute_with_args(sql, NARGS, (Oid *) create_job_types, values, nulls,
-											   false, 0);
-
-	if (result != SPI_OK_INSERT && result != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
-}
-
-/* Refuses what would make a job that computes nothing. */
-static void
-check_create_job_args(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(ARG_GRANULARITIES) ||
-		ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(ARG_GRANULARITIES)),
-					   ARR_DIMS(PG_GETARG_ARRAYTYPE_P(ARG_GRANULARITIES))) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a job needs at least one granularity"),
-				 errhint("Pass an array such as '{1-hour,1-day}'.")));
-	if (PG_ARGISNULL(ARG_METRICS))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a job needs at least one metric"),
-				 errhint("Pass an object such as '{\"page_views\": \"sum,avg\"}'.")));
-}
-
-/*
- * batchagg_create_job(event_name, focal_entity, entity, granularities text[],
- * metrics jsonb, tablename, resource_filter, job_delay, timezone, job_name,
- * enable_flag) returns integer: a job with a definition for each granularity,
- * its metrics and, where tablename is given, their mappings to that table.
- * Metrics come first, so that filters are checked against their table.
- * Returns the job's id.  ERROR as the tables and their triggers.
- */
-Datum
-batchagg_create_job(PG_FUNCTION_ARGS)
-{
-	Datum		values[NARGS];
-	char		nulls[NARGS];
-	bool		isnull;
-
-	check_create_job_args(fcinfo);
-	for (int i = 0; i < ARG_JOB_ID; i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
-	values[ARG_JOB_ID] = (Datum) 0;
-	nulls[ARG_JOB_ID] = 'n';
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	insert_with_args(psprintf("INSERT INTO %s (event_name, job_name, enable_flag) "
-							  "VALUES ($1, $10, $11) RETURNING id",
-							  store_table("batch_jobs")),
-					 values, nulls);
-	values[ARG_JOB_ID] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	nulls[ARG_JOB_ID] = ' ';
-
-	insert_with_args(psprintf("INSERT INTO %s (job_id, metric_name, aggregation_types) "
-							  "SELECT $12, m.key, m.value FROM pg_catalog.jsonb_each_text($5) m",
-							  store_table("batchjob_metrics")),
-					 values, nulls);
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a job needs at least one metric")));
-	if (!PG_ARGISNULL(ARG_TABLENAME))
-		insert_with_args(psprintf("INSERT INTO %s (metricname, tablename) "
-								  "SELECT m.key, $6 FROM pg_catalog.jsonb_each_text($5) m "
-								  "ON CONFLICT DO NOTHING",
-								  store_table("metricsandtables")),
-						 values, nulls);
-	insert_with_args(psprintf("INSERT INTO %s (job_id, focal_entity, entity, granularity, "
-							  "resource_filter, job_delay, timezone) "
-							  "SELECT $12, $2, $3, g, $7, coalesce($8, 0), coalesce($9, 'UTC') "
-							  "FROM pg_catalog.unnest($4) g",
-							  store_table("batchjob_definitions")),
-					 values, nulls);
-
-	SPI_finish();
-	PG_RETURN_DATUM(values[ARG_JOB_ID]);
 }

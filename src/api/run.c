@@ -26,8 +26,7 @@
 #include "service/pgcron.h"
 #include "service/service.h"
 
-PG_FUNCTION_INFO_V1(batchagg_run_job_id);
-PG_FUNCTION_INFO_V1(batchagg_run_job_name);
+PG_FUNCTION_INFO_V1(batchagg_run_job);
 PG_FUNCTION_INFO_V1(batchagg_run_all);
 PG_FUNCTION_INFO_V1(batchagg_run_event);
 PG_FUNCTION_INFO_V1(batchagg_run_due);
@@ -58,10 +57,16 @@ run_result_values(const RunResult *result, Datum *values, bool *nulls)
 	values[9] = IntervalPGetDatum(duration);
 }
 
-static Datum
-run_one(FunctionCallInfo fcinfo, int32 job_id, bool dry_run)
+/*
+ * batchagg_run_job(job_id integer or job_name text, dry_run boolean) returns
+ * record: runs a job now.  See job_argument() and run_job() for the errors.
+ */
+Datum
+batchagg_run_job(PG_FUNCTION_ARGS)
 {
-	RunRequest	request = {.job_id = job_id,.dry_run = dry_run,.attempt = 1};
+	RunRequest	request = {
+		.job_id = job_argument(fcinfo),.dry_run = PG_GETARG_BOOL(1),.attempt = 1
+	};
 	RunResult	result;
 	TupleDesc	desc;
 	Datum		values[RUN_COLUMNS];
@@ -72,26 +77,6 @@ run_one(FunctionCallInfo fcinfo, int32 job_id, bool dry_run)
 	run_job(&request, &result);
 	run_result_values(&result, values, nulls);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-}
-
-/*
- * batchagg_run_job(job_id integer, dry_run boolean) returns record: runs a job
- * now.  See run_job() for the errors.
- */
-Datum
-batchagg_run_job_id(PG_FUNCTION_ARGS)
-{
-	return run_one(fcinfo, PG_GETARG_INT32(0), PG_GETARG_BOOL(1));
-}
-
-/*
- * batchagg_run_job(job_name text, dry_run boolean) returns record: likewise.
- */
-Datum
-batchagg_run_job_name(PG_FUNCTION_ARGS)
-{
-	return run_one(fcinfo, job_id_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				   PG_GETARG_BOOL(1));
 }
 
 /*
@@ -241,8 +226,9 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 }
 
 /*
- * batchagg_explain_job(job_id integer) returns setof record: what a run would
- * do, a property a row.  Writes nothing.  See explain_job() for the errors.
+ * batchagg_explain_job(job_id integer or job_name text) returns setof record:
+ * what a run would do, a property a row.  Writes nothing.  See job_argument() and
+ * explain_job() for the errors.
  */
 Datum
 batchagg_explain_job(PG_FUNCTION_ARGS)
@@ -251,7 +237,7 @@ batchagg_explain_job(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(lc, explain_job(PG_GETARG_INT32(0)))
+	foreach(lc, explain_job(job_argument(fcinfo)))
 	{
 		const ExplainLine *line = lfirst(lc);
 		Datum		values[] = {

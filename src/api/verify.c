@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
+#include "catalog/job.h"
 #include "engine/run.h"
 #include "engine/write.h"
 
@@ -46,17 +47,18 @@ take_difference(void *arg, const Difference *difference)
 }
 
 /*
- * batchagg_verify_job(job_id integer, "from" timestamptz, "to" timestamptz)
- * returns setof record: computes the results of the buckets that begin in
- * [from, to) anew, NULL for no bound, and returns what is stored otherwise.
- * Writes nothing.  ERROR as a run's, or where no run is known whose results they
- * could be.
+ * batchagg_verify_job(job_id integer or job_name text, "from" timestamptz, "to"
+ * timestamptz) returns setof record: computes the results of the buckets that begin
+ * in [from, to) anew, NULL for no bound, and returns what is stored otherwise.
+ * Writes nothing.  ERROR as job_argument()'s and a run's, or where no run is known
+ * whose results they could be.
  */
 Datum
 batchagg_verify_job(PG_FUNCTION_ARGS)
 {
 	DifferenceSink sink = {.take = take_difference,.arg = fcinfo->resultinfo};
 	RunRequest	request = {
+		.job_id = job_argument(fcinfo),
 		.dry_run = true,
 		.attempt = 1,
 		.repeats = true,
@@ -66,11 +68,6 @@ batchagg_verify_job(PG_FUNCTION_ARGS)
 	};
 	RunResult	result;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("job_id must not be null")));
-	request.job_id = PG_GETARG_INT32(0);
 	InitMaterializedSRF(fcinfo, 0);
 	run_job(&request, &result);
 	return (Datum) 0;

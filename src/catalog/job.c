@@ -19,8 +19,10 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "catalog/job.h"
+#include "catalog/names.h"
 #include "catalog/store.h"
 #include "time/zone.h"
 
@@ -41,10 +43,34 @@ select_for_job(const char *sql, const char *table, int32 job_id)
 	return store_query(false, psprintf(sql, store_table(table)), 1, types, values);
 }
 
-/*
- * The id of the job called `name`.  ERROR where the caller sees none.
- */
-int32
+/* The hint for a name of no job: the job that may be meant, or where they are listed. */
+static char *
+hint_for_name(const char *name)
+{
+	List	   *rows = store_query(false,
+								   psprintf("SELECT job_name, id FROM %s ORDER BY id",
+											store_table("batch_jobs")),
+								   0, NULL, NULL);
+	List	   *names = NIL;
+	const char *nearest;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		char	  **row = lfirst(lc);
+
+		if (strcmp(row[1], name) == 0)
+			return psprintf("For the job whose id is %s, write the id without quotes.", name);
+		if (row[0] != NULL)
+			names = lappend(names, row[0]);
+	}
+	nearest = name_nearest(name, names);
+	return nearest ? psprintf("Perhaps you meant \"%s\".", nearest) :
+		pstrdup("The view batchagg_jobs lists your jobs.");
+}
+
+/* The id of the job called `name`.  ERROR where the caller sees none. */
+static int32
 job_id_by_name(const char *name)
 {
 	const Oid	types[] = {TEXTOID};
@@ -58,8 +84,30 @@ job_id_by_name(const char *name)
 	if (rows == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job \"%s\" does not exist", name)));
+				 errmsg("job \"%s\" does not exist", name),
+				 errhint("%s", hint_for_name(name))));
 	return TEXT_INT(((char **) linitial(rows))[0]);
+}
+
+/*
+ * The id of the job that the first argument of an SQL function names.  Such a
+ * function is declared twice: its argument is the job's id, or a text, the job's
+ * name.  ERROR where it is NULL, or the caller sees no job of this name.
+ */
+int32
+job_argument(FunctionCallInfo fcinfo)
+{
+	Oid		   *types;
+	int			n;
+	bool		by_name;
+
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &n);
+	by_name = types[0] == TEXTOID;
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", by_name ? "job_name" : "job_id")));
+	return by_name ? job_id_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0))) : PG_GETARG_INT32(0);
 }
 
 /*
@@ -227,7 +275,8 @@ job_load(int32 job_id, Problems *problems)
 	if (rows == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job %d does not exist", job_id)));
+				 errmsg("job %d does not exist", job_id),
+				 errhint("The view batchagg_jobs lists your jobs.")));
 	row = linitial(rows);
 
 	job = palloc0(sizeof(Job));

@@ -9,6 +9,7 @@
 #ifndef BATCHAGG_JOB_H
 #define BATCHAGG_JOB_H
 
+#include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "pgtime.h"
 
@@ -55,9 +56,11 @@ typedef struct Job
 	int			timeout;		/* job_timeout in seconds, -1: the setting's */
 	List	   *definitions;	/* of Definition, by id */
 	List	   *metrics;		/* of JobMetric, by name (C collation) */
+	List	   *new_mappings;	/* of SourceMapping: those to be stored with the job that is
+								 * being made, and not in the table yet */
 } Job;
 
-extern int32 job_id_by_name(const char *name);
+extern int32 job_argument(FunctionCallInfo fcinfo);
 extern Job *job_load(int32 job_id, Problems *problems);
 
 extern bool job_read_granularity(const char *text, Granularity *result, int definition_id,

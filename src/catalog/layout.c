@@ -24,6 +24,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -207,13 +208,16 @@ layout_create(const StoredLayout *layout)
  * Sets the id of the layout that holds these results.  With may_write it is
  * locked to the end of the transaction, and made if it is not there, with any
  * other layout in its place set aside; else the id is 0 where it is not there.
+ * Returns whether it was made.
  */
-void
+bool
 layout_ensure(StoredLayout *layout, bool may_write)
 {
 	layout->id = layout_find(layout, may_write);
-	if (layout->id == 0 && may_write)
-		layout->id = layout_create(layout);
+	if (layout->id != 0 || !may_write)
+		return false;
+	layout->id = layout_create(layout);
+	return true;
 }
 
 /*
@@ -264,9 +268,9 @@ layouts_others(const List *definition_ids, const List *layout_ids)
 /*
  * Drops the layouts of these definitions but the listed ones and those of
  * `untouched`, a list of Source: with them goes what is stored of metrics,
- * sources and parts that are no more.
+ * sources and parts that are no more.  Returns whether there were any.
  */
-void
+bool
 layouts_drop_others(const List *definition_ids, const List *layout_ids, const List *untouched)
 {
 	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
@@ -275,12 +279,31 @@ layouts_drop_others(const List *definition_ids, const List *layout_ids, const Li
 	values[0] = store_int_array(definition_ids);
 	values[1] = store_int_array(layout_ids);
 	sources_as_arrays(untouched, &values[2], &values[3]);
-	store_query(true,
-				psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
-						 "AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "
-						 "AS k (d, s) WHERE d = definition_id AND s = source)",
-						 store_table("batchagg_layouts")),
-				lengthof(types), types, values);
+	return store_query(true,
+					   psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
+								"AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "
+								"AS k (d, s) WHERE d = definition_id AND s = source) RETURNING 1",
+								store_table("batchagg_layouts")),
+					   lengthof(types), types, values) != NIL;
+}
+
+/*
+ * Has PostgreSQL count what the small tables hold that the view
+ * RuleExecutionResults joins to the store, after layouts were made or dropped in
+ * this transaction.  Without statistics of these it plans queries on the view badly.
+ *
+ * ANALYZE keeps its lock to the end of the transaction.  Nobody waits for it here:
+ * a table that another run is analyzing, or that is being vacuumed, is left to
+ * autovacuum (10-tables.sql says how it comes to small tables).
+ */
+void
+layouts_analyze(void)
+{
+	static const char *const tables[] = {"batch_jobs", "batchagg_layouts", "batchagg_positions"};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		if (ConditionalLockRelationOid(store_relid(tables[i]), ShareUpdateExclusiveLock))
+			store_query(true, psprintf("ANALYZE %s", store_table(tables[i])), 0, NULL, NULL);
 }
 
 /*

@@ -28,10 +28,11 @@ typedef struct StoredLayout
 	TimestampTz history_before; /* results of earlier buckets are kept; DT_NOBEGIN: none */
 } StoredLayout;
 
-extern void layout_ensure(StoredLayout *layout, bool may_write);
+extern bool layout_ensure(StoredLayout *layout, bool may_write);
 extern List *layouts_others(const List *definition_ids, const List *layout_ids);
-extern void layouts_drop_others(const List *definition_ids, const List *layout_ids,
+extern bool layouts_drop_others(const List *definition_ids, const List *layout_ids,
 								const List *untouched);
+extern void layouts_analyze(void);
 extern void layout_changed(int32 layout_id);
 extern TimestampTz layouts_history_before(int32 definition_id, const char *source);
 extern void layouts_set_history_before(int32 definition_id, const char *source, TimestampTz t);

@@ -26,10 +26,24 @@
 #include "catalog/names.h"
 #include "catalog/store.h"
 
+/* A mapping that is not in the table yet, as a row of it; see mappings_load(). */
+static char **
+row_of_new(const SourceMapping *mapping)
+{
+	char	   *row[] = {
+		mapping->metric_name, mapping->table_name, mapping->layout, mapping->id_column,
+		mapping->time_column, mapping->metric_column, mapping->name_column,
+		mapping->value_column, "t"
+	};
+
+	return memcpy(palloc(sizeof(row)), row, sizeof(row));
+}
+
 /*
  * Loads the mappings that may lead the job, all its metrics', for
- * mapping_choose().  Runs as the job's owner.  Each is a `char **`: the fields
- * of a SourceMapping in order, and whether it is the owner's own.
+ * mapping_choose(), the job's new ones included.  Runs as the job's owner.  Each is
+ * a `char **`: the fields of a SourceMapping in order, and whether it is the owner's
+ * own.
  */
 List *
 mappings_load(const Job *job)
@@ -38,22 +52,28 @@ mappings_load(const Job *job)
 	Datum		values[2];
 	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(job->metrics), 1));
 	int			n = 0;
+	List	   *rows = NIL;
 	ListCell   *lc;
 
+	foreach(lc, job->new_mappings)
+		rows = lappend(rows, row_of_new(lfirst(lc)));
 	foreach(lc, job->metrics)
 		names[n++] = CStringGetTextDatum(name_fold(((JobMetric *) lfirst(lc))->name));
 	values[0] = ObjectIdGetDatum(job->owner);
 	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 
-	return store_query(false,
-						psprintf("SELECT metricname, tablename, layout, id_column, time_column, "
-								 "metric_column, name_column, value_column, owner = $1 FROM %s "
-								 "WHERE replace(lower(metricname), '.', '_') = ANY ($2) AND "
-								 "(owner = $1 OR owner IN "
-								 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
-								 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
-								 store_table("metricsandtables")),
-						2, types, values);
+	return list_concat(rows,
+					   store_query(false,
+								   psprintf("SELECT metricname, tablename, layout, id_column, "
+											"time_column, metric_column, name_column, "
+											"value_column, owner = $1 FROM %s "
+											"WHERE replace(lower(metricname), '.', '_') = ANY ($2) "
+											"AND (owner = $1 OR owner IN "
+											"(SELECT oid FROM pg_roles WHERE rolsuper)) "
+											"ORDER BY tablename COLLATE \"C\", owner = $1 DESC, "
+											"owner",
+											store_table("metricsandtables")),
+								   2, types, values));
 }
 
 static SourceMapping *

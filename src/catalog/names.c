@@ -86,3 +86,42 @@ name_lookup(const char *written, char **qualified)
 											get_rel_name(relid));
 	return relid;
 }
+
+/* How many letters a name may differ by from one that is meant, at most. */
+#define MAX_TYPOS 4
+
+/* The number of letters to insert, drop or change to make one name of the other. */
+static int
+name_distance(const char *folded, const char *known)
+{
+	char	   *other = name_fold(known);
+
+	return varstr_levenshtein_less_equal(folded, strlen(folded), other, strlen(other),
+										 1, 1, 1, MAX_TYPOS, true);
+}
+
+/*
+ * The one of `known`, a list of names, that is most like `name`, the first of
+ * several; NULL where none is so like it that it may be meant: at most 4 letters
+ * and half of the name are others, case aside.
+ */
+const char *
+name_nearest(const char *name, const List *known)
+{
+	char	   *folded = name_fold(name);
+	int			least = Min(MAX_TYPOS, (int) strlen(name) / 2) + 1;
+	const char *nearest = NULL;
+	ListCell   *lc;
+
+	foreach(lc, known)
+	{
+		int			distance = name_distance(folded, lfirst(lc));
+
+		if (distance < least)
+		{
+			nearest = lfirst(lc);
+			least = distance;
+		}
+	}
+	return nearest;
+}

@@ -6,6 +6,7 @@
  * The rooms that check a job do not know who asks.  For a run, the first
  * problem is an error and the end of it; for batchagg_validate_job(), every
  * problem counts.  So they report here, and go on as if they might come back.
+ * batchagg_create_job() collects problems too, and raises them as one error.
  *
  * Some checks are PostgreSQL's own and raise errors (a filter's syntax, the
  * privilege on a schema).  To collect these, problem_catch() runs the check in
@@ -17,6 +18,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -169,4 +171,72 @@ problem_catch(Problems *problems, int definition_id, void (*check) (void *arg), 
 	problem_report(problems, error->sqlerrcode, definition_id, false, error->message,
 				   error_detail(error), error->hint);
 	return false;
+}
+
+/* Does the list have a problem of the same words before this one? */
+static bool
+is_repeated(const List *list, const Problem *problem)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+	{
+		const Problem *other = lfirst(lc);
+
+		if (other == problem)
+			return false;
+		if (strcmp(other->message, problem->message) == 0 &&
+			strcmp(other->detail ? other->detail : "", problem->detail ? problem->detail : "") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Adds a problem to the detail of the error that is raised for the first. */
+static char *
+detail_with(char *detail, const Problem *problem)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (detail)
+		appendStringInfo(&text, "%s\n", detail);
+	appendStringInfo(&text, "Another problem: %s.", problem->message);
+	if (problem->detail)
+		appendStringInfo(&text, " %s", problem->detail);
+	if (problem->hint)
+		appendStringInfo(&text, " %s", problem->hint);
+	return text.data;
+}
+
+/*
+ * Raises what was collected, each problem once.  Errors are raised as one ERROR:
+ * the first of them, with the others in its detail.  Where there is none, raises
+ * each warning as a WARNING, and returns.
+ */
+void
+problems_raise(const Problems *problems)
+{
+	Problem    *first = NULL;
+	ListCell   *lc;
+
+	foreach(lc, problems->list)
+	{
+		Problem    *problem = lfirst(lc);
+
+		if (problem->is_warning || is_repeated(problems->list, problem))
+			continue;
+		if (first == NULL)
+		{
+			first = palloc(sizeof(Problem));
+			*first = *problem;
+		}
+		else
+			first->detail = detail_with(first->detail, problem);
+	}
+	if (first)
+		raise_problem(first);
+	foreach(lc, problems->list)
+		if (!is_repeated(problems->list, lfirst(lc)))
+			raise_problem(lfirst(lc));
 }

@@ -33,5 +33,6 @@ extern void problem_report(Problems *problems, int sqlerrcode, int definition_id
 extern ErrorData *error_of(void (*work) (void *arg), void *arg);
 extern bool problem_catch(Problems *problems, int definition_id, void (*check) (void *arg),
 						  void *arg);
+extern void problems_raise(const Problems *problems);
 
 #endif							/* BATCHAGG_PROBLEM_H */

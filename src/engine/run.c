@@ -120,6 +120,7 @@ typedef struct Run
 	const Rollup *rollup;		/* the rollup being stored */
 	const OwnerScope *reading;	/* who we were before we read as the owner */
 	bool		again;			/* what was late is read again: nothing may be late */
+	bool		layouts_changed;	/* some were made or dropped */
 } Run;
 
 /* The run that this backend is at. */
@@ -573,7 +574,9 @@ run_layouts(Run *run, List *scans)
 			Rollup	   *rollup = lfirst(lc2);
 			JobRun	   *job = rollup_job(run, rollup);
 
-			job->layouts = list_concat(job->layouts, rollup_find_layouts(rollup, !run->dry_run));
+			job->layouts = list_concat(job->layouts,
+									   rollup_find_layouts(rollup, !run->dry_run,
+														   &run->layouts_changed));
 		}
 	}
 }
@@ -688,7 +691,7 @@ run_scans(Run *run)
  * that are read as a whole or not at all.
  */
 static void
-run_tidy(const Run *run, JobRun *job, const List *definition_ids)
+run_tidy(Run *run, JobRun *job, const List *definition_ids)
 {
 	List	   *untouched = NIL;
 	List	   *tracked = NIL;
@@ -705,7 +708,8 @@ run_tidy(const Run *run, JobRun *job, const List *definition_ids)
 		if (run->repeats ? refresh->cursor != NULL : refresh->mode != REFRESH_FULL)
 			tracked = lappend(tracked, refresh->source);
 	}
-	layouts_drop_others(definition_ids, job->layouts, untouched);
+	if (layouts_drop_others(definition_ids, job->layouts, untouched))
+		run->layouts_changed = true;
 	cursors_drop_others(definition_ids, tracked);
 	foreach(lc, run->refreshes)
 	{
@@ -878,6 +882,8 @@ run_locked(Run *run)
 		run_finish(run, &run->jobs[i]);
 	if (!run->dry_run && !run->repeats)
 		run_leave_cursors(run);
+	if (run->layouts_changed)
+		layouts_analyze();
 
 	progress_end();
 	store_read_as_active(false);

@@ -178,11 +178,11 @@ part_layout(const Rollup *rollup, int part)
 
 /*
  * Finds the layouts by which a rollup's results are stored, or, with may_write,
- * makes them.  Returns a list of their ids.  To be called before the store is
- * opened, since kept results may be stored anew by it.
+ * makes them and sets *made.  Returns a list of their ids.  To be called before the
+ * store is opened, since kept results may be stored anew by it.
  */
 List *
-rollup_find_layouts(Rollup *rollup, bool may_write)
+rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 {
 	List	   *result = NIL;
 	int			i;
@@ -190,7 +190,8 @@ rollup_find_layouts(Rollup *rollup, bool may_write)
 	for (i = 0; i < rollup->nparts; i++)
 	{
 		rollup->parts[i].layout = part_layout(rollup, i);
-		layout_ensure(rollup->parts[i].layout, may_write);
+		if (layout_ensure(rollup->parts[i].layout, may_write))
+			*made = true;
 		result = lappend_int(result, rollup->parts[i].layout->id);
 	}
 	return result;

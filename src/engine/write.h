@@ -24,7 +24,7 @@ typedef struct WriteCounts
 	TimestampTz first_bucket;	/* DT_NOEND: no group */
 } WriteCounts;
 
-extern List *rollup_find_layouts(Rollup *rollup, bool may_write);
+extern List *rollup_find_layouts(Rollup *rollup, bool may_write, bool *made);
 
 /*
  * A result that is stored otherwise than it is computed.  Of one that is only

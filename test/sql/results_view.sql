@@ -25,6 +25,8 @@ FROM RuleExecutionResults ORDER BY entity_id, "timestamp", metric_value;
 INSERT INTO RuleExecutionResults (job_id, entity_id, "timestamp", metric_name, metric_value) VALUES (1, 'x', now(), 'm', 1);
 \echo :LAST_ERROR_SQLSTATE
 INSERT INTO RuleExecutionResults (definition_id, entity_id, "timestamp", metric_name, metric_value) VALUES (1, 'x', now(), 'm', 1);
+INSERT INTO RuleExecutionResults (job_name, entity_id, "timestamp", metric_name, metric_value) VALUES ('j', 'x', now(), 'm', 1);
+INSERT INTO RuleExecutionResults (job_name, entity_id, "timestamp", metric_name, metric_value) VALUES (NULL, 'cell2', '2024-01-01 00:30', 'load', 1);
 INSERT INTO RuleExecutionResults ("timestamp", metric_name, metric_value) VALUES (now(), 'm', 1);
 \echo :LAST_ERROR_SQLSTATE
 INSERT INTO RuleExecutionResults (entity_id, metric_name, metric_value) VALUES ('x', 'm', 1);
@@ -61,11 +63,18 @@ INSERT INTO kpi
 SELECT 'cell' || c, '2024-01-01'::timestamptz + h * interval '1 hour', h, c
 FROM generate_series(0, 239) h, generate_series(1, 40) c;
 SELECT batchagg_create_job('EVERYHOUR', 'cell', 'kpi', '{1-hour,1-day,1-week}',
-	'{"drops": "sum,avg,min,max,count", "calls": "sum,avg,min,max,count"}') AS job \gset
+	'{"drops": "sum,avg,min,max,count", "calls": "sum,avg,min,max,count"}', job_name => 'cell kpi') AS job \gset
 SELECT status, groups, results FROM batchagg_run_job(:job);
 INSERT INTO RuleExecutionResults (entity_id, "timestamp", metric_name, metric_value)
 SELECT 'cell' || c, '2023-01-01'::timestamptz + h * interval '1 hour', 'drops', h
 FROM generate_series(0, 239) h, generate_series(1, 40) c;
+
+-- The job's name is that of this moment.
+SELECT DISTINCT job_id = :job AS same, job_name FROM RuleExecutionResults WHERE entity_id = 'cell7' ORDER BY 1, 2;
+UPDATE batch_jobs SET job_name = 'kpi of cells' WHERE id = :job;
+SELECT count(*) FROM RuleExecutionResults WHERE job_name = 'cell kpi';
+SELECT count(*) FROM RuleExecutionResults WHERE job_name = 'kpi of cells' AND entity_id = 'cell7';
+UPDATE batch_jobs SET job_name = 'cell kpi' WHERE id = :job;
 VACUUM ANALYZE batchagg_store, batchagg_layouts, batchagg_positions, batchagg_measurements, batch_jobs, batchjob_definitions;
 SELECT min(id) AS definition FROM batchjob_definitions WHERE job_id = :job \gset
 
@@ -90,6 +99,21 @@ BEGIN
 	END LOOP;
 	RETURN ltrim(result, E'\n');
 END $$;
+-- Where the name is not asked for, batch_jobs is not read.
+CREATE FUNCTION reads_jobs(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		IF line ~ ' on batch_jobs' THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+SELECT reads_jobs('SELECT job_id, entity_id, metric_value FROM RuleExecutionResults WHERE job_id = 3') AS unused,
+	reads_jobs('SELECT count(*) FROM RuleExecutionResults WHERE job_name = ''cell kpi''') AS filtered;
+
 CREATE FUNCTION show_looked_up(role regrole) RETURNS TABLE (filter text, lookups text) LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('SET LOCAL ROLE %s', role);
@@ -109,7 +133,11 @@ INSERT INTO filters (filter) VALUES
 	(:'one' || ' AND "timestamp" = ''2024-01-03'' AND entity_id = ''cell7'''),
 	('entity_id = ''cell7'' AND metric_name = ''drops'' AND "timestamp" >= ''2024-01-03'' AND "timestamp" < ''2024-01-03 02:00'''),
 	('"timestamp" = ''2024-01-03 05:00'' AND metric_name = ''drops'''),
-	('entity_id = ''cell7'' AND "timestamp" = ''2024-01-03 05:00''');
+	('entity_id = ''cell7'' AND "timestamp" = ''2024-01-03 05:00'''),
+	('job_name = ''cell kpi'' AND entity_id = ''cell7'''),
+	('job_name = ''cell kpi'' AND "timestamp" = ''2024-01-03 05:00'''),
+	('job_name = ''cell kpi'' AND result_name = ''tsum_hour_drops'' AND "timestamp" >= ''2024-01-03'' AND "timestamp" < ''2024-01-03 02:00'''),
+	('job_name = ''cell kpi'' AND result_name = ''tsum_hour_drops'' AND entity_id = ''cell7'' AND "timestamp" >= ''2024-01-03'' AND "timestamp" < ''2024-01-04''');
 SELECT * FROM show_looked_up(quote_ident(current_user)::regrole);
 
 -- The same for an ordinary role, whose rows are chosen by row-level security.
@@ -119,10 +147,10 @@ UPDATE batchagg_measurements SET owner = 'regress_batchagg_reader';
 GRANT SELECT ON filters TO regress_batchagg_reader;
 SELECT * FROM show_looked_up('regress_batchagg_reader');
 SET ROLE regress_batchagg_reader;
-SELECT job_id = :job AS own, count(*) FROM RuleExecutionResults GROUP BY 1 ORDER BY 1;
+SELECT job_id = :job AS own, job_name, count(*) FROM RuleExecutionResults GROUP BY 1, 2 ORDER BY 1;
 RESET ROLE;
 
 DROP EXTENSION batchagg;
 DROP TABLE samples, kpi, filters;
-DROP FUNCTION looked_up, show_looked_up;
+DROP FUNCTION looked_up, show_looked_up, reads_jobs;
 DROP ROLE regress_batchagg_reader;

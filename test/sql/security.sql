@@ -19,7 +19,9 @@ INSERT INTO alice.activity VALUES (1, '2024-01-01', 5);
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'alice.activity', '{day}', '{"hits": "sum"}', 'alice.activity', job_name => 'hers');
 SELECT id, owner FROM batch_jobs;
 SELECT status, results FROM batchagg_run_job('hers');
-SELECT entity_id, metric_value FROM RuleExecutionResults;
+SELECT job_name, entity_id, metric_value FROM RuleExecutionResults;
+SELECT * FROM batchagg_run_job('her');
+SELECT * FROM batchagg_run_job('1');
 INSERT INTO RuleExecutionResults (entity_id, "timestamp", metric_name, metric_value) VALUES ('e', now(), 'm', 1);
 UPDATE batch_jobs SET enable_flag = false;
 UPDATE batchjob_definitions SET granularity = 'hour';
@@ -44,6 +46,14 @@ INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (1,
 SELECT * FROM batchagg_run_job(1);
 SELECT * FROM batchagg_run_job('hers');
 SELECT * FROM batchagg_validate_job(1);
+-- By its name no more than by its id: as if there were no such job, and no hint leads to it.
+SELECT * FROM batchagg_validate_job('hers');
+SELECT * FROM batchagg_explain_job('hers');
+SELECT * FROM batchagg_verify_job('hers');
+CALL batchagg_backfill('hers');
+SELECT * FROM batchagg_run_job('her');
+SELECT * FROM batchagg_run_job('1');
+SELECT count(*) FROM RuleExecutionResults WHERE job_name = 'hers';
 -- A setting does not turn this into an error, or off.
 SET row_security = off;
 SELECT * FROM batchagg_validate_job(1);

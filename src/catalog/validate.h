@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * validate.h
+ *	  What keeps a job from running, besides what loading it finds.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_VALIDATE_H
+#define BATCHAGG_VALIDATE_H
+
+#include "catalog/job.h"
+
+extern void job_validate_event(const Job *job, Problems *problems);
+extern void job_validate_sources(Job *job, Problems *problems);
+extern char *job_sources_text(Job *job);
+
+#endif							/* BATCHAGG_VALIDATE_H */
