@@ -11,6 +11,7 @@ PG_CONFIG=/path/to/pg_config:
   make installcheck  regression and isolation tests on a running server that has
                      this version installed (PGHOST, PGPORT, PGUSER say which)
   make clean
+  make dist          the archive for PGXN, of what is committed (needs no PostgreSQL)
 
 With nothing but make: as root these install missing packages; anybody else is
 told what is missing.  They leave the machine's PostgreSQL as it is, and work on

@@ -8,7 +8,6 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use Checkout;
-use File::Path qw(make_path);
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,29 +19,6 @@ my $source = "$temp/source";
 
 plan skip_all => 'there is no make, or no compiler'
   if !run_line('sh', '-c', 'command -v make') || !run_line('sh', '-c', 'command -v cc gcc clang | head -n 1');
-
-# A script in place of a program.
-sub write_script
-{
-	my ($path, $text) = @_;
-
-	make_path($path =~ s{/[^/]*$}{}r);
-	open my $file, '>', $path or die "$path: $!";
-	print $file "#!/bin/sh\n$text";
-	close $file;
-	chmod 0755, $path;
-	return $path;
-}
-
-# A pg_config that answers some questions in its own way, and the others as the
-# one it was made from.
-sub fake_pg_config
-{
-	my ($name, %answers) = @_;
-	my $cases = join '', map { "--$_) echo '$answers{$_}';;\n" } sort keys %answers;
-
-	return write_script("$temp/$name/pg_config", "case \$1 in\n$cases*) exec '$pg_config' \"\$@\";;\nesac\n");
-}
 
 # make fails by one line, which is the one expected.
 sub fails
@@ -85,7 +61,7 @@ fails('a file that is no program', qr{"$plain" $wrong}, 'make', "PG_CONFIG=$plai
 
 for my $version ('14.5', '9.6.24', '14beta1')
 {
-	my $old = fake_pg_config("old-$version", version => "PostgreSQL $version (Debian)");
+	my $old = fake_pg_config("$temp/old-$version", version => "PostgreSQL $version (Debian)");
 
 	fails("PostgreSQL $version", qr{batchagg needs PostgreSQL 15 or newer, and "$old" belongs to \Q$version\E: set PG_CONFIG=/path/to/pg_config of a newer one},
 		'make', "PG_CONFIG=$old");
@@ -101,7 +77,7 @@ for (['/usr/include/postgresql/99/server', 'type "sudo apt-get install postgresq
 
 	for my $pgxs (run_line($pg_config, '--pgxs'), '/no/pgxs.mk')
 	{
-		my $bare = fake_pg_config('bare', version => 'PostgreSQL 99.1', 'includedir-server' => $include, pgxs => $pgxs);
+		my $bare = fake_pg_config("$temp/bare", version => 'PostgreSQL 99.1', 'includedir-server' => $include, pgxs => $pgxs);
 
 		fails("no headers in $include", qr{the server development files of PostgreSQL 99 are missing \(\Q$include/postgres.h\E\): \Q$advice\E, or set PG_CONFIG=/path/to/pg_config of another PostgreSQL},
 			'make', "PG_CONFIG=$bare");
@@ -113,7 +89,7 @@ my ($status, $stdout, $stderr) = run_in($source, 'make', '-n', "PG_CONFIG=$pg_co
 is($status, 0, 'the right pg_config');
 is($stderr, '', '... gets no warning');
 write_script("$temp/server/postgres", "echo 'postgres (PostgreSQL) 15.0 (Debian 15.0-1)'\n");
-($status, $stdout, $stderr) = run_in($source, 'make', '-n', 'PG_CONFIG=' . fake_pg_config('minor', bindir => "$temp/server"));
+($status, $stdout, $stderr) = run_in($source, 'make', '-n', 'PG_CONFIG=' . fake_pg_config("$temp/minor", bindir => "$temp/server"));
 is($status, 0, 'headers newer than the server');
 like($stderr, qr{^Makefile:\d+: the headers in \S+ are of PostgreSQL \d+\.?\S+, the server in $temp/server is 15\.0 and may not load what is built with them: bring both to the same version.*\n\z},
 	'... get a warning, of one line');

@@ -8,9 +8,10 @@ use warnings;
 
 use Cwd;
 use Exporter 'import';
+use File::Path qw(make_path);
 use IPC::Run;
 
-our @EXPORT = qw(copy_checkout run_in run_line);
+our @EXPORT = qw(copy_checkout fake_pg_config run_in run_line write_script);
 
 # The variables of a make that runs a test are not for those that it runs.
 delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES PG_CONFIG COPT PROFILE VPATH
@@ -48,6 +49,30 @@ sub copy_checkout
 
 	mkdir $directory or die "$directory: $!";
 	run_in('.', 'sh', '-c', "tar $without -cf - . | tar -C '$directory' -xf -");
+}
+
+# Makes a script in place of a program.  Returns its path.
+sub write_script
+{
+	my ($path, $text) = @_;
+
+	make_path($path =~ s{/[^/]*$}{}r);
+	open my $file, '>', $path or die "$path: $!";
+	print $file "#!/bin/sh\n$text";
+	close $file;
+	chmod 0755, $path;
+	return $path;
+}
+
+# Makes a pg_config in a directory that answers some questions in its own way, and
+# the others as the one in PATH.
+sub fake_pg_config
+{
+	my ($directory, %answers) = @_;
+	my $real = run_line('sh', '-c', 'command -v pg_config');
+	my $cases = join '', map { "--$_) echo '$answers{$_}';;\n" } sort keys %answers;
+
+	return write_script("$directory/pg_config", "case \$1 in\n$cases*) exec '$real' \"\$@\";;\nesac\n");
 }
 
 1;
