@@ -92,9 +92,9 @@ histogram_class(int64 duration)
 
 /*
  * Records a run, with the error that ended it, if one did.  With `counted`, adds
- * it to the job's counters, whose lock must be held.  Sends the run's notification, or of a scheduled one leaves it to the
- * caller.  Where the job is not there any more, nothing is recorded, and
- * result->run_id becomes 0.
+ * it to the job's counters, whose lock must be held.  Sends the run's
+ * notification, or leaves that of a scheduled run to the caller.  Where the job is
+ * not there any more, nothing is recorded, and result->run_id becomes 0.
  */
 void
 record_run(const RunRequest *request, RunResult *result, bool counted)

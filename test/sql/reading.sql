@@ -1,4 +1,4 @@
--- The ways to read results that README.md shows, word for word (t/09-readme.t compares
+-- The ways to read results that README.md shows, word for word (t/25-readme.t compares
 -- them).  All in one transaction, so that it is the same time throughout.
 CREATE EXTENSION batchagg;
 SET TimeZone = 'UTC';
