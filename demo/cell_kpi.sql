@@ -115,7 +115,8 @@ FROM batchagg_run_job('cell kpi');
 \echo
 \set ECHO queries
 
-SELECT scan, definition_id AS def, item, value FROM batchagg_explain_job('cell kpi');
+SELECT scan, definition_id AS def, item, value
+FROM batchagg_explain_job('cell kpi');
 
 \set ECHO none
 \echo 'So far each run reads the whole table.  Once its changes are tracked, runs read'
