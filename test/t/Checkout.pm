@@ -15,7 +15,7 @@ our @EXPORT = qw(copy_checkout fake_pg_config run_in run_line write_script);
 
 # The variables of a make that runs a test are not for those that it runs.
 delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES PG_CONFIG COPT PROFILE VPATH
-  TAP_TESTS PROVE_TESTS PROVE_FLAGS REGRESS ISOLATION)};
+  TAP_TESTS PROVE_TESTS PROVE_FLAGS REGRESS ISOLATION BATCHAGG_KEEP)};
 
 # Runs a command in a directory.  Returns its status, and what it said.
 sub run_in
