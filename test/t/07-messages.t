@@ -75,6 +75,24 @@ $node->safe_psql('postgres', 'DROP VIEW loud; CREATE VIEW loud AS SELECT user_id
 is(scalar heard("SELECT status FROM batchagg_run_job(1, true);"), 0, 'a dry run does not notify');
 is(scalar heard("BEGIN; SELECT status FROM batchagg_run_job(1); ROLLBACK;"), 0, 'nor one that is rolled back');
 
+# An id that the client's encoding does not have fails its job, and no other.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE far (user_id text, ts timestamptz, pages numeric);
+INSERT INTO far VALUES (U&'\65E5', '2024-01-01', repeat('9', 400)::numeric);
+SELECT batchagg_create_job('EVERYWEEK', 'user', 'far', '{1-day}', '{"pages": "sum"}'),
+	batchagg_create_job('EVERYWEEK', 'user', 'visit', '{1-day}', '{"pages": "sum"}');
+SQL
+{
+	my ($status, $out, $err) = $node->psql('postgres',
+		"SET client_encoding = 'LATIN1'; SELECT status FROM batchagg_run_event('EVERYWEEK')");
+
+	is($out, "failed\nsucceeded", 'jobs run though the client cannot show the error of one');
+	like($err, qr/user "\?\?\?" in the 1-day bucket/, '... which is shown as far as can be');
+	is($node->safe_psql('postgres', "SELECT error_detail ~ U&'\\65E5' FROM batchagg_runs ORDER BY run_id DESC LIMIT 1 OFFSET 1"),
+		't', '... and recorded as it is');
+}
+$node->safe_psql('postgres', "DELETE FROM batch_jobs WHERE event_name = 'EVERYWEEK'");
+
 # The log.
 sub logged
 {
