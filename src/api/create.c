@@ -69,6 +69,7 @@ typedef struct NewJob
 	Problems	problems;
 	List	   *granularities;	/* canonical texts */
 	List	   *metric_names;
+	List	   *folded_names;	/* of each: what tells it from others */
 	List	   *aggregates;		/* of each: a list, as text */
 	Definition	definition;
 	SourceMapping mapping;		/* what mappings have in common; no table_name: none is asked for */
@@ -180,17 +181,34 @@ read_definition(NewJob *new, FunctionCallInfo fcinfo)
 		definition->timezone = "UTC";
 }
 
-/* Adds a granularity, in canonical form. */
+/* Is this text in the list? */
+static bool
+has_text(const List *texts, const char *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, texts)
+		if (strcmp(lfirst(lc), text) == 0)
+			return true;
+	return false;
+}
+
+/* Adds a granularity, in canonical form; once, as its results would be there twice. */
 static void
 add_granularity(NewJob *new, const char *written)
 {
 	Granularity granularity;
 	char	   *canonical = palloc(GRANULARITY_TEXT_LEN);
 
+	CHECK_FOR_INTERRUPTS();
 	if (!job_read_granularity(written, &granularity, 0, &new->problems))
 		return;
 	granularity_format(&granularity, canonical);
-	new->granularities = lappend(new->granularities, canonical);
+	if (has_text(new->granularities, canonical))
+		report(new, ERRCODE_INVALID_PARAMETER_VALUE,
+			   psprintf("granularity \"%s\" occurs more than once", canonical), NULL, NULL);
+	else
+		new->granularities = lappend(new->granularities, canonical);
 }
 
 static void
@@ -266,6 +284,12 @@ add_metric(NewJob *new, char *name, JsonbValue *value)
 			   METRICS_HINT);
 		return;
 	}
+
+	if (has_text(new->folded_names, name_fold(name)))
+		report(new, ERRCODE_INVALID_PARAMETER_VALUE,
+			   psprintf("metric \"%s\" occurs more than once", name),
+			   "Names that differ only by case, or by \".\" and \"_\", are the same.", NULL);
+	new->folded_names = lappend(new->folded_names, name_fold(name));
 
 	metric->name = name;
 	new->metric_names = lappend(new->metric_names, name);
@@ -637,6 +661,7 @@ static void
 read_arguments(NewJob *new, FunctionCallInfo fcinfo)
 {
 	new->problems.collect = true;
+	new->problems.if_missing = " If it is to be made later, pass validate => false.";
 	new->job.owner = GetUserId();
 	new->job.owner_name = GetUserNameFromId(new->job.owner, false);
 	new->job.enabled = PG_ARGISNULL(ARG_ENABLE_FLAG) || PG_GETARG_BOOL(ARG_ENABLE_FLAG);
@@ -649,22 +674,6 @@ read_arguments(NewJob *new, FunctionCallInfo fcinfo)
 	read_metrics(new, fcinfo);
 	read_mapping(new, fcinfo);
 	choose_mappings(new);
-}
-
-/* Adds the way out to the problems with sources that are not there. */
-static void
-hint_at_validate(NewJob *new)
-{
-	ListCell   *lc;
-
-	foreach(lc, new->problems.list)
-	{
-		Problem    *problem = lfirst(lc);
-
-		if (problem->sqlerrcode == ERRCODE_UNDEFINED_TABLE)
-			problem->hint = psprintf("%s%sIf it is to be made later, pass validate => false.",
-									 problem->hint ? problem->hint : "", problem->hint ? " " : "");
-	}
 }
 
 /*
@@ -686,10 +695,7 @@ batchagg_create_job(PG_FUNCTION_ARGS)
 	read_arguments(&new, fcinfo);
 	if ((PG_ARGISNULL(ARG_VALIDATE) || PG_GETARG_BOOL(ARG_VALIDATE)) &&
 		new.definition.focal_entity && new.definition.entity)
-	{
 		job_validate_sources(&new.job, &new.problems);
-		hint_at_validate(&new);
-	}
 	problems_raise(&new.problems);
 
 	others = load_other_jobs(&new);

@@ -84,18 +84,24 @@ refuse(ParseState *pstate, const char *what, int location)
 			 parser_errposition(pstate, location)));
 }
 
+/* Is this the word NULL? */
+static bool
+is_null_word(const Node *node)
+{
+	return node && IsA(node, A_Const) && ((const A_Const *) node)->isnull;
+}
+
 /* Refuses a comparison with the word NULL, which is never true. */
 static void
 check_comparison(ParseState *pstate, const A_Expr *comparison)
 {
-	const char *name = strVal(llast(comparison->name));
+	const char *name = strVal(linitial(comparison->name));
 	bool		equal = strcmp(name, "=") == 0;
 
-	if (comparison->kind != AEXPR_OP || (!equal && strcmp(name, "<>") != 0))
+	if (comparison->kind != AEXPR_OP || list_length(comparison->name) != 1 ||
+		(!equal && strcmp(name, "<>") != 0))
 		return;
-	if (!(comparison->lexpr && IsA(comparison->lexpr, A_Const) &&
-		  ((A_Const *) comparison->lexpr)->isnull) &&
-		!(IsA(comparison->rexpr, A_Const) && ((A_Const *) comparison->rexpr)->isnull))
+	if (!is_null_word(comparison->lexpr) && !is_null_word(comparison->rexpr))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -103,6 +109,23 @@ check_comparison(ParseState *pstate, const A_Expr *comparison)
 			 errdetail("The result is always NULL, so no row would pass."),
 			 errhint("Write %s instead.", equal ? "IS NULL" : "IS NOT NULL"),
 			 parser_errposition(pstate, comparison->location)));
+}
+
+/*
+ * Looks for such comparisons among the conditions that AND, OR and NOT combine.
+ * Elsewhere, as in coalesce(a = NULL, true), the filter makes something of the NULL.
+ */
+static void
+check_conditions(ParseState *pstate, const Node *node)
+{
+	ListCell   *lc;
+
+	if (IsA(node, A_Expr))
+		check_comparison(pstate, (const A_Expr *) node);
+	if (!IsA(node, BoolExpr))
+		return;
+	foreach(lc, ((const BoolExpr *) node)->args)
+		check_conditions(pstate, lfirst(lc));
 }
 
 /*
@@ -127,9 +150,6 @@ check_raw_walker(Node *node, void *context)
 		case T_ColumnRef:
 			if (IsA(llast(((ColumnRef *) node)->fields), A_Star))
 				refuse(pstate, "a whole row", ((ColumnRef *) node)->location);
-			break;
-		case T_A_Expr:
-			check_comparison(pstate, (A_Expr *) node);
 			break;
 		default:
 			break;
@@ -182,6 +202,7 @@ parse_expression(ParseState *pstate, const char *filter)
 											 raw_parser(filter, RAW_PARSE_PLPGSQL_EXPR));
 
 	check_raw_walker(expression, pstate);
+	check_conditions(pstate, expression);
 	return expression;
 }
 

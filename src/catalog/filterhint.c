@@ -19,6 +19,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "mb/pg_wchar.h"
+#include "parser/scanner.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/formatting.h"
@@ -32,7 +33,7 @@
 const char	filter_needs_view[] =
 "For more than that, make a view with the condition, and use the view as the source.";
 
-/* How other languages write operators, the longer ones first. */
+/* How other languages write operators; some have another meaning in SQL. */
 static const struct
 {
 	const char *written;
@@ -41,12 +42,16 @@ static const struct
 	{"===", "Write = instead of ===."},
 	{"!==", "Write <> instead of !==."},
 	{"==", "Write = instead of ==."},
-	{"&&", "Write AND instead of &&."},
-	{"||", "Write OR instead of ||."},
+	{"&&", "To combine conditions, write AND instead of &&."},
+	{"||", "To combine conditions, write OR instead of ||."},
 	{"=>", "Write >= instead of =>."},
 	{"=<", "Write <= instead of =<."},
-	{"!", "Write NOT instead of !."}
+	{"!", "To negate a condition, write NOT instead of !."}
 };
+
+/* What operators consist of, and comparisons, which do not stand side by side in SQL. */
+#define OPERATOR_CHARACTERS "~!@#^&|`?+-*/%<>="
+#define COMPARISON_CHARACTERS "<>=!"
 
 /* How many columns a hint lists at most. */
 #define MAX_COLUMNS_LISTED 40
@@ -93,42 +98,58 @@ error_place(const char *filter, const ErrorData *error)
 	return filter + pg_mbcharcliplen(filter, strlen(filter), position - 1);
 }
 
-/* The hint for an operator of other languages at this place; NULL: there is none. */
+/*
+ * The hint for the operator at this place, if other languages have it; or NULL.
+ * Signs at its end are those of a number.
+ */
 static const char *
 operator_hint(const char *place)
 {
+	size_t		length = strspn(place, OPERATOR_CHARACTERS);
+
+	while (length > 1 && (place[length - 1] == '-' || place[length - 1] == '+'))
+		length--;
 	for (int i = 0; i < lengthof(operators); i++)
-		if (strncmp(place, operators[i].written, strlen(operators[i].written)) == 0)
+		if (strlen(operators[i].written) == length &&
+			strncmp(place, operators[i].written, length) == 0)
 			return operators[i].hint;
 	return NULL;
 }
 
-/* The same for the first one that stands in a filter outside of quotes. */
+/*
+ * The same where a second comparison is a syntax error: && and || bind closer than
+ * comparisons, so that SQL sees a = (1 && b) = 2.  The last of them before that place
+ * joins the two.
+ */
 static const char *
-any_operator_hint(const char *filter)
+joining_operator_hint(const char *filter, const char *place)
 {
-	for (const char *at = filter; *at != '\0'; at++)
+	core_yy_extra_type extra;
+	core_yyscan_t scanner;
+	core_YYSTYPE value;
+	YYLTYPE		at;
+	const char *hint = NULL;
+
+	if (strchr(COMPARISON_CHARACTERS, *place) == NULL)
+		return NULL;
+	scanner = scanner_init(filter, &extra, &ScanKeywords, ScanKeywordTokens);
+	while (core_yylex(&value, &at, scanner) != 0 && filter + at < place)
 	{
-		const char *hint = operator_hint(at);
+		const char *token = filter + at;
 
-		if (hint && strncmp(at, "!=", 2) != 0)
-			return hint;
-		if (*at == '\'' || *at == '"')
-		{
-			const char *end = strchr(at + 1, *at);
-
-			if (end == NULL)
-				return NULL;
-			at = end;
-		}
+		if (strncmp(token, "&&", 2) == 0 || strncmp(token, "||", 2) == 0)
+			hint = operator_hint(token);
+		else if (begins_with_word(token, "and") || begins_with_word(token, "or"))
+			hint = NULL;
 	}
-	return NULL;
+	scanner_finish(scanner);
+	return hint;
 }
 
 static char *
 syntax_hint(const char *filter, const char *place)
 {
-	const char *hint;
+	const char *hint = NULL;
 
 	if (filter_without_where(filter))
 		return "Leave out the word WHERE.";
@@ -136,7 +157,10 @@ syntax_hint(const char *filter, const char *place)
 		return "Write the condition alone, as it would stand after WHERE.";
 	if (place && *place == ';')
 		return "Leave out the semicolon.";
-	hint = any_operator_hint(filter);
+	if (place && *place != '\0')
+		hint = operator_hint(place);
+	if (place && *place != '\0' && hint == NULL)
+		hint = joining_operator_hint(filter, place);
 	return hint ? pstrdup(hint) : NULL;
 }
 
@@ -186,8 +210,8 @@ undefined_hint(const char *place)
 	if (hint)
 		return pstrdup(hint);
 	if (strchr("=<>!+-*/%~", *place) != NULL)
-		return "The two sides have different types. Write strings in single quotes, or cast one "
-			"side, such as number::text or text::numeric.";
+		return "The operator does not take these types. Write strings in single quotes, or cast "
+			"one side, such as number::text or text::numeric.";
 	return function_hint(place);
 }
 

@@ -173,9 +173,12 @@ problem_catch(Problems *problems, int definition_id, void (*check) (void *arg), 
 	return false;
 }
 
-/* Does the list have a problem of the same words before this one? */
+/* Problems that one error shows at most; of an array with thousands, all would be too many. */
+#define MAX_PROBLEMS_SHOWN 20
+
+/* Does the list have a problem of the same words? */
 static bool
-is_repeated(const List *list, const Problem *problem)
+has_problem(const List *list, const Problem *problem)
 {
 	ListCell   *lc;
 
@@ -183,8 +186,6 @@ is_repeated(const List *list, const Problem *problem)
 	{
 		const Problem *other = lfirst(lc);
 
-		if (other == problem)
-			return false;
 		if (strcmp(other->message, problem->message) == 0 &&
 			strcmp(other->detail ? other->detail : "", problem->detail ? problem->detail : "") == 0)
 			return true;
@@ -192,51 +193,77 @@ is_repeated(const List *list, const Problem *problem)
 	return false;
 }
 
-/* Adds a problem to the detail of the error that is raised for the first. */
-static char *
-detail_with(char *detail, const Problem *problem)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	if (detail)
-		appendStringInfo(&text, "%s\n", detail);
-	appendStringInfo(&text, "Another problem: %s.", problem->message);
-	if (problem->detail)
-		appendStringInfo(&text, " %s", problem->detail);
-	if (problem->hint)
-		appendStringInfo(&text, " %s", problem->hint);
-	return text.data;
-}
-
 /*
- * Raises what was collected, each problem once.  Errors are raised as one ERROR:
- * the first of them, with the others in its detail.  Where there is none, raises
- * each warning as a WARNING, and returns.
+ * The errors of a list, or the warnings, each once and as many as are shown.  *more
+ * becomes the number of the others.
  */
-void
-problems_raise(const Problems *problems)
+static List *
+problems_shown(const Problems *problems, bool warnings, int *more)
 {
-	Problem    *first = NULL;
+	List	   *shown = NIL;
 	ListCell   *lc;
 
+	*more = 0;
 	foreach(lc, problems->list)
 	{
 		Problem    *problem = lfirst(lc);
 
-		if (problem->is_warning || is_repeated(problems->list, problem))
+		if (problem->is_warning != warnings || has_problem(shown, problem))
 			continue;
-		if (first == NULL)
-		{
-			first = palloc(sizeof(Problem));
-			*first = *problem;
-		}
+		if (list_length(shown) < MAX_PROBLEMS_SHOWN)
+			shown = lappend(shown, problem);
 		else
-			first->detail = detail_with(first->detail, problem);
+			(*more)++;
 	}
-	if (first)
-		raise_problem(first);
-	foreach(lc, problems->list)
-		if (!is_repeated(problems->list, lfirst(lc)))
-			raise_problem(lfirst(lc));
+	return shown;
+}
+
+/* The detail of the error that is raised for the first of these, which tells the others. */
+static char *
+detail_of_all(const List *errors, int more)
+{
+	const Problem *first = linitial(errors);
+	StringInfoData text;
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	if (first->detail)
+		appendStringInfoString(&text, first->detail);
+	for_each_from(lc, errors, 1)
+	{
+		const Problem *problem = lfirst(lc);
+
+		appendStringInfo(&text, "%sAnother problem: %s.", text.len > 0 ? "\n" : "",
+						 problem->message);
+		if (problem->detail)
+			appendStringInfo(&text, " %s", problem->detail);
+		if (problem->hint)
+			appendStringInfo(&text, " %s", problem->hint);
+	}
+	if (more > 0)
+		appendStringInfo(&text, "\nMore problems: %d.", more);
+	return text.len > 0 ? text.data : NULL;
+}
+
+/*
+ * Raises what was collected, each problem once.  Errors are raised as one ERROR:
+ * the first of them, with the others in its detail, as many as are shown.  Where
+ * there is none, raises each warning as a WARNING, and returns.
+ */
+void
+problems_raise(const Problems *problems)
+{
+	int			more;
+	List	   *errors = problems_shown(problems, false, &more);
+	ListCell   *lc;
+
+	if (errors != NIL)
+	{
+		Problem		all = *(Problem *) linitial(errors);
+
+		all.detail = detail_of_all(errors, more);
+		raise_problem(&all);
+	}
+	foreach(lc, problems_shown(problems, true, &more))
+		raise_problem(lfirst(lc));
 }

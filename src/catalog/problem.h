@@ -26,6 +26,7 @@ typedef struct Problems
 {
 	bool		collect;
 	List	   *list;			/* of Problem */
+	const char *if_missing;		/* ends the hint where a source does not exist; or NULL */
 } Problems;
 
 extern void problem_report(Problems *problems, int sqlerrcode, int definition_id,

@@ -439,10 +439,11 @@ draft_find(Draft *draft)
 					  psprintf(mapped ? "Metric \"%s\" is mapped to it in metricsandtables." :
 							   "It is the definition's entity, and metric \"%s\" has no mapping.",
 							   request->metric_name),
-					  psprintf("%s%s", mapped ? "It was dropped, renamed, or never created." :
+					  psprintf("%s%s%s", mapped ? "It was dropped, renamed, or never created." :
 							   "Map the metric to its table in metricsandtables, or set the "
 							   "definition's entity to the table.",
-							   meant ? psprintf(" Perhaps you meant %s.", meant) : ""));
+							   meant ? psprintf(" Perhaps you meant %s.", meant) : "",
+							   draft->problems->if_missing ? draft->problems->if_missing : ""));
 		return false;
 	}
 	draft->name = it.qualified;

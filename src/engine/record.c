@@ -41,7 +41,9 @@ static const int64 histogram_bounds[] = {
 
 /*
  * The statement, with the names of our tables batch_jobs, batchagg_runs and
- * batchagg_counters.
+ * batchagg_counters.  Every role can listen for notifications, so they have no message
+ * of classes 22 and P0: what PostgreSQL says about a value shows it, and what a
+ * function of a view raises may do so.
  */
 static const char record_sql[] =
 "WITH job AS (SELECT id, job_name, event_name FROM %s WHERE id = $1 FOR KEY SHARE), "
@@ -67,7 +69,8 @@ static const char record_sql[] =
 "'event', left(event_name, 100), 'slot', slot, 'attempt', attempt, 'status', status, "
 "'rows_read', rows_read, 'groups', groups, 'changed', changed, "
 "'duration_s', extract(epoch FROM finished_at - started_at), "
-"'sqlstate', error_sqlstate, 'message', left(error_message, 800)) "
+"'sqlstate', error_sqlstate, 'message', CASE WHEN left(error_sqlstate, 2) NOT IN ('22', 'P0') "
+"THEN left(error_message, 800) END) "
 "FROM run JOIN job ON id = job_id";
 
 /*

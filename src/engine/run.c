@@ -48,6 +48,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
@@ -1279,6 +1280,30 @@ run_caught(const RunRequest *requests, int n, RunResult *results)
 	return error;
 }
 
+static void
+convert_for_client(void *arg)
+{
+	const char *text = arg;
+
+	(void) pg_server_to_client(text, strlen(text));
+}
+
+/*
+ * A text of an error, or NULL, as it can be sent: what the client's encoding does not
+ * have, in the id of some row, would be an error itself, and keep all jobs from running.
+ */
+static char *
+text_for_client(char *text)
+{
+	if (text == NULL || error_of(convert_for_client, text) == NULL)
+		return text;
+	text = pstrdup(text);
+	for (char *c = text; *c != '\0'; c++)
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	return text;
+}
+
 /*
  * Runs a job as run_job() does, in a subtransaction: an error is reported as a
  * WARNING and recorded as a failed run, and is no error for the caller.
@@ -1289,13 +1314,20 @@ run_job_caught(const RunRequest *request, RunResult *result)
 	TimestampTz started = GetCurrentTimestamp();
 	ErrorData  *error = run_caught(request, 1, result);
 
+	char	   *message;
+	char	   *detail;
+	char	   *hint;
+
 	if (error == NULL)
 		return;
+	message = text_for_client(error->message);
+	detail = text_for_client(error->detail);
+	hint = text_for_client(error->hint);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("job %d failed: %s", request->job_id, error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 error->hint ? errhint("%s", error->hint) : 0));
+			 errmsg("job %d failed: %s", request->job_id, message),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0));
 	run_record_failure(request, started, error, result);
 }
 

@@ -86,6 +86,12 @@ SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', '{1-hour}', 'null');
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', '{1-hour}', '{"pages": 1, "seconds": null, "clicks": {"a": "sum"}, "x": [1], "y": [["sum"]], "": "sum", "z": true}');
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', '{1-hour}', '{"pages": [], "seconds": "", "clicks": ["sum", "su\"m"]}');
 
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', '{1-hour,1-day,1-hour,Day}', '{"pages": "sum", "Pages": "avg", "p.x": "sum", "p_x": "sum"}');
+-- The alias of a filter is not a table that is to be made.
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', '{1-hour}', '{"pages": "sum"}', resource_filter => 'v.pages > 1');
+-- Of very many problems only some are shown.
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', (SELECT array_agg('eon' || i) FROM generate_series(1, 20000) i), '{"pages": "sum"}');
+
 -- Nothing is left of what was refused.
 SELECT count(*) = :jobs AS unchanged FROM batch_jobs;
 SELECT count(*) AS orphans FROM batchjob_metrics WHERE job_id NOT IN (SELECT id FROM batch_jobs);

@@ -132,9 +132,25 @@ UPDATE batchjob_definitions SET focal_entity = '';
 :filter 'price > 10 || size = 1';
 :filter '!paid';
 :filter 'price => 10';
+:filter 'status = ''a || b'' && size = 1 AND "Region" = ''north''';
+:filter 'size==-1';
+-- Such operators as SQL has, too, are not what is wrong, nor are those in strings and comments.
+:filter 'status != price';
+:filter 'price !~ size';
+:filter 'status !~ ''a'' AND AND paid';
+:filter 'ARRAY[size] && ''{1}'' AND price =';
+:filter 'status || ''x'' = ''ax'' OR OR paid';
+:filter 'status = $$a == b$$ AND AND paid';
+:filter 'status = E''it\''s || b'' OR OR paid';
+:filter 'paid /* && */ AND AND paid';
+:filter 'make_interval(days => size) > ''1 day'' AND AND paid';
+:filter 'status || ''x'' = ''ax'' AND price = 1 = 2';
 -- 33. Comparing with NULL.
 :filter 'status = NULL';
 :filter 'status != null';
+:filter 'paid AND NOT (size = 1 OR NULL = size)';
+-- Where the filter makes something of the NULL it is allowed.
+:filter 'coalesce(size = NULL, true) OR CASE WHEN size <> NULL THEN false ELSE paid END OR (size = NULL) IS NULL';
 -- 34. A string without quotes.
 :filter 'status = active';
 -- 35. A string in the quotes of a word processor.

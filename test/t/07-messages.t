@@ -18,7 +18,7 @@ CREATE TABLE visit (user_id text, ts timestamptz, pages integer);
 INSERT INTO visit SELECT 'u' || i % 7, '2024-01-01 00:00+00'::timestamptz + i * interval '1 hour', i FROM generate_series(1, 100) i;
 CREATE FUNCTION shout(i integer) RETURNS integer LANGUAGE plpgsql AS $$
 BEGIN
-	RAISE EXCEPTION '%', repeat(E'\x01\u20ac"', 5000) USING ERRCODE = 'P0999';
+	RAISE EXCEPTION '%', repeat(E'\x01\u20ac"', 5000) USING ERRCODE = '38999';
 END $$;
 CREATE VIEW loud AS SELECT user_id, ts, shout(pages) AS pages FROM visit;
 INSERT INTO batch_jobs (job_name, event_name) VALUES ('visits "hourly"', 'EVERYHOUR'), (repeat(E'\x02', 9000), 'EVERYHOUR'), (NULL, '@daily');
@@ -50,11 +50,48 @@ is($node->safe_psql('postgres', "SELECT slot = '$got->{slot}' FROM batchagg_runs
 
 @heard = heard("SELECT count(*) FROM batchagg_run_event('EVERYHOUR');");
 is(join(' ', map { "$_->{job_id} $_->{status}" } @heard), '1 succeeded 2 failed', 'each job of an event notifies');
-is($heard[1]{sqlstate}, 'P0999', '... with its error');
+is($heard[1]{sqlstate}, '38999', '... with its error');
 like($heard[1]{message}, qr/^\x01\x{20ac}"/, '... and its message, cut');
 cmp_ok(length $heard[1]{message}, '<', 1000, '... to what there is room for');
+
+# What the message could show of the source's data, not all who listen may see.
+for my $case ([ '22P02', q{CAST(user_id AS integer)} ], [ 'P0001', q{murmur(user_id)} ])
+{
+	my ($code, $value) = @$case;
+
+	$node->safe_psql('postgres', <<"SQL");
+CREATE OR REPLACE FUNCTION murmur(t text) RETURNS integer LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'not %', t; END \$\$;
+DROP VIEW loud;
+CREATE VIEW loud AS SELECT user_id, ts, $value AS pages FROM visit;
+SQL
+	@heard = heard("SELECT count(*) FROM batchagg_run_event('EVERYHOUR');");
+	is($heard[1]{sqlstate}, $code, "a notification has the error $code");
+	is($heard[1]{message}, undef, '... but not its message');
+	like($node->safe_psql('postgres', 'SELECT error_message FROM batchagg_runs ORDER BY run_id DESC LIMIT 1'), qr/u1/,
+		'... which is in the history');
+}
+$node->safe_psql('postgres', 'DROP VIEW loud; CREATE VIEW loud AS SELECT user_id, ts, shout(pages) AS pages FROM visit');
+
 is(scalar heard("SELECT status FROM batchagg_run_job(1, true);"), 0, 'a dry run does not notify');
 is(scalar heard("BEGIN; SELECT status FROM batchagg_run_job(1); ROLLBACK;"), 0, 'nor one that is rolled back');
+
+# An id that the client's encoding does not have fails its job, and no other.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE far (user_id text, ts timestamptz, pages numeric);
+INSERT INTO far VALUES (U&'\65E5', '2024-01-01', repeat('9', 400)::numeric);
+SELECT batchagg_create_job('EVERYWEEK', 'user', 'far', '{1-day}', '{"pages": "sum"}'),
+	batchagg_create_job('EVERYWEEK', 'user', 'visit', '{1-day}', '{"pages": "sum"}');
+SQL
+{
+	my ($status, $out, $err) = $node->psql('postgres',
+		"SET client_encoding = 'LATIN1'; SELECT status FROM batchagg_run_event('EVERYWEEK')");
+
+	is($out, "failed\nsucceeded", 'jobs run though the client cannot show the error of one');
+	like($err, qr/user "\?\?\?" in the 1-day bucket/, '... which is shown as far as can be');
+	is($node->safe_psql('postgres', "SELECT error_detail ~ U&'\\65E5' FROM batchagg_runs ORDER BY run_id DESC LIMIT 1 OFFSET 1"),
+		't', '... and recorded as it is');
+}
+$node->safe_psql('postgres', "DELETE FROM batch_jobs WHERE event_name = 'EVERYWEEK'");
 
 # The log.
 sub logged
