@@ -19,7 +19,7 @@ a copy of it, with temporary clusters of their own:
 
   make demo          the tour: sample data, jobs, results (a minute or two)
   make demo-shell    psql on the result of the tour
-  make check         all tests (about 15 minutes); test/README.md says how to run
+  make check         all tests (about 20 minutes); test/README.md says how to run
                      some of them
   make check-fresh   demo and check on clean machines of several kinds and
                      releases, made by debootstrap (two hours; MACHINES="debian13
