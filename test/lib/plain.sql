@@ -16,37 +16,49 @@ SET client_min_messages = warning;
 CREATE EXTENSION batchagg;
 CREATE SCHEMA plain;
 
--- Every aggregate of every metric, for each entity and bucket.  source is what
--- stands behind FROM; id, start (of the bucket) and instant are expressions over
--- its columns; metrics maps the names of metrics to expressions.
+-- How each aggregate of the values v is made, tied instants in the order of values.
+CREATE TABLE plain.aggregates (name, expression) AS VALUES
+	('sum', 'sum(v)'), ('avg', 'avg(v)'), ('count', 'count(v)'), ('min', 'min(v)'), ('max', 'max(v)'),
+	('std', 'stddev_samp(v)'), ('var', 'var_samp(v)'), ('stddev_pop', 'stddev_pop(v)'), ('var_pop', 'var_pop(v)'),
+	('range', 'max(v) - min(v)'),
+	('first', '(array_agg(v ORDER BY instant, v) FILTER (WHERE v IS NOT NULL))[1]'),
+	('last', '(array_agg(v ORDER BY instant DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]'),
+	('delta', '(array_agg(v ORDER BY instant DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1]'
+		' - (array_agg(v ORDER BY instant, v) FILTER (WHERE v IS NOT NULL))[1]'),
+	('distinct', 'count(DISTINCT v)'),
+	('median', 'percentile_cont(0.5) WITHIN GROUP (ORDER BY v)'),
+	('p5', 'percentile_cont(0.05) WITHIN GROUP (ORDER BY v)'),
+	('p95', 'percentile_cont(0.95) WITHIN GROUP (ORDER BY v)'),
+	('p99_9', 'percentile_cont(0.999) WITHIN GROUP (ORDER BY v)');
+
+-- Every aggregate of every metric, for each entity and bucket; of the aggregates
+-- those in plain.asked, with commas, where compare() below has set it.  source is
+-- what stands behind FROM; id, start (of the bucket) and instant are expressions
+-- over its columns; metrics maps the names of metrics to expressions.
 CREATE FUNCTION plain.rollup(source text, id text, start text, instant text, metrics jsonb,
 	filter text DEFAULT 'true')
 RETURNS TABLE (entity text, bucket timestamptz, metric text, aggregate text, value float8, n bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
+	asked text[] := string_to_array(nullif(current_setting('plain.asked', true), ''), ',');
+	names text[];
+	expressions text;
 	vals text := (SELECT string_agg(format('(%L, (%s)::float8)', m.key, m.value), ', ')
 				  FROM jsonb_each_text(metrics) m);
 BEGIN
+	SELECT array_agg(a.name ORDER BY a.name), string_agg(a.expression, ', ' ORDER BY a.name)
+	INTO names, expressions
+	FROM plain.aggregates a WHERE asked IS NULL OR a.name = ANY (asked);
 	RETURN QUERY EXECUTE format($query$
 		SELECT g.entity, g.bucket, g.metric, a.aggregate, a.value, g.n
-		FROM (SELECT (%1$s)::text AS entity, (%2$s)::timestamptz AS bucket, m.metric,
-					 count(m.v) AS n, sum(m.v) AS sum, avg(m.v) AS avg, min(m.v) AS min, max(m.v) AS max,
-					 stddev_samp(m.v) AS std, var_samp(m.v) AS var,
-					 stddev_pop(m.v) AS stddev_pop, var_pop(m.v) AS var_pop,
-					 (array_agg(m.v ORDER BY %3$s, m.v) FILTER (WHERE m.v IS NOT NULL))[1] AS first,
-					 (array_agg(m.v ORDER BY %3$s DESC, m.v DESC) FILTER (WHERE m.v IS NOT NULL))[1] AS last,
-					 count(DISTINCT m.v) AS distinct,
-					 percentile_cont(ARRAY[0.05, 0.5, 0.95, 0.999]) WITHIN GROUP (ORDER BY m.v) AS p
-			  FROM %4$s, LATERAL (VALUES %5$s) m(metric, v)
-			  WHERE (%6$s) AND (%1$s) IS NOT NULL AND (%3$s) IS NOT NULL
+		FROM (SELECT r.entity, r.bucket, r.metric, count(v) AS n, ARRAY[%7$s]::float8[] AS vals
+			  FROM (SELECT (%1$s)::text AS entity, (%2$s)::timestamptz AS bucket, %3$s AS instant, m.metric, m.v
+					FROM %4$s, LATERAL (VALUES %5$s) m(metric, v)
+					WHERE (%6$s) AND (%1$s) IS NOT NULL AND (%3$s) IS NOT NULL) r
 			  GROUP BY 1, 2, 3) g,
-			 LATERAL (VALUES ('sum', sum), ('avg', avg), ('count', n), ('min', min), ('max', max),
-					  ('std', std), ('var', var), ('stddev_pop', stddev_pop), ('var_pop', var_pop),
-					  ('range', max - min), ('first', first), ('last', last), ('delta', last - first),
-					  ('distinct', g.distinct), ('median', p[2]),
-					  ('p5', p[1]), ('p95', p[3]), ('p99_9', p[4])) a(aggregate, value)
+			 unnest(%8$L::text[], g.vals) a(aggregate, value)
 		WHERE a.value IS NOT NULL$query$,
-		id, start, instant, source, vals, filter);
+		id, start, instant, source, vals, filter, expressions, names);
 END $$;
 
 -- Are two results the same, but for the last digits?
@@ -62,6 +74,8 @@ CREATE FUNCTION plain.compare(definition integer, query text,
 	OUT stored bigint, OUT expected bigint, OUT different bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
+	PERFORM set_config('plain.asked', string_agg(m.aggregation_types, ','), false)
+	FROM batchjob_metrics m JOIN batchjob_definitions d USING (job_id) WHERE d.id = definition;
 	EXECUTE format($query$
 		WITH stored AS (
 			SELECT entity_id AS entity, "timestamp" AS bucket, metric_name AS metric,
@@ -77,5 +91,6 @@ BEGIN
 		WHERE (plain.same(s.value, e.value) AND s.n = e.n) IS NOT TRUE$query$,
 		definition, query)
 	INTO stored, expected, different;
+	PERFORM set_config('plain.asked', '', false);
 END $$;
 \set ECHO all
