@@ -300,6 +300,28 @@ waiting_reason(const AgendaJob *job, bool due, SlotObstacle *obstacle)
 }
 
 /*
+ * The agenda as the calling statement sees the tables: beside a ledger read by it
+ * each slot is shown, and once.
+ */
+static Agenda *
+agenda_as_active(void)
+{
+	Agenda	   *volatile agenda = NULL;
+
+	store_read_as_active(true);
+	PG_TRY();
+	{
+		agenda = agenda_load(CurrentMemoryContext, false, NULL);
+	}
+	PG_FINALLY();
+	{
+		store_read_as_active(false);
+	}
+	PG_END_TRY();
+	return agenda;
+}
+
+/*
  * batchagg_expected_slots() returns setof record: for each enabled job that the
  * caller sees, the slots that are due and not in the ledger yet, the next, and what
  * keeps them from being started.
@@ -308,7 +330,7 @@ Datum
 batchagg_expected_slots(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Agenda	   *agenda = agenda_load(CurrentMemoryContext, false, NULL);
+	Agenda	   *agenda = agenda_as_active();
 	TimestampTz now = service_now();
 	SlotObstacle obstacle = {0};
 
