@@ -32,7 +32,7 @@ CREATE TABLE plain.aggregates (name, expression) AS VALUES
 	('p99_9', 'percentile_cont(0.999) WITHIN GROUP (ORDER BY v)');
 
 -- Every aggregate of every metric, for each entity and bucket; of the aggregates
--- those in plain.asked, with commas, where compare() below has set it.  source is
+-- those in plain.asked, with commas, while compare() below has it set.  source is
 -- what stands behind FROM; id, start (of the bucket) and instant are expressions
 -- over its columns; metrics maps the names of metrics to expressions.
 CREATE FUNCTION plain.rollup(source text, id text, start text, instant text, metrics jsonb,
@@ -72,9 +72,9 @@ $$;
 -- rows, those count that are an aggregate asked for.
 CREATE FUNCTION plain.compare(definition integer, query text,
 	OUT stored bigint, OUT expected bigint, OUT different bigint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plain.asked = '' AS $$
 BEGIN
-	PERFORM set_config('plain.asked', string_agg(m.aggregation_types, ','), false)
+	PERFORM set_config('plain.asked', string_agg(m.aggregation_types, ','), true)
 	FROM batchjob_metrics m JOIN batchjob_definitions d USING (job_id) WHERE d.id = definition;
 	EXECUTE format($query$
 		WITH stored AS (
@@ -91,6 +91,5 @@ BEGIN
 		WHERE (plain.same(s.value, e.value) AND s.n = e.n) IS NOT TRUE$query$,
 		definition, query)
 	INTO stored, expected, different;
-	PERFORM set_config('plain.asked', '', false);
 END $$;
 \set ECHO all
