@@ -40,12 +40,14 @@ sub run_line
 	return $stdout;
 }
 
-# Makes a directory with what is in the checkout, without what make has added.
+# Makes a directory with what is in the checkout, without what make and tests have
+# added: that is what git is told to ignore.
 sub copy_checkout
 {
 	my ($directory) = @_;
-	my $without = join ' ', map { "--exclude='$_'" } qw(*.o *.d *.so ./batchagg--*.sql ./.git
-	  ./test/unit/build ./tmp_check ./log ./results ./test/isolation/results);
+	open my $file, '<', '.gitignore' or die ".gitignore: $!";
+	chomp(my @patterns = <$file>);
+	my $without = join ' ', map { "--exclude='" . s{^/}{./}r =~ s{/$}{}r . "'" } @patterns, '/.git';
 
 	mkdir $directory or die "$directory: $!";
 	run_in('.', 'sh', '-c', "tar $without -cf - . | tar -C '$directory' -xf -");
