@@ -253,7 +253,7 @@ check_event_stays(const Row *row)
 	char	   *built_in = SPI_getvalue(row->before, row->desc, row_column(row, "built_in"));
 	char	   *jobs;
 
-	if (built_in[0] == 't')
+	if (built_in && built_in[0] == 't')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("event \"%s\" is built in and cannot be changed", name),
@@ -304,7 +304,9 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (row.now == NULL)
 		PG_RETURN_POINTER(row.before);
 
-	if (row_text(&row, "built_in")[0] == 't')
+	/* A NULL is refused by the column itself. */
+	text = row_text(&row, "built_in");
+	if (text && text[0] == 't')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("only the extension itself has events that are built in"),
@@ -470,14 +472,16 @@ check_filter_of_metrics(int32 job_id, Definition *definition)
 {
 	Problems	ignored = {.collect = true};
 	Job		   *job = job_load(job_id, &ignored);
+	List	   *sources = source_resolve(job, definition, &ignored);
 	ListCell   *lc;
 
-	foreach(lc, source_resolve(job, definition, &ignored))
+	foreach(lc, sources)
 	{
 		Source	   *source = lfirst(lc);
 
 		source_check_filter(source->relid, definition->filter, definition->timezone, GetUserId());
 	}
+	sources_close(sources);
 }
 
 /*

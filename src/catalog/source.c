@@ -866,6 +866,7 @@ make_source(Draft *draft, Definition *definition)
 	Source	   *source = palloc0(sizeof(Source));
 
 	source->definition = definition;
+	source->rel = draft->rel;
 	source->relid = RelationGetRelid(draft->rel);
 	source->name = draft->name;
 	merge_mappings(draft);
@@ -910,12 +911,53 @@ source_resolve(Job *job, Definition *definition, Problems *problems)
 
 		list_sort(draft->requests, compare_requests);
 		source = make_source(draft, definition);
-		if (!draft->failed)
+		if (draft->failed)
+			draft_close(draft);
+		else
 			sources = lappend(sources, source);
-		draft_close(draft);
 	}
 	list_sort(sources, compare_sources);
 	return sources;
+}
+
+/*
+ * Closes the relations of sources that source_resolve() has left open.
+ */
+void
+sources_close(List *sources)
+{
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		relation_close(((Source *) lfirst(lc))->rel, NoLock);
+}
+
+static void
+check_column(const Source *source, AttrNumber column)
+{
+	if (column != InvalidAttrNumber &&
+		TupleDescAttr(RelationGetDescr(source->rel), column - 1)->attisdropped)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("a column of source \"%s\" was dropped while the job was running",
+						source->name)));
+}
+
+/*
+ * ERROR where a column of a source is not there any more.  PostgreSQL does not let a
+ * column of an open relation be dropped, but for one that goes with its type.
+ */
+void
+source_check_columns(const Source *source)
+{
+	ListCell   *lc;
+
+	check_column(source, source->id_column);
+	check_column(source, source->time_column);
+	check_column(source, source->name_column);
+	check_column(source, source->value_column);
+	foreach(lc, source->metrics)
+		check_column(source, ((SourceMetric *) lfirst(lc))->column);
 }
 
 /*----------

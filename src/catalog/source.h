@@ -11,6 +11,7 @@
 
 #include "access/attnum.h"
 #include "nodes/pg_list.h"
+#include "utils/relcache.h"
 
 #include "catalog/job.h"
 #include "catalog/mapping.h"
@@ -32,6 +33,7 @@ typedef struct SourceMetric
 typedef struct Source
 {
 	Definition *definition;
+	Relation	rel;			/* open until sources_close() */
 	Oid			relid;
 	char	   *name;			/* qualified and quoted */
 	SourceLayout layout;
@@ -45,10 +47,14 @@ typedef struct Source
 /*
  * Resolves a definition's sources: one Source per relation, by name.  Runs as
  * the job's owner, in the caller's search_path.  Takes AccessShareLock on each
- * relation, held to the end of the transaction.  With problems->collect, what
- * is broken is left out.
+ * relation, held to the end of the transaction.  The relations stay open, so that
+ * code which runs while sources are planned or read cannot alter or drop them in
+ * this session either: sources_close() has to follow, unless there is an error.
+ * With problems->collect, what is broken is left out.
  */
 extern List *source_resolve(Job *job, Definition *definition, Problems *problems);
+extern void sources_close(List *sources);
+extern void source_check_columns(const Source *source);
 
 extern bool source_nests(const Source *fine, const Source *coarse);
 extern void source_check_mapping(const SourceMapping *mapping, Oid reader);

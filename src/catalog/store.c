@@ -108,6 +108,7 @@ store_info(void)
 {
 	StoreInfo  *info = palloc(sizeof(StoreInfo));
 	const char *version = read_extension(&info->schema);
+	const char *schema_name;
 	HeapTuple	tuple;
 
 	if (version == NULL)
@@ -125,7 +126,10 @@ store_info(void)
 						 "reconnect, or restart the server where the library is preloaded, "
 						 "if the library is.", EXTENSION_NAME)));
 
-	info->schema_name = quote_identifier(get_namespace_name(info->schema));
+	schema_name = get_namespace_name(info->schema);
+	if (schema_name == NULL)
+		elog(ERROR, "cache lookup failed for schema %u", info->schema);
+	info->schema_name = quote_identifier(schema_name);
 
 	tuple = SearchSysCache1(RELOID,
 							ObjectIdGetDatum(relid_in_schema("batch_jobs", info->schema)));

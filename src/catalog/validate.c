@@ -68,15 +68,15 @@ validate_definition(Job *job, Definition *definition, Problems *problems)
 	List	   *sources = source_resolve(job, definition, problems);
 	ListCell   *lc;
 
-	if (definition->filter == NULL)
-		return;
-	if (sources == NIL)
+	if (definition->filter && sources == NIL)
 		(void) problem_catch(problems, definition->id, check_filter_caught, &check);
 	foreach(lc, sources)
 	{
 		check.relid = ((Source *) lfirst(lc))->relid;
-		(void) problem_catch(problems, definition->id, check_filter_caught, &check);
+		if (definition->filter)
+			(void) problem_catch(problems, definition->id, check_filter_caught, &check);
 	}
+	sources_close(sources);
 }
 
 /*
@@ -145,10 +145,12 @@ job_sources_text(Job *job)
 	become_owner(job, &caller);
 	foreach(lc, job->definitions)
 	{
+		List	   *sources = source_resolve(job, lfirst(lc), &ignored);
 		ListCell   *lc2;
 
-		foreach(lc2, source_resolve(job, lfirst(lc), &ignored))
+		foreach(lc2, sources)
 			append_source(&text, lfirst(lc2));
+		sources_close(sources);
 	}
 	become_caller(&caller);
 	return text.data;

@@ -249,14 +249,16 @@ clip_range(Job *job, TimestampTz *from, TimestampTz *to)
 {
 	Problems	raise = {.collect = false};
 	TimestampTz slot = run_last_slot(job->id);
+	List	   *sources = job_sources(job, &raise);
 	List	   *refreshes;
 	TimestampTz first = DT_NOEND;
 	TimestampTz end = DT_NOBEGIN;
 
-	refreshes = refreshes_repeat(job_sources(job, &raise),
+	refreshes = refreshes_repeat(sources,
 								 slot != 0 ? slot : GetCurrentStatementStartTimestamp(),
 								 DT_NOBEGIN, DT_NOEND, false);
 	widen_to_rows(refreshes, &first, &end);
+	sources_close(sources);
 	widen_to_stored(job, &first, &end);
 	*from = Max(*from, first);
 	*to = Min(*to, end);

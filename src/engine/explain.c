@@ -348,6 +348,7 @@ explain_job(int32 job_id)
 	Explanation explanation = {NIL, 0};
 	MemoryContext caller = CurrentMemoryContext;
 	Job		   *job;
+	List	   *sources;
 	List	   *refreshes;
 	ListCell   *lc;
 
@@ -356,7 +357,8 @@ explain_job(int32 job_id)
 			 psprintf("%d%s%s, event %s%s, owner %s", job->id, job->name ? " " : "",
 					  job->name ? job->name : "", job->event_name,
 					  job->enabled ? "" : " (disabled)", quote_identifier(job->owner_name)));
-	refreshes = job_refreshes(job, GetCurrentStatementStartTimestamp(), &raise);
+	sources = job_sources(job, &raise);
+	refreshes = refreshes_plan(sources, GetCurrentStatementStartTimestamp(), false);
 	foreach(lc, refreshes)
 		explain_refresh(&explanation, lfirst(lc));
 	foreach(lc, plan_scans(refreshes, true))
@@ -366,6 +368,8 @@ explain_job(int32 job_id)
 		ListCell   *lc2;
 
 		explanation.scan++;
+		foreach(lc2, scan->rollups)
+			source_check_columns(((Rollup *) lfirst(lc2))->source);
 		explain_source(&explanation, scan);
 		owner_enter(&scope, job, scan->timezone);
 		PG_TRY();
@@ -381,5 +385,6 @@ explain_job(int32 job_id)
 		foreach(lc2, scan->rollups)
 			explain_rollup(&explanation, lfirst(lc2));
 	}
+	sources_close(sources);
 	return explanation.lines;
 }

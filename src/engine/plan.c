@@ -40,6 +40,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -550,12 +551,19 @@ scan_link_rollups(SourceScan *scan)
 	{
 		Rollup	   *coarse = list_nth(scan->rollups, i);
 
+		CHECK_FOR_INTERRUPTS();
 		for (j = i - 1; j >= 0 && coarse->finer == NULL; j--)
 		{
 			Rollup	   *fine = list_nth(scan->rollups, j);
 
 			if (!rollup_feeds(fine, coarse))
 				continue;
+
+			/* Of thousands with one granularity, the first feeds all: chains are short. */
+			while (fine->finer && granularity_length(&fine->definition->granularity) ==
+				   granularity_length(&fine->finer->definition->granularity) &&
+				   rollup_feeds(fine->finer, coarse))
+				fine = fine->finer;
 			coarse->finer = fine;
 
 			/* What it has for others again; its stored groups have no more. */
@@ -659,6 +667,7 @@ rollup_plan_needed(Rollup *rollup)
 	Extents    *needed = extents_part(rollup->refresh->extents, DT_NOBEGIN, DT_NOEND);
 	ListCell   *lc;
 
+	check_stack_depth();
 	rollup->stored = extents_create();
 	foreach(lc, rollup->coarser)
 	{

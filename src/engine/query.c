@@ -71,6 +71,28 @@ typedef struct Builder
 	List	   *columns;		/* of TargetEntry */
 } Builder;
 
+/*
+ * A column of a table of the query, by its name, in an expression; this also asks for
+ * the privilege to read it.
+ */
+static Node *
+named_column(const Builder *builder, ParseNamespaceItem *item, const char *name)
+{
+	Node	   *column = scanNSItemForColumn(builder->pstate, item, 0, name, -1);
+
+	if (column == NULL)
+		elog(ERROR, "column \"%s\" is missing", name);
+	return column;
+}
+
+/* A column of the source in an expression. */
+static Node *
+source_column(const Builder *builder, AttrNumber column)
+{
+	return named_column(builder, builder->source,
+						get_attname(builder->source->p_rte->relid, column, false));
+}
+
 /* Adds a column to the query and returns its number. */
 static int
 add_expression(Builder *builder, Node *expr, const char *name)
@@ -82,15 +104,11 @@ add_expression(Builder *builder, Node *expr, const char *name)
 	return number;
 }
 
-/* Adds a column of the source; this also asks for the privilege to read it. */
+/* Adds a column of the source. */
 static int
 add_column(Builder *builder, AttrNumber column, const char *name)
 {
-	char	   *own_name = get_attname(builder->source->p_rte->relid, column, false);
-
-	return add_expression(builder,
-						  scanNSItemForColumn(builder->pstate, builder->source, 0, own_name, -1),
-						  name);
+	return add_expression(builder, source_column(builder, column), name);
 }
 
 /* Adds a column of values, and notes the type in which they arrive. */
@@ -269,14 +287,6 @@ any_of(List *conditions)
 {
 	return list_length(conditions) == 1 ? linitial(conditions) :
 		(Node *) makeBoolExpr(OR_EXPR, conditions, -1);
-}
-
-/* A column of the source in an expression. */
-static Node *
-source_column(const Builder *builder, AttrNumber column)
-{
-	return scanNSItemForColumn(builder->pstate, builder->source, 0,
-							   get_attname(builder->source->p_rte->relid, column, false), -1);
 }
 
 /*
@@ -566,9 +576,8 @@ join_entities(Builder *builder, ScanQuery *query, const SourceScan *scan, int ma
 	Node	   *joined;
 
 	joined = row_of_entity(builder, source,
-						   scanNSItemForColumn(builder->pstate, item, 0, "entity", -1),
-						   scanNSItemForColumn(builder->pstate, item, 0, "low", -1),
-						   scanNSItemForColumn(builder->pstate, item, 0, "high", -1));
+						   named_column(builder, item, "entity"), named_column(builder, item, "low"),
+						   named_column(builder, item, "high"));
 
 	/* Of the join alone the planner does not see which partitions it can leave out. */
 	return all_of(list_make2(joined, time_in_ranges(builder, query, scan,
@@ -634,9 +643,12 @@ query_build(SourceScan *scan, Reading reading, int max_entities)
 	Builder		builder = {.pstate = make_parsestate(NULL)};
 	List	   *where = NIL;
 	Node	   *needed;
+	ListCell   *lc;
 
 	result->reading = reading;
 	result->query = query;
+	foreach(lc, scan->rollups)
+		source_check_columns(((Rollup *) lfirst(lc))->source);
 	builder.source = addRangeTableEntryForRelation(builder.pstate, rel, AccessShareLock, NULL,
 												   true, true);
 	addNSItemToQuery(builder.pstate, builder.source, true, true, true);

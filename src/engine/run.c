@@ -119,7 +119,8 @@ typedef struct Run
 	MemoryContext memory;		/* for all that the run needs to its end */
 	const RunRequest *repeats;	/* the last run is repeated for a part; else NULL */
 	TimestampTz slot;
-	List	   *refreshes;		/* of Refresh: all sources of all definitions */
+	List	   *sources;		/* of Source: all of all definitions, kept open */
+	List	   *refreshes;		/* of Refresh: one for each of them */
 	const JobRun *at;			/* the job being loaded, resolved or finished */
 	const SourceScan *scan;		/* NULL: not reading or storing */
 	const Rollup *rollup;		/* the rollup being stored */
@@ -201,8 +202,8 @@ owner_rethrow(MemoryContext context)
 
 /*
  * Resolves the sources of a job, as its owner: a list of Source, of all its
- * definitions.  Problems are raised, or collected; then what is broken is left
- * out.
+ * definitions, to be closed by sources_close().  Problems are raised, or
+ * collected; then what is broken is left out.
  */
 List *
 job_sources(Job *job, Problems *problems)
@@ -216,16 +217,6 @@ job_sources(Job *job, Problems *problems)
 		sources = list_concat(sources, source_resolve(job, lfirst(lc), problems));
 	owner_leave(&scope);
 	return sources;
-}
-
-/*
- * What a run of one job at run_time would have to do about its sources: a list
- * of Refresh.  Problems as above.
- */
-List *
-job_refreshes(Job *job, TimestampTz run_time, Problems *problems)
-{
-	return refreshes_plan(job_sources(job, problems), run_time, false);
 }
 
 static void
@@ -579,19 +570,18 @@ run_load(Run *run, Problems *problems)
 static void
 run_plan(Run *run, Problems *problems)
 {
-	List	   *sources = NIL;
 	int			i;
 
 	for (i = 0; i < run->n; i++)
 	{
 		run->at = &run->jobs[i];
-		sources = list_concat(sources, job_sources(run->jobs[i].job, problems));
+		run->sources = list_concat(run->sources, job_sources(run->jobs[i].job, problems));
 	}
 	if (run->repeats)
-		run->refreshes = refreshes_repeat(sources, run->slot, run->repeats->from,
+		run->refreshes = refreshes_repeat(run->sources, run->slot, run->repeats->from,
 										  run->repeats->to, !run->dry_run);
 	else
-		run->refreshes = refreshes_plan(sources, run->slot, !run->dry_run);
+		run->refreshes = refreshes_plan(run->sources, run->slot, !run->dry_run);
 }
 
 /* The job of a run that a rollup is of. */
@@ -955,6 +945,7 @@ run_locked(Run *run)
 	if (run->layouts_changed)
 		layouts_analyze();
 
+	sources_close(run->sources);
 	progress_end();
 	store_read_as_active(false);
 	PopActiveSnapshot();
@@ -1022,6 +1013,7 @@ rollup_feed(Rollup *coarse, const GroupOut *group)
 {
 	TimestampTz bucket;
 
+	check_stack_depth();
 	if (group->bucket >= coarse->horizon)
 		return;
 	bucket = bucket_cache_start(coarse->buckets, group->bucket);
@@ -1124,6 +1116,7 @@ rollup_finish(Rollup *rollup)
 {
 	ListCell   *lc;
 
+	check_stack_depth();
 	groups_emit(rollup->groups, rollup_take, rollup);
 	rollup->usage = groups_usage(rollup->groups);
 	groups_free(rollup->groups);

@@ -76,6 +76,5 @@ extern void owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
 extern void owner_leave(const OwnerScope *scope);
 extern void owner_rethrow(MemoryContext context);
 extern List *job_sources(Job *job, Problems *problems);
-extern List *job_refreshes(Job *job, TimestampTz run_time, Problems *problems);
 
 #endif							/* BATCHAGG_RUN_H */

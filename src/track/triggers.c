@@ -69,12 +69,14 @@ track_command(const char *sql)
 	store_leave(&scope);
 }
 
-/* A table's name, qualified and quoted. */
+/* A table's name, qualified and quoted; its number where it has just been dropped. */
 char *
 track_table_name(Oid relid)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	char	   *name = get_rel_name(relid);
+
+	return schema && name ? quote_qualified_identifier(schema, name) : psprintf("%u", relid);
 }
 
 /*----------
