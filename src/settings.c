@@ -16,13 +16,13 @@
 
 #include "miscadmin.h"
 #include "executor/nodeHash.h"
-#include "pgtime.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "settings.h"
+#include "time/zone.h"
 
 /* The least memory a run can work with: one small chunk of each kind. */
 #define MIN_WORK_MEM_KB 64
@@ -192,11 +192,12 @@ check_work_mem(int *newval, void **extra, GucSource source)
 static bool
 check_timezone(char **newval, void **extra, GucSource source)
 {
-	pg_tz	   *tz = pg_tzset(*newval);
+	pg_tz	   *tz;
+	const char *problem = zone_parse(*newval, &tz);
 
-	if (tz != NULL && pg_tz_acceptable(tz))
+	if (problem == NULL)
 		return true;
-	GUC_check_errdetail("Time zone \"%s\" is not known.", *newval);
+	GUC_check_errdetail("%s", problem);
 	GUC_check_errhint("The view pg_timezone_names has their names, such as Europe/Berlin.");
 	return false;
 }

@@ -92,6 +92,36 @@ nearest_timezone(const char *folded)
 }
 
 /*
+ * The zone of a fixed offset in hours, as ISO 8601 or people write it: +02, UTC+3,
+ * -05:00 are east where they are greater than 0.  Zones named Etc/GMT count the
+ * other way.  NULL where the name is not written so, or no such zone has a name.
+ */
+static char *
+fixed_offset_timezone(const char *name)
+{
+	static const char *const prefixes[] = {"UTC", "GMT"};
+	bool		west;
+	char	   *end;
+	long		hours;
+
+	for (int i = 0; i < lengthof(prefixes); i++)
+		if (pg_strncasecmp(name, prefixes[i], 3) == 0)
+		{
+			name += 3;
+			break;
+		}
+	west = *name == '-';
+	if (*name == '+' || *name == '-')
+		name++;
+	if (strspn(name, "0123456789") != strcspn(name, ":") || *name == ':' || *name == '\0')
+		return NULL;
+	hours = strtol(name, &end, 10);
+	if ((*end != '\0' && strcmp(end, ":00") != 0) || hours > (west ? 12 : 14))
+		return NULL;
+	return hours == 0 ? pstrdup("UTC") : psprintf("Etc/GMT%c%ld", west ? '+' : '-', hours);
+}
+
+/*
  * The time zone that was probably meant by a name that is none, palloc'd; NULL
  * where nothing is near.
  */
@@ -104,6 +134,8 @@ suggest_timezone(const char *name)
 	word_fold(name, ZONE_IGNORED, folded, sizeof(folded));
 	if (folded[0] == '\0')
 		return NULL;
+	if (fixed_offset_timezone(name) != NULL)
+		return fixed_offset_timezone(name);
 	meant = synonym_of(zone_names, lengthof(zone_names), folded);
 	return meant ? pstrdup(meant) : nearest_timezone(folded);
 }

@@ -28,6 +28,11 @@
  * can matter.  The stretches come from PostgreSQL's own time zone library,
  * so they are those that its functions use.
  *
+ * That library takes more for a zone than has a name: what it does not know is
+ * read as POSIX has it, where Foo5 and UTC+5 are five hours west.  Nobody who
+ * writes them means that, and a misspelt name would be a zone; so only names
+ * that stand for a set of rules are taken.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -41,29 +46,144 @@
 /* The last second, in Unix time, whose microseconds we care to represent. */
 #define LAST_SECOND (END_TIMESTAMP / USECS_PER_SEC + EPOCH_SECONDS)
 
+/* Zones have rules from 1800 on, and from 2038 on repeat after 400 years. */
+#define FIRST_RULES_MONTH (-200 * MONTHS_PER_YEAR)
+#define LAST_RULES_MONTH (450 * MONTHS_PER_YEAR)
+
 /* Days just outside the range of timestamps: bounds may fall on these. */
 #define FIRST_DAY (MIN_TIMESTAMP / USECS_PER_DAY - 2)
 #define LAST_DAY (END_TIMESTAMP / USECS_PER_DAY + 2)
 
+/* Zones that were looked at; the library keeps a zone's rules for the whole process. */
+#define KNOWN_ZONES 64
+
+typedef struct KnownZone
+{
+	const pg_tz *tz;
+	const char *problem;		/* why it is not taken; NULL: it is */
+	uint64		digest;			/* of its rules */
+} KnownZone;
+
+static struct
+{
+	KnownZone	zones[KNOWN_ZONES];
+	int			used;
+	int			next;			/* to be given up for another */
+} known;
+
+/* Is a zone among those that pg_timezone_names lists?  Reads the rules of all of them. */
+static bool
+zone_is_listed(const pg_tz *tz)
+{
+	const char *name = pg_get_timezone_name(unconstify(pg_tz *, tz));
+	pg_tzenum  *all = pg_tzenumerate_start();
+	pg_tz	   *listed;
+	bool		found = false;
+
+	while (!found && (listed = pg_tzenumerate_next(all)) != NULL)
+		found = pg_strcasecmp(pg_get_timezone_name(listed), name) == 0;
+	pg_tzenumerate_end(all);
+	return found;
+}
+
+/* Adds a number to a digest. */
+static uint64
+digest_number(uint64 digest, int64 number)
+{
+	digest = (digest ^ (uint64) number) * UINT64CONST(0x9E3779B97F4A7C15);
+	return digest ^ (digest >> 32);
+}
+
 /*
- * Looks a time zone up by name, as SET timezone does: IANA names in any case,
- * and POSIX specifications.  Returns NULL and sets *result, or says what is
- * wrong, in a sentence for errdetail().
+ * Sets the digest of a zone's rules: of when its offset becomes which, since there
+ * are clocks and for as long as rules are written down.  Returns false where an
+ * offset is too large.
+ */
+static bool
+digest_rules(const pg_tz *tz, uint64 *digest)
+{
+	TimestampTz t = day_start(month_first_day(FIRST_RULES_MONTH));
+	int64		before = PG_INT64_MAX;
+
+	*digest = 0;
+	while (t < day_start(month_first_day(LAST_RULES_MONTH)))
+	{
+		ZoneStretch stretch = zone_stretch(tz, t);
+
+		if (stretch.offset >= ZONE_MAX_OFFSET || stretch.offset <= -ZONE_MAX_OFFSET)
+			return false;
+		if (stretch.offset != before)
+			*digest = digest_number(digest_number(*digest, t), stretch.offset);
+		before = stretch.offset;
+		t = stretch.end;
+	}
+	return true;
+}
+
+/* What is wrong with a zone, in a sentence for errdetail(), or NULL; sets its digest. */
+static const char *
+zone_problem(const pg_tz *tz, uint64 *digest)
+{
+	*digest = 0;
+	if (!pg_tz_acceptable(unconstify(pg_tz *, tz)))
+		return "The time zone uses leap seconds, which PostgreSQL does not support.";
+
+	/* Names without a digit are no specification, and need not be looked for. */
+	if (strpbrk(pg_get_timezone_name(unconstify(pg_tz *, tz)), "0123456789") != NULL &&
+		!zone_is_listed(tz))
+		return "There is no such time zone in the view pg_timezone_names, and POSIX "
+			"specifications of time zones are not taken.";
+	if (!digest_rules(tz, digest))
+		return "The time zone is 16 hours or more from UTC.";
+	return NULL;
+}
+
+/* What is known of a zone, found out once. */
+static const KnownZone *
+zone_known(const pg_tz *tz)
+{
+	KnownZone  *zone;
+
+	for (int i = 0; i < known.used; i++)
+		if (known.zones[i].tz == tz)
+			return &known.zones[i];
+	zone = &known.zones[known.next];
+	zone->problem = zone_problem(tz, &zone->digest);
+	zone->tz = tz;
+	known.next = (known.next + 1) % KNOWN_ZONES;
+	known.used = Min(known.used + 1, KNOWN_ZONES);
+	return zone;
+}
+
+/*
+ * Looks a time zone up by name, one of those in pg_timezone_names, in any case.
+ * Returns NULL and sets *result, or says what is wrong, in a sentence for
+ * errdetail().
  */
 const char *
 zone_parse(const char *name, pg_tz **result)
 {
 	pg_tz	   *tz;
+	const char *problem;
 
 	if (name[0] == '\0' || strlen(name) > TZ_STRLEN_MAX)
 		return "A time zone is named as in the view pg_timezone_names, such as Europe/Paris.";
 	tz = pg_tzset(name);
 	if (tz == NULL)
 		return "There is no such time zone in the view pg_timezone_names.";
-	if (!pg_tz_acceptable(tz))
-		return "The time zone uses leap seconds, which PostgreSQL does not support.";
-	*result = tz;
-	return NULL;
+	problem = zone_known(tz)->problem;
+	if (problem == NULL)
+		*result = tz;
+	return problem;
+}
+
+/*
+ * A digest of a zone's rules: another one where the server's rules have changed.
+ */
+uint64
+zone_digest(const pg_tz *tz)
+{
+	return zone_known(tz)->digest;
 }
 
 /*

@@ -27,6 +27,7 @@ typedef struct ZoneStretch
 } ZoneStretch;
 
 extern const char *zone_parse(const char *name, pg_tz **result);
+extern uint64 zone_digest(const pg_tz *tz);
 
 extern ZoneStretch zone_stretch(const pg_tz *tz, TimestampTz t);
 extern Timestamp zone_lowest_reading(const pg_tz *tz, TimestampTz t);

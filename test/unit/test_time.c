@@ -751,6 +751,34 @@ test_zone_parse(void)
 	tap_ok(zone_parse("test/zone", &tz) == NULL && tz != NULL, "a zone is found in any case");
 	tap_ok(zone_parse("Nowhere/Land", &tz) != NULL, "an unknown zone is refused");
 	tap_ok(zone_parse("", &tz) != NULL, "an empty zone is refused");
+	tap_ok(zone_parse("Foo5", &tz) != NULL, "a zone that is not listed is refused");
+	tap_ok(zone_parse("Test/Manila", &tz) == NULL, "a zone of nearly 16 hours is one");
+	tap_ok(zone_parse("Test/Far", &tz) != NULL, "a zone of 16 hours is refused");
+}
+
+/* A zone whose offset becomes `offset` on this day and hour of 1996, and back a month later. */
+static pg_tz *
+zone_with_summer(int day, int hour, int offset)
+{
+	pg_tz	   *tz = zone_shim_new("Test/Summer", 3600);
+
+	zone_shim_change(tz, utc(1996, 3, day, hour, 0), offset);
+	zone_shim_change(tz, utc(1996, 4, day, hour, 0), 3600);
+	return tz;
+}
+
+static void
+test_zone_digest(void)
+{
+	uint64		digest = zone_digest(zone_with_summer(31, 1, 7200));
+	pg_tz	   *same = zone_shim_new("Test/Same", 3600);
+
+	tap_ok(zone_digest(zone_with_summer(31, 1, 7200)) == digest, "digests of equal rules are equal");
+	tap_ok(zone_digest(zone_with_summer(31, 2, 7200)) != digest, "another hour, another digest");
+	tap_ok(zone_digest(zone_with_summer(31, 1, 5400)) != digest, "another offset, another digest");
+	zone_shim_change(same, utc(1970, 1, 1, 0, 0), 3600);
+	tap_ok(zone_digest(same) == zone_digest(zone_shim_new("Test/Same", 3600)),
+		   "a change to the same offset is none");
 }
 
 /* ------------------------------------------------------------------------
@@ -1326,6 +1354,7 @@ main(void)
 	test_bucket_cache();
 	test_local_time();
 	test_zone_parse();
+	test_zone_digest();
 	test_cron_text();
 	test_cron_sweeps();
 	test_cron_from_anywhere();

@@ -26,8 +26,13 @@ struct pg_tz
 	int			offset[MAX_CHANGES];	/* from at[i] on */
 };
 
-/* The only zone that pg_tzset() knows. */
-static struct pg_tz named = {"Test/Zone", 3600, 0, {0}, {0}};
+/* The zones that pg_tzset() knows. */
+static struct pg_tz named[] = {
+	{"Test/Zone", 3600, 0, {0}, {0}},
+	{"Test/Manila", -57368, 0, {0}, {0}},
+	{"Test/Far", 57600, 0, {0}, {0}},
+	{"FOO5", -18000, 0, {0}, {0}}
+};
 
 pg_tz *
 zone_shim_new(const char *name, int offset)
@@ -111,13 +116,40 @@ pg_next_dst_boundary(const pg_time_t *timep, long int *before_gmtoff, int *befor
 pg_tz *
 pg_tzset(const char *tzname)
 {
-	return pg_strcasecmp(tzname, named.name) == 0 ? &named : NULL;
+	for (int i = 0; i < lengthof(named); i++)
+		if (pg_strcasecmp(tzname, named[i].name) == 0)
+			return &named[i];
+	return NULL;
 }
 
 bool
 pg_tz_acceptable(pg_tz *tz)
 {
 	return true;
+}
+
+const char *
+pg_get_timezone_name(pg_tz *tz)
+{
+	return tz->name;
+}
+
+/* No zones are listed, so that none with a digit in its name is taken. */
+pg_tzenum *
+pg_tzenumerate_start(void)
+{
+	return NULL;
+}
+
+pg_tz *
+pg_tzenumerate_next(pg_tzenum *dir)
+{
+	return NULL;
+}
+
+void
+pg_tzenumerate_end(pg_tzenum *dir)
+{
 }
 
 pg_time_t
