@@ -41,10 +41,13 @@
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "catalog/filter.h"
 #include "catalog/filterhint.h"
+#include "catalog/meaning.h"
+#include "catalog/reading.h"
 
 /*
  * Makes errors show the filter: a position in it is a position in a query of
@@ -241,7 +244,9 @@ filter_parse(const char *filter)
 	ParseState *pstate = make_parsestate(NULL);
 	ErrorContextCallback context;
 	Node	   *volatile expression = NULL;
+	int			guc_level = NewGUCNestLevel();
 
+	reading_fix_grammar();
 	pstate->p_sourcetext = filter;
 	push_error_context(&context, filter);
 	PG_TRY();
@@ -254,6 +259,7 @@ filter_parse(const char *filter)
 	}
 	PG_END_TRY();
 	error_context_stack = context.previous;
+	AtEOXact_GUC(false, guc_level);
 	free_parsestate(pstate);
 	return expression;
 }
@@ -341,11 +347,26 @@ is_volatile(Oid function, void *context)
 	return func_volatile(function) == PROVOLATILE_VOLATILE;
 }
 
+static void
+refuse_session_function(ParseState *pstate, const char *function, int location)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("a filter cannot use %s", function),
+			 errdetail("Its result depends on the session that runs the job."),
+			 strcmp(function, "session_user") == 0 ?
+			 errhint("In a filter, current_user is the owner of the job.") :
+			 strcmp(function, "current_setting") == 0 ?
+			 errhint("Write the value itself.") : 0,
+			 parser_errposition(pstate, location)));
+}
+
 /* Refuses analysed nodes whose value is not settled by the row and the snapshot. */
 static bool
 check_analysed_walker(Node *node, void *context)
 {
 	ParseState *pstate = context;
+	const char *session_function;
 
 	if (node == NULL)
 		return false;
@@ -364,6 +385,9 @@ check_analysed_walker(Node *node, void *context)
 				 errmsg("a filter cannot call a volatile function"),
 				 errdetail("Its result could differ between two readings of the same row."),
 				 parser_errposition(pstate, exprLocation(node))));
+	session_function = meaning_session_function(node);
+	if (session_function != NULL)
+		refuse_session_function(pstate, session_function, exprLocation(node));
 	return expression_tree_walker(node, check_analysed_walker, context);
 }
 

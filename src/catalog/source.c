@@ -32,11 +32,14 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "catalog/filter.h"
+#include "catalog/meaning.h"
 #include "catalog/names.h"
+#include "catalog/reading.h"
 #include "catalog/source.h"
 #include "catalog/sourcehint.h"
 #include "catalog/store.h"
@@ -860,6 +863,37 @@ warn_of_unique_id(Draft *draft, AttrNumber id_column)
 				   "Specify the column of the focal entity as id_column in metricsandtables.");
 }
 
+/*
+ * Reports that what a relation has depends on who runs the job: a problem where its
+ * query says so and nothing can fix it, else a warning for who validates the job.
+ */
+static void
+report_session_calls(Draft *draft)
+{
+	ListCell   *lc;
+
+	foreach(lc, meaning_session_calls(draft->rel))
+	{
+		const SessionCall *call = lfirst(lc);
+		bool		is_problem = call->tells_who && call->is_certain;
+
+		if (!is_problem && !draft->problems->collect)
+			continue;
+		draft->failed |= is_problem;
+		problem_report(draft->problems, is_problem ? ERRCODE_FEATURE_NOT_SUPPORTED : ERRCODE_WARNING,
+					   draft->definition_id, !is_problem,
+					   psprintf("the rows of source \"%s\" depend on the session that reads them",
+								draft->name),
+					   psprintf(call->is_certain ? "In %s, %s is used." :
+								"A function that %s calls has the word %s in its text.",
+								call->where, call->function),
+					   call->tells_who ?
+					   "While a job is run, current_user is its owner: use that instead." :
+					   "A job reads its sources with the settings that a new session of its owner "
+					   "has, whoever runs it. ALTER ROLE ... SET changes them.");
+	}
+}
+
 static Source *
 make_source(Draft *draft, Definition *definition)
 {
@@ -874,6 +908,7 @@ make_source(Draft *draft, Definition *definition)
 	source->id_column = resolve_id(draft, definition->focal_entity);
 	source->time_column = resolve_time(draft);
 	require_source_privileges(draft, source);
+	report_session_calls(draft);
 	if (!draft->failed)
 		warn_of_unique_id(draft, source->id_column);
 	return source;
@@ -1010,17 +1045,17 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 	AttrNumber *columns;
 	int			n = 0;
 	int			member = -1;
-	StoreScope	scope;
+	int			guc_level;
 
 	draft.name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 											get_rel_name(relid));
 	if (!draft_open(&draft, relid))
 		return;
 
-	store_enter(&scope, false);
-	store_set("TimeZone", timezone);
+	guc_level = NewGUCNestLevel();
+	reading_fix_settings(reader, timezone);
 	pull_varattnos(filter_of_relation(draft.rel, filter, true), 1, &used);
-	store_leave(&scope);
+	AtEOXact_GUC(false, guc_level);
 	if (bms_is_empty(used))
 		ereport(WARNING,
 				(errmsg("filter refers to no column of source \"%s\"", draft.name),

@@ -62,7 +62,6 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -71,6 +70,7 @@
 
 #include "catalog/filter.h"
 #include "catalog/layout.h"
+#include "catalog/meaning.h"
 #include "catalog/store.h"
 #include "engine/entity.h"
 #include "engine/refresh.h"
@@ -124,21 +124,22 @@ refresh_mode_name(RefreshMode mode)
 }
 
 /*
- * Does the filter of a source depend on anything but the row?
+ * The filter of a source as it is understood now, in the current memory context; NULL:
+ * there is none.
  */
-static bool
-filter_is_mutable(const Source *source)
+static Node *
+analysed_filter(const Source *source)
 {
 	const Definition *definition = source->definition;
 	Relation	rel;
 	OwnerScope	scope;
-	bool		result;
+	Node	   *result;
 
 	if (definition->filter == NULL)
-		return false;
+		return NULL;
 	owner_enter(&scope, definition->job, definition->timezone);
 	rel = table_open(source->relid, AccessShareLock);
-	result = contain_mutable_functions(filter_of_relation(rel, definition->filter, false));
+	result = filter_of_relation(rel, definition->filter, false);
 	table_close(rel, NoLock);
 	owner_leave(&scope);
 	return result;
@@ -148,7 +149,7 @@ filter_is_mutable(const Source *source)
  * Why a source cannot be read by what its tracking says; NULL: it can.
  */
 static const char *
-tracking_obstacle(const Source *source, const Tracking *tracking)
+tracking_obstacle(const Source *source, const Tracking *tracking, Node *filter)
 {
 	const char *time_column = get_attname(source->relid, source->time_column, false);
 	Oid			type;
@@ -166,7 +167,7 @@ tracking_obstacle(const Source *source, const Tracking *tracking)
 	}
 	if (check_enable_rls(source->relid, source->definition->job->owner, true) == RLS_ENABLED)
 		return "row-level security decides which rows the owner sees";
-	if (filter_is_mutable(source))
+	if (filter != NULL && !meaning_is_settled(filter))
 		return "the filter depends on more than the row: it is not immutable";
 	return NULL;
 }
@@ -271,7 +272,7 @@ feeds_coarser(const RefreshPlanner *planner, const Source *source)
  * Chooses how the source is read, and what is stored of it.
  */
 static void
-choose_mode(RefreshPlanner *planner, Refresh *refresh)
+choose_mode(RefreshPlanner *planner, Refresh *refresh, Node *filter)
 {
 	const Source *source = refresh->source;
 	const TrackedRelation *relation = tracked_relation(planner, source);
@@ -280,7 +281,7 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh)
 	if (relation->tracking == NULL)
 		return;
 	refresh->reason = relation->broken ? relation->broken :
-		tracking_obstacle(source, relation->tracking);
+		tracking_obstacle(source, relation->tracking, filter);
 	if (refresh->reason != NULL)
 		return;
 	refresh->tracking = relation->tracking;
@@ -289,25 +290,22 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh)
 		(refresh->mode == REFRESH_SNAPSHOT || feeds_coarser(planner, source));
 }
 
+/* Appends what a source means, as its reader. */
 static void
-fingerprint_column(StringInfo text, const Source *source, AttrNumber column)
+append_meaning(StringInfo text, const Source *source, Node *filter)
 {
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
+	OwnerScope	scope;
 
-	if (column == InvalidAttrNumber)
-		return;
-	get_atttypetypmodcoll(source->relid, column, &type, &typmod, &collation);
-	appendStringInfo(text, "\n%d %s %u %d %u", column,
-					 get_attname(source->relid, column, false), type, typmod, collation);
+	owner_enter(&scope, source->definition->job, NULL);
+	meaning_append(text, source, filter);
+	owner_leave(&scope);
 }
 
 /*
  * A hash of all that results depend on besides rows and horizon.
  */
 static char *
-fingerprint(const Refresh *refresh)
+fingerprint(const Refresh *refresh, Node *filter)
 {
 	const Source *source = refresh->source;
 	const Definition *definition = source->definition;
@@ -316,17 +314,15 @@ fingerprint(const Refresh *refresh)
 	int			i;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%d %u %d %s %s %s %d %d\n%s\n%s\n%s",
+	appendStringInfo(&text, "%d %u %d %s %s %s " UINT64_FORMAT " %d %d\n%s\n%s\n%s",
 					 refresh->keeps_states ? STATES_VERSION : 0, source->relid, source->layout,
 					 definition->focal_entity, definition->granularity_text,
-					 definition->timezone, definition->complete_only, definition->keep_history,
+					 definition->timezone, zone_digest(definition->tz),
+					 definition->complete_only, definition->keep_history,
 					 definition->lookback ? definition->lookback : "",
 					 definition->retention ? definition->retention : "",
 					 definition->filter ? definition->filter : "");
-	fingerprint_column(&text, source, source->id_column);
-	fingerprint_column(&text, source, source->time_column);
-	fingerprint_column(&text, source, source->name_column);
-	fingerprint_column(&text, source, source->value_column);
+	append_meaning(&text, source, filter);
 	foreach(lc, source->metrics)
 	{
 		const SourceMetric *metric = lfirst(lc);
@@ -334,7 +330,6 @@ fingerprint(const Refresh *refresh)
 		appendStringInfo(&text, "\n%s:", metric->metric->name);
 		for (i = 0; i < metric->metric->naggregates; i++)
 			appendStringInfo(&text, " %s", metric->metric->aggregates[i].name);
-		fingerprint_column(&text, source, metric->column);
 	}
 	return psprintf(UINT64_FORMAT,
 					hash_bytes_extended((const unsigned char *) text.data, text.len, 0));
@@ -350,17 +345,33 @@ usable_cursor(Refresh *refresh, const List *cursors)
 	const Source *source = refresh->source;
 	const Cursor *cursor = cursor_find(cursors, source->definition->id, source->name);
 
-	if (refresh->mode == REFRESH_FULL)
-		return NULL;
 	if (cursor == NULL)
 		refresh->reason = "there has been no such run yet";
 	else if (strcmp(cursor->mode, refresh_mode_name(refresh->mode)) != 0)
 		refresh->reason = psprintf("the last run was in mode %s", cursor->mode);
 	else if (strcmp(cursor->fingerprint, refresh->fingerprint) != 0)
-		refresh->reason = "the definition, its metrics or the source's columns have changed";
+		refresh->reason = "the definition, or something that it refers to, has changed";
 	else
 		return cursor;
 	return NULL;
+}
+
+/*
+ * Chooses how the source is read, and looks for a cursor that the run can go on from.
+ */
+static void
+refresh_find_cursor(RefreshPlanner *planner, Refresh *refresh)
+{
+	const Source *source = refresh->source;
+	Node	   *filter = NULL;
+
+	if (source->definition->lookback != NULL || tracked_relation(planner, source)->tracking != NULL)
+		filter = analysed_filter(source);
+	choose_mode(planner, refresh, filter);
+	if (refresh->mode == REFRESH_FULL)
+		return;
+	refresh->fingerprint = fingerprint(refresh, filter);
+	refresh->cursor = usable_cursor(refresh, planner->cursors);
 }
 
 /* Is a source's time without a zone? */
@@ -786,11 +797,7 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 	extents_add(refresh->extents, bucket_from(definition, planner->from),
 				bucket_from(definition, planner->to), NULL, 0);
 	if (planner->may_write)
-	{
-		choose_mode(planner, refresh);
-		refresh->fingerprint = fingerprint(refresh);
-		refresh->cursor = usable_cursor(refresh, planner->cursors);
-	}
+		refresh_find_cursor(planner, refresh);
 	else
 		refresh->keeps_states = states_merge(refresh->source) && states_are_stored(refresh->source);
 	if (refresh->cursor != NULL && refresh->mode == REFRESH_SNAPSHOT &&
@@ -804,9 +811,7 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 static void
 refresh_go_on(RefreshPlanner *planner, Refresh *refresh)
 {
-	choose_mode(planner, refresh);
-	refresh->fingerprint = fingerprint(refresh);
-	refresh->cursor = usable_cursor(refresh, planner->cursors);
+	refresh_find_cursor(planner, refresh);
 	if (refresh->cursor != NULL)
 		refresh_from_cursor(refresh);
 	else

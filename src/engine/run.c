@@ -67,6 +67,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/layout.h"
+#include "catalog/reading.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "engine/early.h"
@@ -79,26 +80,6 @@
 #include "engine/write.h"
 #include "settings.h"
 #include "track/marks.h"
-
-/* Settings that are fixed while a source is read. */
-static const struct
-{
-	const char *name;
-	const char *value;
-}			owner_settings[] = {
-	{"search_path", "pg_catalog, pg_temp"},
-	{"row_security", "on"},
-	{"DateStyle", "ISO, YMD"},
-	{"IntervalStyle", "postgres"},
-	{"extra_float_digits", "1"},
-	{"bytea_output", "hex"},
-
-	/* Sums must not depend on where a scan that shares another's begins. */
-	{"synchronize_seqscans", "off"},
-
-	/* There is next to nothing to compile in a scan of columns. */
-	{"jit", "off"}
-};
 
 /* One of the jobs of a run. */
 typedef struct JobRun
@@ -146,23 +127,18 @@ static List *scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
 static void scan_count(const Run *run, const SourceScan *scan);
 
 /*
- * Becomes the owner of `job`, restricted.  With `timezone`, TimeZone and the
- * settings above are fixed too; without, names still resolve as the caller's
- * do.
+ * Becomes the owner of `job`, restricted.  With `timezone`, TimeZone and all settings
+ * that results could depend on are fixed too; without, names still resolve as the
+ * caller's do.
  */
 void
 owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
 {
-	int			i;
-
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	SetUserIdAndSecContext(job->owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
-	if (timezone == NULL)
-		return;
-	for (i = 0; i < lengthof(owner_settings); i++)
-		store_set(owner_settings[i].name, owner_settings[i].value);
-	store_set("TimeZone", timezone);
+	if (timezone != NULL)
+		reading_fix_settings(job->owner, timezone);
 }
 
 /*

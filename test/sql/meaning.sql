@@ -1,0 +1,263 @@
+-- What a definition means can change without a row being written: columns trade their
+-- names, labels of enums, functions, types, views and dictionaries are redefined.  After
+-- each such change, the next run must come to what plain SQL makes of it, in every mode.
+\getenv test_dir PG_ABS_SRCDIR
+\set plain :test_dir '/lib/plain.sql'
+\i :plain
+SET timezone = 'UTC';
+
+CREATE SCHEMA meant;
+CREATE TYPE meant.mood AS ENUM ('good', 'bad');
+CREATE DOMAIN meant.state AS meant.mood;
+CREATE TYPE meant.place AS (x integer, y integer);
+CREATE TYPE meant.span AS RANGE (subtype = float8);
+
+-- Immutable functions, and what they call, in each of the ways that there are.
+CREATE FUNCTION meant.least() RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 100.0::float8';
+CREATE FUNCTION meant.in_plpgsql(n float8) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RETURN n > meant.least(); END $$;
+CREATE FUNCTION meant.in_sql(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT n > meant."least"()';
+CREATE FUNCTION meant.analysed(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > meant.least();
+CREATE FUNCTION meant.by_default(n float8, m float8 DEFAULT meant.least()) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > m;
+CREATE FUNCTION meant.far(n float8, m float8) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > m + meant.least();
+CREATE OPERATOR meant.>>> (LEFTARG = float8, RIGHTARG = float8, FUNCTION = meant.far);
+CREATE FUNCTION meant.by_operator(n float8) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RETURN n OPERATOR(meant.>>>) 5; END $$;
+CREATE FUNCTION meant.word(m meant.mood) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT CASE m WHEN ''good'' THEN ''yes'' ELSE ''no'' END';
+CREATE FUNCTION meant.strict_word(t text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RETURN t::meant.mood < 'bad'; EXCEPTION WHEN OTHERS THEN RETURN false; END $$;
+CREATE FUNCTION meant.to_place(t text) RETURNS meant.place LANGUAGE sql IMMUTABLE RETURN row(length(t), 1)::meant.place;
+CREATE CAST (text AS meant.place) WITH FUNCTION meant.to_place(text);
+CREATE TEXT SEARCH DICTIONARY meant.words (TEMPLATE = snowball, language = english);
+CREATE TEXT SEARCH CONFIGURATION meant.english (COPY = pg_catalog.english);
+ALTER TEXT SEARCH CONFIGURATION meant.english ALTER MAPPING FOR asciiword WITH meant.words;
+
+-- The same rows three times: read as a whole, and tracked in both modes.
+CREATE TABLE meant."in full" (
+	user_id text, ts timestamptz, n float8, m float8,
+	status text, status_new text, mood meant.mood, moods meant.mood[], state meant.state, place meant.place,
+	note text, old text, price numeric);
+INSERT INTO meant."in full"
+SELECT 'u' || g % 3, '2024-10-07 00:00+00'::timestamptz + g * interval '10 min', g, -g,
+	   CASE WHEN g % 2 = 0 THEN 'a' ELSE 'b' END, CASE WHEN g < 100 THEN 'a' ELSE 'b' END,
+	   CASE WHEN g % 3 = 0 THEN 'good' ELSE 'bad' END::meant.mood, ARRAY[CASE WHEN g % 5 = 0 THEN 'good' ELSE 'bad' END::meant.mood],
+	   CASE WHEN g % 7 = 0 THEN 'good' ELSE 'bad' END::meant.mood, row(g, g % 4)::meant.place,
+	   CASE WHEN g % 11 = 0 THEN 'the walking cats' ELSE 'a dog' END, CASE WHEN g % 2 = 0 THEN 'good' ELSE 'fair' END, g
+FROM generate_series(0, 399) g;
+CREATE TABLE meant."by log" (LIKE meant."in full");
+CREATE TABLE meant."by snapshot" (LIKE meant."in full");
+INSERT INTO meant."by log" SELECT * FROM meant."in full";
+INSERT INTO meant."by snapshot" SELECT * FROM meant."in full";
+CREATE TABLE meant.sources (name text, job integer);
+
+-- What is asked, and how plain SQL says it.
+CREATE TABLE meant.filters (filter text, as_sql text);
+INSERT INTO meant.filters (filter) VALUES
+	('status = ''a'''), ('mood = ''good'''), ('mood::text = ''good'''), ('''good'' = ANY (moods::text[])'), ('state::text = ''good'''),
+	('meant.in_plpgsql(n)'), ('meant.in_sql(n)'), ('meant.analysed(n)'), ('meant.by_default(n)'), ('n OPERATOR(meant.>>>) 5'),
+	('meant.by_operator(n)'), ('meant.word(mood) = ''yes'''), ('meant.strict_word(old)'), ('(place).x < 200'), ('(old::meant.place).x = 4'),
+	('to_tsvector(''meant.english'', note) @@ ''walking''::tsquery'), ('meant.span(n, n + 10) @> 55::float8'), ('price::text < ''2''');
+INSERT INTO meant.filters VALUES ('status = "wanted"', $$status = 'wanted'$$);
+
+INSERT INTO meant.sources
+SELECT name, batchagg_create_job('EVERYHOUR', 'user', 'meant.' || quote_ident(name), '{1-day}', '{"n": "sum,count"}')
+FROM unnest('{in full,by log,by snapshot}'::text[]) name;
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter)
+SELECT s.job, 'user', 'meant.' || quote_ident(s.name), '1-day', f.filter FROM meant.sources s, meant.filters f;
+SELECT batchagg_track_source('meant."by log"', 'log'), batchagg_track_source('meant."by snapshot"', 'snapshot');
+
+-- Runs the jobs after a change, and says how many results differ from plain SQL, in which
+-- mode; and of how many definitions results have changed.
+CREATE FUNCTION meant.run(OUT full_ bigint, OUT log bigint, OUT snapshot bigint, OUT definitions_changed bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	CREATE TEMP TABLE before ON COMMIT DROP AS
+		SELECT definition_id, entity_id, "timestamp", metric_name, aggregation_type, metric_value FROM RuleExecutionResults;
+	PERFORM batchagg_run_job(job) FROM meant.sources;
+	SELECT sum(c.different) FILTER (WHERE s.name = 'in full'), sum(c.different) FILTER (WHERE s.name = 'by log'),
+		   sum(c.different) FILTER (WHERE s.name = 'by snapshot')
+	INTO full_, log, snapshot
+	FROM meant.sources s JOIN batchjob_definitions d ON d.job_id = s.job LEFT JOIN meant.filters f ON f.filter = d.resource_filter,
+		 plain.compare(d.id, format('SELECT * FROM plain.rollup(%L, ''user_id'', ''date_trunc(''''day'''', ts)'', ''ts'', ''{"n": "n"}'', %L)',
+									'meant.' || quote_ident(s.name), coalesce(f.as_sql, f.filter, 'true'))) c;
+	SELECT count(DISTINCT definition_id) INTO definitions_changed FROM (
+		(TABLE before EXCEPT SELECT definition_id, entity_id, "timestamp", metric_name, aggregation_type, metric_value FROM RuleExecutionResults)
+		UNION ALL
+		(SELECT definition_id, entity_id, "timestamp", metric_name, aggregation_type, metric_value FROM RuleExecutionResults EXCEPT TABLE before)) x;
+END $$;
+
+-- Changes all three tables.
+CREATE PROCEDURE meant.alter_all(command text) LANGUAGE plpgsql AS $$
+DECLARE
+	source text;
+BEGIN
+	FOR source IN SELECT name FROM meant.sources LOOP
+		EXECUTE format(command, 'meant.' || quote_ident(source));
+	END LOOP;
+END $$;
+
+SELECT * FROM meant.run();
+
+-- Nothing new.
+SELECT * FROM meant.run();
+
+-- Columns trade their names, as in a migration.
+BEGIN;
+CALL meant.alter_all('ALTER TABLE %s RENAME status TO status_old');
+CALL meant.alter_all('ALTER TABLE %s RENAME status_new TO status');
+COMMIT;
+SELECT * FROM meant.run();
+
+-- The metric too.
+BEGIN;
+CALL meant.alter_all('ALTER TABLE %s RENAME n TO k');
+CALL meant.alter_all('ALTER TABLE %s RENAME m TO n');
+CALL meant.alter_all('ALTER TABLE %s RENAME k TO m');
+COMMIT;
+SELECT * FROM meant.run();
+BEGIN;
+CALL meant.alter_all('ALTER TABLE %s RENAME n TO k');
+CALL meant.alter_all('ALTER TABLE %s RENAME m TO n');
+CALL meant.alter_all('ALTER TABLE %s RENAME k TO m');
+COMMIT;
+SELECT * FROM meant.run();
+
+-- A column is dropped, and one of the same name and type added.
+CALL meant.alter_all('ALTER TABLE %s DROP status, ADD status text DEFAULT ''a''');
+SELECT * FROM meant.run();
+
+-- A word in double quotes becomes a column.
+CALL meant.alter_all('ALTER TABLE %s ADD wanted text DEFAULT ''a''');
+UPDATE meant.filters SET as_sql = filter WHERE as_sql IS NOT NULL;
+SELECT * FROM meant.run();
+
+-- Labels of an enum trade their names.
+BEGIN;
+ALTER TYPE meant.mood RENAME VALUE 'good' TO 'was good';
+ALTER TYPE meant.mood RENAME VALUE 'bad' TO 'good';
+ALTER TYPE meant.mood RENAME VALUE 'was good' TO 'bad';
+COMMIT;
+SELECT * FROM meant.run();
+
+-- One is renamed that a function's text has.
+ALTER TYPE meant.mood RENAME VALUE 'bad' TO 'fair';
+CREATE OR REPLACE FUNCTION meant.strict_word(t text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RETURN t::meant.mood < 'good'; EXCEPTION WHEN OTHERS THEN RETURN false; END $$;
+SELECT * FROM meant.run();
+ALTER TYPE meant.mood RENAME VALUE 'fair' TO 'bad';
+SELECT * FROM meant.run();
+
+-- A function that others call is redefined: in one transaction with a run, as well.
+CREATE OR REPLACE FUNCTION meant.least() RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 200.0::float8';
+SELECT * FROM meant.run();
+BEGIN;
+CREATE OR REPLACE FUNCTION meant.least() RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 250.0::float8';
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.least() RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 251.0::float8';
+DROP TABLE before;
+SELECT * FROM meant.run();
+COMMIT;
+
+-- So is the one behind an operator, one behind a cast, and a default.
+CREATE OR REPLACE FUNCTION meant.far(n float8, m float8) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n < m;
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.to_place(t text) RETURNS meant.place LANGUAGE sql IMMUTABLE RETURN row(length(t) + 1, 1)::meant.place;
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.by_default(n float8, m float8 DEFAULT 7) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > m;
+SELECT * FROM meant.run();
+
+-- What a function is set to, and what privileges there are on it: the latter changes nothing.
+ALTER FUNCTION meant.in_sql(float8) STRICT;
+GRANT EXECUTE ON FUNCTION meant.least() TO CURRENT_USER;
+SELECT * FROM meant.run();
+
+-- Attributes of a row type trade their names.
+BEGIN;
+ALTER TYPE meant.place RENAME ATTRIBUTE x TO z;
+ALTER TYPE meant.place RENAME ATTRIBUTE y TO x;
+ALTER TYPE meant.place RENAME ATTRIBUTE z TO y;
+COMMIT;
+SELECT * FROM meant.run();
+
+-- A dictionary is given another language, and a configuration another dictionary.
+ALTER TEXT SEARCH DICTIONARY meant.words (language = german);
+SELECT * FROM meant.run();
+ALTER TEXT SEARCH CONFIGURATION meant.english ALTER MAPPING FOR asciiword WITH english_stem;
+SELECT * FROM meant.run();
+
+-- Rows that come after all that are taken up as ever, and then nothing is left to do.  What
+-- PostgreSQL does not take for immutable is always read as a whole.
+CALL meant.alter_all('INSERT INTO %s (user_id, ts, n, status, mood) VALUES (''u1'', ''2024-10-07 05:00+00'', 1000, ''a'', ''good'')');
+SELECT * FROM meant.run();
+SELECT s.name, e.value AS recomputed, count(*)
+FROM meant.sources s, batchagg_explain_job(s.job) e WHERE e.item = 'recomputed' GROUP BY 1, 2 ORDER BY 1, 2;
+DELETE FROM batch_jobs;
+
+-- Ids, and names of row layout, that are labels of an enum, or made of them.
+CREATE TYPE meant.pair AS (mood meant.mood, n integer);
+CREATE TABLE meant.rows (mood meant.mood, pair meant.pair, pairs meant.pair[], ts timestamptz, name meant.mood, value float8);
+INSERT INTO meant.rows
+SELECT m, row(m, 1)::meant.pair, ARRAY[row(m, 1)::meant.pair], '2024-10-07 00:00+00'::timestamptz + g * interval '10 min', m, g
+FROM (SELECT g, CASE WHEN g % 3 = 0 THEN 'good' ELSE 'bad' END::meant.mood AS m FROM generate_series(0, 199) g) x;
+SELECT batchagg_track_source('meant.rows', 'log');
+TRUNCATE meant.filters, meant.sources;
+SELECT batchagg_create_job('EVERYHOUR', 'thing', 'meant.rows', '{1-day}', '{"value": "sum,count"}', id_column => c, job_name => c,
+	tablename => 'meant.rows')
+FROM unnest('{mood}'::text[]) c;
+SELECT batchagg_create_job('EVERYHOUR', '*', 'meant.rows', '{1-day}', '{"good": "sum,count"}', job_name => 'names', tablename => 'meant.rows');
+CREATE VIEW meant.stored AS SELECT job_name, entity_id, "timestamp", metric_value FROM RuleExecutionResults WHERE aggregation_type = 'sum';
+CREATE VIEW meant.expected AS
+	SELECT 'mood' AS job_name, mood::text AS entity_id, date_trunc('day', ts) AS "timestamp", sum(value) AS metric_value FROM meant.rows GROUP BY 2, 3
+	UNION ALL SELECT 'names', '*', date_trunc('day', ts), sum(value) FROM meant.rows WHERE name::text = 'good' GROUP BY 3;
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+(TABLE meant.stored EXCEPT TABLE meant.expected) UNION ALL (TABLE meant.expected EXCEPT TABLE meant.stored);
+ALTER TYPE meant.mood RENAME VALUE 'good' TO 'fine';
+ALTER TYPE meant.mood RENAME VALUE 'bad' TO 'good';
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+(TABLE meant.stored EXCEPT TABLE meant.expected) UNION ALL (TABLE meant.expected EXCEPT TABLE meant.stored);
+
+-- A row that becomes longer.
+UPDATE metricsandtables SET id_column = 'pairs';
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+ALTER TYPE meant.pair ADD ATTRIBUTE more text;
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+SELECT DISTINCT entity_id FROM meant.stored WHERE job_name = 'mood' ORDER BY 1;
+DELETE FROM batch_jobs;
+
+-- With a lookback, what views and policies have is recomputed as a whole where they are changed.
+CREATE TABLE meant.base (user_id text, ts timestamptz, n float8, place text);
+INSERT INTO meant.base SELECT 'u' || g % 2, '2024-10-07 00:00+00'::timestamptz + g * interval '10 min', g, CASE WHEN g % 4 = 0 THEN 'a' ELSE 'b' END
+FROM generate_series(0, 199) g;
+CREATE FUNCTION meant.weight() RETURNS float8 LANGUAGE sql STABLE AS 'SELECT 2::float8';
+CREATE VIEW meant.inner_view AS SELECT user_id, ts, n * meant.weight() AS n, place FROM meant.base;
+CREATE VIEW meant.outer_view AS SELECT user_id, ts, n FROM meant.inner_view WHERE place = 'a';
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'meant.outer_view', '{1-day}', '{"n": "sum"}');
+UPDATE batchjob_definitions SET lookback = '1 day';
+CREATE OR REPLACE VIEW meant.stored AS SELECT job_name, entity_id, "timestamp", metric_value FROM RuleExecutionResults;
+CREATE VIEW meant.viewed AS SELECT NULL::text, user_id, date_trunc('day', ts), sum(n) FROM meant.outer_view GROUP BY 2, 3;
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+CREATE OR REPLACE VIEW meant.inner_view AS SELECT user_id, ts, n * meant.weight() AS n, CASE place WHEN 'b' THEN 'a' END AS place FROM meant.base;
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+(TABLE meant.stored EXCEPT TABLE meant.viewed) UNION ALL (TABLE meant.viewed EXCEPT TABLE meant.stored);
+CREATE OR REPLACE FUNCTION meant.weight() RETURNS float8 LANGUAGE sql STABLE AS 'SELECT 3::float8';
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+(TABLE meant.stored EXCEPT TABLE meant.viewed) UNION ALL (TABLE meant.viewed EXCEPT TABLE meant.stored);
+DROP ROLE IF EXISTS regress_batchagg_reader;
+CREATE ROLE regress_batchagg_reader;
+GRANT USAGE ON SCHEMA meant TO regress_batchagg_reader;
+GRANT SELECT ON meant.base, meant.outer_view TO regress_batchagg_reader;
+ALTER VIEW meant.inner_view OWNER TO regress_batchagg_reader;
+ALTER TABLE meant.base ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON meant.base USING (n < 100);
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+(TABLE meant.stored EXCEPT TABLE meant.viewed) UNION ALL (TABLE meant.viewed EXCEPT TABLE meant.stored);
+ALTER POLICY p ON meant.base USING (n < 50);
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+(TABLE meant.stored EXCEPT TABLE meant.viewed) UNION ALL (TABLE meant.viewed EXCEPT TABLE meant.stored);
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+
+SET client_min_messages = warning;
+DROP EXTENSION batchagg CASCADE;
+DROP SCHEMA meant, plain CASCADE;
+DROP ROLE regress_batchagg_reader;
