@@ -238,7 +238,8 @@ add_columns(Builder *builder, ScanQuery *query, SourceScan *scan)
 /*
  * An instant as a value of the source's time column, for a condition on it:
  * of local time and in zone tz, the least value that may stand for the instant
- * or a later one; with `after`, the least that stands for later ones only.
+ * or a later one; with `after`, the least that stands for later ones only.  Local
+ * times before the first instant there is stand for that.
  */
 static int64
 raw_time(const ScanQuery *query, const pg_tz *tz, TimestampTz t, bool after)
@@ -249,6 +250,8 @@ raw_time(const ScanQuery *query, const pg_tz *tz, TimestampTz t, bool after)
 		return DT_NOEND;
 	if (query->time_type == TIMESTAMPTZOID)
 		return t;
+	if (t == MIN_TIMESTAMP)
+		return DT_NOBEGIN;
 	t = after ? zone_highest_reading(tz, t) : zone_lowest_reading(tz, t);
 	if (query->time_type == DATEOID)
 		t = floor_div(t + (after ? USECS_PER_DAY - 1 : 0), USECS_PER_DAY) * USECS_PER_DAY;

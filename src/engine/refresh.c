@@ -746,11 +746,10 @@ mark_extents(const Refresh *refresh, const Extents *extents)
 		TimestampTz low = extents->items[i].from;
 		TimestampTz high = extents->items[i].to;
 
-		if (local)
-		{
-			low = zone_lowest_reading(tz, low);
-			high = zone_highest_reading(tz, high);
-		}
+		if (local && low != DT_NOBEGIN)
+			low = Max(zone_lowest_reading(tz, low), MIN_TIMESTAMP);
+		if (local && high != DT_NOEND)
+			high = Min(zone_highest_reading(tz, high), END_TIMESTAMP);
 		marks_write(refresh->tracking->id, low, high == DT_NOEND ? high : high - 1);
 	}
 }
