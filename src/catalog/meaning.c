@@ -207,16 +207,28 @@ session_function(Oid function)
 	return result;
 }
 
-static void
+static SessionCall *
 add_session_call(Meaning *meaning, int number)
 {
-	SessionCall *call = palloc(sizeof(SessionCall));
+	SessionCall *call = palloc0(sizeof(SessionCall));
 
 	call->function = session_functions[number].name;
 	call->tells_who = session_functions[number].tells_who;
 	call->where = meaning->where;
 	call->is_certain = !meaning->guessing;
 	meaning->calls = lappend(meaning->calls, call);
+	return call;
+}
+
+/* Notes which setting a call of current_setting() asks for, if that can be told. */
+static void
+add_setting_call(Meaning *meaning, const FuncExpr *call)
+{
+	const Const *name = linitial(call->args);
+
+	if (IsA(name, Const) && !name->constisnull)
+		add_session_call(meaning, session_function(call->funcid))->setting =
+			TextDatumGetCString(name->constvalue);
 }
 
 /* Walks through the functions of an aggregate. */
@@ -398,7 +410,7 @@ walk_function(Meaning *meaning, Oid function)
 	check_stack_depth();
 	session = session_function(function);
 	if (session >= 0)
-		add_session_call(meaning, session);
+		(void) add_session_call(meaning, session);
 	if (function < FirstNormalObjectId)
 		return;
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
@@ -772,7 +784,10 @@ walk(Node *node, void *context)
 	if (IsA(node, Const))
 		walk_constant(meaning, (const Const *) node);
 	if (IsA(node, SQLValueFunction) && ((SQLValueFunction *) node)->op == SVFOP_SESSION_USER)
-		add_session_call(meaning, 0);
+		(void) add_session_call(meaning, 0);
+	if (IsA(node, FuncExpr) && (((FuncExpr *) node)->funcid == F_CURRENT_SETTING_TEXT ||
+								((FuncExpr *) node)->funcid == F_CURRENT_SETTING_TEXT_BOOL))
+		add_setting_call(meaning, (const FuncExpr *) node);
 	zone = zone_argument(node);
 	if (zone != NULL && IsA(zone, Const))
 		append_zone(meaning, (const Const *) zone);

@@ -18,6 +18,7 @@
 typedef struct SessionCall
 {
 	const char *function;
+	const char *setting;		/* that current_setting() asks for; NULL: not known */
 	const char *where;			/* for people, such as: view public.v */
 	bool		tells_who;		/* who has connected, which nothing can fix */
 	bool		is_certain;		/* else only its name is in a function's text */

@@ -221,7 +221,8 @@ server_value(const char *name)
 								   "SELECT coalesce((SELECT setting FROM pg_file_settings "
 								   "WHERE lower(name) = lower($1) AND error IS NULL "
 								   "ORDER BY seqno DESC LIMIT 1), "
-								   "(SELECT boot_val FROM pg_settings WHERE lower(name) = lower($1)))",
+								   "(SELECT boot_val FROM pg_settings WHERE lower(name) = lower($1)), "
+								   "CASE $1 WHEN 'timezone_abbreviations' THEN 'Default' END)",
 								   lengthof(types), types, values);
 
 	return ((char **) linitial(rows))[0];
@@ -267,6 +268,18 @@ session_settings(const List *settings)
 		result = lappend(result, setting);
 	}
 	return result;
+}
+
+/*
+ * Can a source be read with a setting as a new session of the owner has it?  Not where
+ * this session has made one up, which the owner has not got: it cannot be unmade.
+ */
+bool
+reading_can_fix(Oid owner, const char *setting)
+{
+	return !is_owners(setting) || GetConfigOption(setting, true, false) == NULL ||
+		(GetConfigOptionFlags(setting, true) & GUC_CUSTOM_PLACEHOLDER) == 0 ||
+		find_setting(owner_settings(owner), setting) != NULL || server_value(setting) != NULL;
 }
 
 /*

@@ -863,6 +863,23 @@ warn_of_unique_id(Draft *draft, AttrNumber id_column)
 				   "Specify the column of the focal entity as id_column in metricsandtables.");
 }
 
+/* Reports a setting that this session has and the reader has not, where one is asked for. */
+static void
+report_setting(Draft *draft, const SessionCall *call)
+{
+	const char *reader = GetUserNameFromId(draft->reader, true);
+
+	if (reading_can_fix(draft->reader, call->setting))
+		return;
+	draft_problem(draft, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				  psprintf("setting \"%s\" is not known to sessions of role \"%s\"", call->setting,
+						   reader),
+				  psprintf("In %s, it is used. This session has it, but a job is not read with that.",
+						   call->where),
+				  psprintf("ALTER ROLE %s SET %s TO its value, or run the job in a session without it.",
+						   quote_identifier(reader), call->setting));
+}
+
 /*
  * Reports that what a relation has depends on who runs the job: a problem where its
  * query says so and nothing can fix it, else a warning for who validates the job.
@@ -877,6 +894,11 @@ report_session_calls(Draft *draft)
 		const SessionCall *call = lfirst(lc);
 		bool		is_problem = call->tells_who && call->is_certain;
 
+		if (call->setting != NULL)
+		{
+			report_setting(draft, call);
+			continue;
+		}
 		if (!is_problem && !draft->problems->collect)
 			continue;
 		draft->failed |= is_problem;

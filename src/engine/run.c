@@ -168,8 +168,12 @@ owner_rethrow(MemoryContext context)
 	error = CopyErrorData();
 	FlushErrorState();
 
-	/* Names in a filter are another matter, and have a hint of their own. */
-	if (error->context == NULL || strstr(error->context, "resource_filter") == NULL)
+	/* Names in a filter are another matter, and have a hint of their own; so do settings. */
+	if (error->message_id != NULL &&
+		strcmp(error->message_id, "unrecognized configuration parameter \"%s\"") == 0)
+		error->hint = "A job reads its sources with the settings that a new session of its owner has: "
+			"ALTER ROLE ... SET.";
+	else if (error->context == NULL || strstr(error->context, "resource_filter") == NULL)
 		error->hint = "A run reads its sources with search_path set to pg_catalog. In functions that "
 			"a view calls, write names with their schema, or give the functions a search_path: "
 			"ALTER FUNCTION ... SET search_path.";
