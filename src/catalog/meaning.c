@@ -89,6 +89,7 @@ typedef struct Meaning
 	HTAB	   *met;
 	List	   *calls;			/* of SessionCall */
 	Oid			reader;			/* as whom relations are read */
+	Oid			view;			/* whose query is walked through */
 	const char *where;			/* what is walked through, for people */
 	bool		guessing;		/* through the words of a function's text */
 } Meaning;
@@ -220,15 +221,25 @@ add_session_call(Meaning *meaning, int number)
 	return call;
 }
 
+/* Settings that tell who has connected, and with what. */
+static const char *const who_settings[] = {
+	"application_name", "client_encoding", "is_superuser", "role", "session_authorization"
+};
+
 /* Notes which setting a call of current_setting() asks for, if that can be told. */
 static void
 add_setting_call(Meaning *meaning, const FuncExpr *call)
 {
 	const Const *name = linitial(call->args);
+	SessionCall *noted;
 
-	if (IsA(name, Const) && !name->constisnull)
-		add_session_call(meaning, session_function(call->funcid))->setting =
-			TextDatumGetCString(name->constvalue);
+	if (!IsA(name, Const) || name->constisnull)
+		return;
+	noted = add_session_call(meaning, session_function(call->funcid));
+	noted->setting = TextDatumGetCString(name->constvalue);
+	for (int i = 0; i < lengthof(who_settings); i++)
+		if (pg_strcasecmp(noted->setting, who_settings[i]) == 0)
+			noted->tells_who = true;
 }
 
 /* Walks through the functions of an aggregate. */
@@ -627,14 +638,17 @@ relation_text(Relation rel)
 static void
 walk_view(Meaning *meaning, Relation rel)
 {
-	Oid			outer = meaning->reader;
+	Oid			outer_reader = meaning->reader;
+	Oid			outer_view = meaning->view;
 
 	if (!RelationHasSecurityInvoker(rel))
 		meaning->reader = rel->rd_rel->relowner;
+	meaning->view = RelationGetRelid(rel);
 	for (int i = 0; rel->rd_rules != NULL && i < rel->rd_rules->numLocks; i++)
 		if (rel->rd_rules->rules[i]->event == CMD_SELECT)
 			append_tree(meaning, (Node *) copyObject(rel->rd_rules->rules[i]->actions));
-	meaning->reader = outer;
+	meaning->reader = outer_reader;
+	meaning->view = outer_view;
 }
 
 /* Does a policy that is for these roles apply to a reader? */
@@ -777,8 +791,11 @@ walk(Node *node, void *context)
 		return query_tree_walker((Query *) node, walk, context, QTW_EXAMINE_RTES_BEFORE);
 	if (IsA(node, RangeTblEntry))
 	{
-		if (((RangeTblEntry *) node)->rtekind == RTE_RELATION)
-			walk_relation(meaning, ((RangeTblEntry *) node)->relid);
+		const RangeTblEntry *entry = (const RangeTblEntry *) node;
+
+		/* A view's query has the view itself, as what rules may change. */
+		if (entry->rtekind == RTE_RELATION && entry->relid != meaning->view)
+			walk_relation(meaning, entry->relid);
 		return false;
 	}
 	if (IsA(node, Const))

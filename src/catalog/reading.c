@@ -69,6 +69,7 @@ static const Setting value_settings[] = {
 	{"extra_float_digits", "1"},
 	{"bytea_output", "hex"},
 	{"xmlbinary", "base64"},
+	{"gin_fuzzy_search_limit", "0"},
 
 	/* Sums must not depend on where a scan that shares another's begins. */
 	{"synchronize_seqscans", "off"},

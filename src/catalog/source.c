@@ -894,7 +894,7 @@ report_session_calls(Draft *draft)
 		const SessionCall *call = lfirst(lc);
 		bool		is_problem = call->tells_who && call->is_certain;
 
-		if (call->setting != NULL)
+		if (call->setting != NULL && !call->tells_who)
 		{
 			report_setting(draft, call);
 			continue;
@@ -908,7 +908,8 @@ report_session_calls(Draft *draft)
 								draft->name),
 					   psprintf(call->is_certain ? "In %s, %s is used." :
 								"A function that %s calls has the word %s in its text.",
-								call->where, call->function),
+								call->where, call->setting ? psprintf("setting \"%s\"", call->setting) :
+								call->function),
 					   call->tells_who ?
 					   "While a job is run, current_user is its owner: use that instead." :
 					   "A job reads its sources with the settings that a new session of its owner "

@@ -133,6 +133,13 @@ RESET SESSION AUTHORIZATION;
 ALTER ROLE regress_batchagg_owner RESET app.status;
 SELECT groups FROM batchagg_run_job(:job);
 
+SET ROLE regress_batchagg_owner;
+CREATE VIEW s.by_program AS SELECT user_id, ts, n FROM s.rows WHERE current_setting('application_name') <> 'x';
+UPDATE batchjob_definitions SET entity = 's.by_program' WHERE job_id = :job;
+SELECT severity, message, detail FROM batchagg_validate_job(:job);
+SELECT groups FROM batchagg_run_job(:job);
+RESET ROLE;
+
 -- The same of policies.
 ALTER ROLE regress_batchagg_owner SET app.status = 'a';
 ALTER TABLE s.rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
