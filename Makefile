@@ -24,6 +24,9 @@ a copy of it, with temporary clusters of their own:
   make check-fresh   demo and check on clean machines of several kinds and
                      releases, made by debootstrap (two hours; MACHINES="debian13
                      debian12:demo" chooses; needs root)
+  make asserts       all tests on a PostgreSQL with assertions, which is built from
+                     Debian's source package (TESTS="regress:filter unit" chooses)
+  make asan          most of them on one with AddressSanitizer and UBSan
   make bench         the engine against plain SQL; PARTS="wide groups" or
                      PARTS=all chooses, see test/bench/run
   make bench-service        lateness, throughput and idle cost of the service
@@ -31,7 +34,7 @@ a copy of it, with temporary clusters of their own:
 endef
 export HELP
 
-SCRIPTED = help check check-fresh demo demo-shell bench bench-service bench-incremental
+SCRIPTED = help check check-fresh asserts asan demo demo-shell bench bench-service bench-incremental
 
 .PHONY: $(SCRIPTED)
 
@@ -47,6 +50,9 @@ check:
 
 check-fresh:
 	@test/fresh $(MACHINES)
+
+asserts asan:
+	@test/checked $@ $(TESTS)
 
 demo:
 	@demo/run

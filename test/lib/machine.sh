@@ -356,8 +356,8 @@ copy_checkout()
 		--exclude='./batchagg--*.sql' --exclude=./test/unit/build -cf - . | tar -C "$1" -xf -
 }
 
-# To be called first: all of the above, for $1: demo, or check, which needs more.
-prepare_machine()
+# Sets SERVER_USER, who runs servers.
+find_server_user()
 {
 	if ! is_root; then
 		SERVER_USER=$(id -un)
@@ -366,6 +366,12 @@ prepare_machine()
 	else
 		SERVER_USER=nobody
 	fi
+}
+
+# To be called first: all of the above, for $1: demo, or check, which needs more.
+prepare_machine()
+{
+	find_server_user
 	make_work_directory
 	install_packages "$1"
 	copy_postgresql

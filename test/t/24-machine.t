@@ -59,6 +59,14 @@ write_script("$temp/tools/apt-get", 'exit 1');
 refused('no compiler, no make and no rights', qr{missing make gcc, and only root may install packages: type "sudo apt-get update && sudo apt-get install make gcc"},
 	"PG_CONFIG=$pg_config", "PATH=$temp/tools");
 
+# Servers that check more: which there are.
+for my $kind ('', 'cheap')
+{
+	my ($status, $stdout, $stderr) = run_in($source, 'test/checked', $kind);
+	is($stderr, qq{batchagg: no such kind of server: "$kind" (type test/checked asserts, or test/checked asan)\n},
+		"server of kind \"$kind\": refused by one line");
+}
+
 # Another directory is taken where the first cannot be used.
 my ($status, $stdout, $stderr) = run_in($source, 'env', 'PG_CONFIG=/no/pg_config', 'demo/run');
 my $long = "$temp/" . 'x' x 70;
