@@ -1,0 +1,856 @@
+package Histories::Operations;
+
+# What happens in a history: each operation changes the world and returns the
+# SQL that does the same in the database; nothing, if it cannot be done as
+# things are.
+#
+# An operation is a kind and a seed of its own, from which it draws all it
+# chooses.  So it can be left out, and those after it still do what they did, as
+# far as the world is the same for them: that is how histories are shrunk.
+
+use strict;
+use warnings;
+use utf8;
+use Exporter 'import';
+use Fuzz::Quote;
+use Fuzz::Random;
+use Histories::Oracle;
+use Histories::World;
+
+our @EXPORT = qw(first_kinds some_kinds operate);
+
+# Kinds, and how often they come.
+my %KINDS = (
+	# rows
+	insert => [ 10, \&insert ],
+	insert_many => [ 0.5, \&insert_many ],
+	insert_late => [ 8, \&insert_late ],
+	copy => [ 3, \&copy ],
+	update => [ 5, \&update ],
+	move => [ 4, \&move ],
+	move_entity => [ 2, \&move_entity ],
+	update_words => [ 3, \&update_words ],
+	delete => [ 4, \&delete_rows ],
+	delete_old => [ 1, \&delete_old ],
+	truncate => [ 0.5, \&truncate ],
+	reload => [ 0.5, \&reload ],
+	merge => [ 1, \&merge ],
+	transaction => [ 4, \&transaction ],
+	prepare => [ 2, \&prepare ],
+	finish_prepared => [ 3, \&finish_prepared ],
+	rewrite => [ 0.5, \&rewrite ],
+
+	# partitions
+	detach => [ 2, \&detach ],
+	attach => [ 2.5, \&attach ],
+	exchange => [ 1, \&exchange ],
+	insert_leaf => [ 1, \&insert_leaf ],
+
+	# DDL
+	swap_words => [ 1, \&swap_words ],
+	swap_metrics => [ 0.7, \&swap_metrics ],
+	replace_column => [ 0.7, \&replace_column ],
+	rename_and_back => [ 0.5, \&rename_and_back ],
+	alter_type => [ 0.7, \&alter_type ],
+	swap_labels => [ 0.7, \&swap_labels ],
+	swap_ids_labels => [ 0.5, \&swap_ids_labels ],
+	redefine_function => [ 1, \&redefine_function ],
+	redefine_view => [ 1, \&redefine_view ],
+	swap_tables => [ 0.7, \&swap_tables ],
+
+	# definitions, metrics, mappings
+	change_filter => [ 2, \&change_filter ],
+	change_zone => [ 1, \&change_zone ],
+	change_delay => [ 2, \&change_delay ],
+	change_complete => [ 0.7, \&change_complete ],
+	change_retention => [ 1, \&change_retention ],
+	add_definition => [ 1.5, \&add_definition ],
+	drop_definition => [ 1, \&drop_definition ],
+	change_aggregates => [ 1, \&change_aggregates ],
+	change_metrics => [ 0.7, \&change_metrics ],
+	change_id => [ 0.7, \&change_id ],
+	others_mapping => [ 0.3, \&others_mapping ],
+
+	# modes
+	track => [ 2, \&track ],
+	track_all => [ 0.3, \&track_all ],
+	untrack => [ 1, \&untrack ],
+
+	# runs
+	run => [ 30, \&run ],
+	run_in_transaction => [ 2, \&run_in_transaction ],
+	run_rolled_back => [ 2, \&run_rolled_back ],
+	run_failing => [ 1, \&run_failing ],
+	run_due => [ 1, \&run_due ],
+	run_nothing_new => [ 2, \&run_nothing_new ],
+	verify => [ 2, \&verify ],
+	backfill => [ 1.5, \&backfill ],
+	dump_and_restore => [ 0.15, \&dump_and_restore ]);
+
+# What a history begins with.
+sub first_kinds
+{
+	return (('insert_many') x between(1, 5), ('add_definition') x pick(0, 1, 2, 2),
+		chance(0.5) ? 'change_metrics' : (), 'track_all');
+}
+
+# The kinds of $n operations, but for those in %$known.
+sub some_kinds
+{
+	my ($n, $known) = @_;
+	my @pairs = map { ($KINDS{$_}[0] => $_) } grep { !$known->{$_} } sort keys %KINDS;
+
+	return map { weighted(@pairs) } 1 .. $n;
+}
+
+# SQL lines of an operation on the world.
+sub operate
+{
+	my ($world, $kind, $seed) = @_;
+
+	plant($seed, 1);
+	return $KINDS{$kind}[1]->($world);
+}
+
+# --- rows --------------------------------------------------------------------
+
+sub insert_rows
+{
+	my ($world, $target, @rows) = @_;
+
+	return "INSERT INTO $target (" . join(', ', $world->columns) . ")\nVALUES "
+		. join(",\n\t", @rows) . ';';
+}
+
+sub insert
+{
+	my ($world, $kind) = @_;
+	my @rows = $world->some_rows(weighted(4 => 1, 3 => between(2, 8), 1 => between(10, 30)), $kind);
+
+	return $world->for_each_copy(sub { insert_rows($world, $_[0], @rows) });
+}
+
+sub insert_many
+{
+	my ($world) = @_;
+	my @rows = $world->some_rows(between(3, 20));
+
+	return $world->for_each_copy(sub { insert_rows($world, $_[0], @rows) });
+}
+
+sub insert_late
+{
+	my ($world) = @_;
+
+	return insert($world, pick('late', 'late', 'old'));
+}
+
+sub copy
+{
+	my ($world) = @_;
+	my @lines = map {
+		join "\t", map { $_ eq 'NULL' ? '\N' : s/^'(.*)'$/$1/r } $world->some_row
+	} 1 .. between(1, 20);
+
+	return $world->for_each_copy(sub {
+		return "COPY $_[0] (" . join(', ', $world->columns) . ') FROM stdin;', @lines, '\.';
+	});
+}
+
+# A condition that few or many rows meet.
+sub some
+{
+	my $modulus = pick(2, 3, 7, 20, 50);
+
+	return "k % $modulus = " . between(0, $modulus - 1);
+}
+
+sub value_column
+{
+	my ($world) = @_;
+
+	return $world->{layout} eq 'row' ? 'metric_value' : pick('n', 'm');
+}
+
+sub set
+{
+	my ($world, $assignment, $where) = @_;
+
+	$where //= some();
+	return $world->for_each_copy(sub { "UPDATE $_[0] SET $assignment WHERE $where;" });
+}
+
+sub update
+{
+	my ($world) = @_;
+	my $column = value_column($world);
+
+	return set($world, "$column = " . pick("$column + 1", "-$column", 'NULL', between(0, 9)));
+}
+
+sub update_words
+{
+	my ($world) = @_;
+
+	return set($world, pick("status = 'a'", "status = 'b'", "region = 'north'", 'status = NULL',
+		"kind = 'red'", "kind = 'green'"));
+}
+
+sub move
+{
+	my ($world) = @_;
+	my $moved = $world->{time_type} eq 'date' ? 'ts + ' . between(-9, 9) :
+		"ts + interval '" . pick(-1, 1, 5, -24, 24, -240, 100) . " hours'";
+
+	return set($world, "ts = $moved", 'isfinite(ts) AND ' . some());
+}
+
+sub move_entity
+{
+	my ($world) = @_;
+
+	return set($world, 'user_id = ' . literal(pick(@{ $world->{ids} })));
+}
+
+sub delete_where
+{
+	my ($world, $where) = @_;
+
+	return $world->for_each_copy(sub { "DELETE FROM $_[0] WHERE $where;" });
+}
+
+sub delete_rows
+{
+	my ($world) = @_;
+
+	return delete_where($world, weighted(5 => some(), 1 => 'user_id = '
+		. literal(pick(@{ $world->{ids} })), 0.3 => 'true'));
+}
+
+sub delete_old
+{
+	my ($world) = @_;
+	my $time = literal(substr(instant($world->some_time('late')), 0, 19));
+
+	return delete_where($world, "ts < $time");
+}
+
+sub truncate
+{
+	my ($world) = @_;
+
+	return settled($world, $world->for_each_copy(sub { "TRUNCATE $_[0];" }));
+}
+
+# Everything is replaced in one transaction.
+sub reload
+{
+	my ($world) = @_;
+	my $empty = chance(0.5) ? 'TRUNCATE' : 'DELETE FROM';
+	my @rows = $world->some_rows(between(5, 40));
+
+	return settled($world, $world->for_each_copy(sub {
+		return ('BEGIN;', "$empty $_[0];", insert_rows($world, $_[0], @rows), 'COMMIT;');
+	}));
+}
+
+sub merge
+{
+	my ($world) = @_;
+	my $column = value_column($world);
+	my @row = $world->some_row('recent');
+	my $where = some();
+	my $columns = join ', ', $world->columns;
+
+	return $world->for_each_copy(sub {
+		return "MERGE INTO $_[0] t USING (SELECT k FROM $_[0] WHERE $where) s ON t.k = s.k",
+			"WHEN MATCHED AND t.k % 2 = 0 THEN UPDATE SET $column = 5",
+			"WHEN MATCHED THEN DELETE;",
+			"INSERT INTO $_[0] ($columns) VALUES (" . join(', ', @row) . ');';
+	});
+}
+
+# Some changes of rows.
+sub changes_of_rows
+{
+	my ($world) = @_;
+
+	return map {
+		weighted(3 => \&insert, 2 => \&insert_late, 1 => \&copy, 1 => \&update, 1 => \&move,
+			1 => \&delete_rows, 0.5 => \&move_entity)->($world)
+	} 1 .. between(1, 3);
+}
+
+# A transaction with savepoints, some of which are rolled back.
+sub transaction
+{
+	my ($world) = @_;
+	my @sql = ('BEGIN;', chance(0.5) ? changes_of_rows($world) : ());
+
+	for (1 .. between(1, 3))
+	{
+		push @sql, 'SAVEPOINT s;', changes_of_rows($world);
+		push @sql, 'SAVEPOINT t;', changes_of_rows($world), pick('ROLLBACK TO t;', 'RELEASE t;')
+			if chance(0.3);
+		push @sql, pick('ROLLBACK TO s;', 'RELEASE s;');
+	}
+	return (@sql, chance(0.15) ? 'ROLLBACK;' : 'COMMIT;');
+}
+
+sub prepare
+{
+	my ($world) = @_;
+
+	return () if $world->{prepared};
+	$world->{prepared} = 1;
+	return ('BEGIN;', insert($world, pick('late', 'recent')), "PREPARE TRANSACTION '$world->{database}';");
+}
+
+sub finish_prepared
+{
+	my ($world) = @_;
+
+	return () unless $world->{prepared};
+	$world->{prepared} = 0;
+	return pick(('COMMIT') x 4, 'ROLLBACK') . " PREPARED '$world->{database}';";
+}
+
+# SQL that needs locks which a prepared transaction may hold.
+sub settled
+{
+	my ($world, @sql) = @_;
+
+	return (finish_prepared($world), @sql);
+}
+
+# The table gets another file.
+sub rewrite
+{
+	my ($world) = @_;
+	my $how = pick('VACUUM FULL', 'VACUUM', 'ANALYZE');
+
+	return settled($world, $world->for_each_copy(sub { "$how $_[0];" }));
+}
+
+# --- partitions --------------------------------------------------------------
+
+# Does something for a partition, attached or detached; nothing where there is none.
+sub with_partition
+{
+	my ($world, $attached, $make) = @_;
+	my @candidates = grep { $attached xor $world->{detached}{$_} } 0 .. 5;
+
+	return () if $world->{shape} ne 'partitioned' || !@candidates;
+	return settled($world, $make->(pick(@candidates)));
+}
+
+sub detach
+{
+	my ($world) = @_;
+
+	return with_partition($world, 1, sub {
+		my ($i) = @_;
+
+		$world->{detached}{$i} = 1;
+		return $world->for_each_copy(sub { "ALTER TABLE $_[0] DETACH PARTITION $_[0]_$i;" });
+	});
+}
+
+sub attach
+{
+	my ($world) = @_;
+
+	return with_partition($world, 0, sub {
+		my ($i) = @_;
+		my $change = some();
+		my $changed = chance(0.5);
+
+		delete $world->{detached}{$i};
+		return $world->for_each_copy(sub {
+			return ($changed ? "DELETE FROM $_[0]_$i WHERE $change;" : (),
+				attach_partition($world, $_[0], $i, "$_[0]_$i"));
+		});
+	});
+}
+
+# Rows of its range are in the default partition meanwhile.
+sub attach_partition
+{
+	my ($world, $table, $i, $partition) = @_;
+	my ($from, $to) = $world->partition_bounds($i);
+
+	return "DELETE FROM ${table}_rest WHERE ts >= '$from' AND ts < '$to';",
+		"ALTER TABLE $table ATTACH PARTITION $partition FOR VALUES FROM ('$from') TO ('$to');";
+}
+
+# A partition is replaced by a table with other rows.
+sub exchange
+{
+	my ($world) = @_;
+
+	return with_partition($world, 1, sub {
+		my ($i) = @_;
+		my $change = some();
+		my $columns = join ', ', $world->columns;
+		my $column = value_column($world);
+		my $chosen = join ', ', map { $_ eq $column ? "-$_" : $_ } $world->columns;
+		my $together = chance(0.5);
+
+		return $world->for_each_copy(sub {
+			my ($table, $copy) = @_;
+
+			return ($together ? 'BEGIN;' : (),
+				"CREATE TABLE ${table}_new (LIKE ${table} INCLUDING ALL);",
+				"INSERT INTO ${table}_new ($columns) SELECT $chosen FROM ${table}_$i WHERE NOT ($change);",
+				"ALTER TABLE $table DETACH PARTITION ${table}_$i;",
+				attach_partition($world, $table, $i, "${table}_new"),
+				"DROP TABLE ${table}_$i;",
+				"ALTER TABLE ${table}_new RENAME TO $copy->{name}_$i;",
+				$together ? 'COMMIT;' : ());
+		});
+	});
+}
+
+# Rows are put straight into a partition.
+sub insert_leaf
+{
+	my ($world) = @_;
+
+	return with_partition($world, 1, sub {
+		my ($i) = @_;
+		my ($from, $to) = $world->partition_bounds($i);
+		my $columns = join ', ', $world->columns;
+		my $chosen = join ', ', map { $_ eq 'ts' ? literal($from) : $_ } $world->columns;
+		my $change = some();
+
+		return $world->for_each_copy(sub {
+			"INSERT INTO $_[0]_$i ($columns) SELECT $chosen FROM $_[0] WHERE $change;"
+		});
+	});
+}
+
+# --- DDL ---------------------------------------------------------------------
+
+# Two columns swap their names, in one transaction.
+sub swap_names
+{
+	my ($world, $one, $two) = @_;
+
+	return settled($world, $world->for_each_copy(sub {
+		return ('BEGIN;', "ALTER TABLE $_[0] RENAME $one TO away;",
+			"ALTER TABLE $_[0] RENAME $two TO $one;", "ALTER TABLE $_[0] RENAME away TO $two;",
+			'COMMIT;');
+	}));
+}
+
+sub swap_words
+{
+	my ($world) = @_;
+
+	return swap_names($world, 'status', 'region');
+}
+
+sub swap_metrics
+{
+	my ($world) = @_;
+
+	return () unless $world->{layout} eq 'column';
+	@{ $world->{types} }{qw(n m)} = @{ $world->{types} }{qw(m n)}
+		if $world->{shape} ne 'view';
+	return () if $world->{shape} eq 'view';
+	return swap_names($world, 'n', 'm');
+}
+
+sub replace_column
+{
+	my ($world) = @_;
+	my $default = pick("'a'", "'b'", 'NULL');
+
+	return () if $world->{shape} eq 'view';
+	return settled($world, $world->for_each_copy(sub {
+		"ALTER TABLE $_[0] DROP COLUMN status, ADD COLUMN status text DEFAULT $default;"
+	}));
+}
+
+# A name that is there again when the job looks.
+sub rename_and_back
+{
+	my ($world) = @_;
+	my ($column) = sample(1, $world->columns);
+
+	return settled($world, $world->for_each_copy(sub {
+		return ("ALTER TABLE $_[0] RENAME $column TO away;",
+			"ALTER TABLE $_[0] RENAME away TO $column;");
+	}));
+}
+
+sub alter_type
+{
+	my ($world) = @_;
+	my $type = pick('integer', 'numeric', 'float8', 'bigint');
+
+	return () if $world->{shape} eq 'view' || $world->{layout} eq 'row';
+	$world->{types}{n} = $type;
+	return settled($world, $world->for_each_copy(sub { "ALTER TABLE $_[0] ALTER n TYPE $type;" }));
+}
+
+sub swap_values
+{
+	my ($type, $one, $two) = @_;
+
+	return map { "ALTER TYPE $type RENAME VALUE $_;" }
+		"'$one' TO 'away'", "'$two' TO '$one'", "'away' TO '$two'";
+}
+
+sub swap_labels
+{
+	my ($world) = @_;
+
+	return settled($world, swap_values('h.kind', 'red', 'green'));
+}
+
+sub swap_ids_labels
+{
+	my ($world) = @_;
+
+	return () unless $world->{id_type} eq 'h.who';
+	return settled($world, swap_values('h.who', sample(2, map { "who $_" } 1 .. 4)));
+}
+
+sub redefine_function
+{
+	my ($world) = @_;
+	my $body = pick(q($1 = 'a'), q($1 <> 'a'), q($1 IN ('b', 'c')));
+
+	return "CREATE OR REPLACE FUNCTION h.good(text) RETURNS boolean IMMUTABLE LANGUAGE sql"
+		. " AS \$\$SELECT $body\$\$;";
+}
+
+sub redefine_view
+{
+	my ($world) = @_;
+
+	return () unless $world->{shape} eq 'view';
+	$world->{view_keeps} = between(2, 9);
+	return settled($world, $world->for_each_copy(sub { $world->create_view($_[0]) }));
+}
+
+# The source's name comes to mean another table, and later the first one again.
+sub swap_tables
+{
+	my ($world) = @_;
+	my @rows = $world->some_rows(between(3, 30));
+	my $made = $world->{spare}++;
+
+	return () if $world->{shape} ne 'table';
+	return settled($world, $world->for_each_copy(sub {
+		my ($table, $copy) = @_;
+
+		return (
+			$made ? () : ($world->create_table("${table}_spare"),
+				insert_rows($world, "${table}_spare", @rows)),
+			'BEGIN;', "ALTER TABLE $table RENAME TO away;",
+			"ALTER TABLE ${table}_spare RENAME TO $copy->{name};",
+			"ALTER TABLE h.away RENAME TO $copy->{name}_spare;", 'COMMIT;');
+	}), $world->grant);
+}
+
+# --- definitions, metrics, mappings ------------------------------------------
+
+# Changes one definition, or all in the same way.
+sub change_definitions
+{
+	my ($world, $change, @columns) = @_;
+	my @chosen = chance(0.5) ? @{ $world->{definitions} } : pick(@{ $world->{definitions} });
+
+	$change->($_) for @chosen;
+	return $world->as_owner(map { $world->update_definition($_, @columns) } @chosen);
+}
+
+sub change_filter
+{
+	my ($world) = @_;
+	my $filter = $world->some_filter;
+
+	return change_definitions($world, sub { $_[0]{filter} = $filter }, 'resource_filter');
+}
+
+sub change_zone
+{
+	my ($world) = @_;
+	my $zone = pick(@Histories::World::ZONES);
+
+	return change_definitions($world, sub { $_[0]{zone} = $zone }, 'timezone');
+}
+
+sub change_delay
+{
+	my ($world) = @_;
+	my $delay = pick(0, 0, 1, 5, 24, 30, 100);
+
+	return change_definitions($world, sub { $_[0]{delay} = $delay }, 'job_delay');
+}
+
+sub change_complete
+{
+	my ($world) = @_;
+
+	return change_definitions($world, sub { $_[0]{complete_only} ^= 1 }, 'complete_only');
+}
+
+sub change_retention
+{
+	my ($world) = @_;
+	my $retention = pick(undef, 24 * 3, 24 * 10, 24 * 30);
+
+	return change_definitions($world, sub { $_[0]{retention} = $retention }, 'results_retention');
+}
+
+sub same_definition
+{
+	my ($one, $two) = @_;
+
+	return !grep { ($one->{$_} // '') ne ($two->{$_} // '') } qw(n unit zone focal delay);
+}
+
+sub add_definition
+{
+	my ($world) = @_;
+	my $d;
+
+	return () if @{ $world->{definitions} } > 4;
+	$d = $world->add_definition($world->some_granularity);
+	return $world->as_owner($world->insert_definition($d));
+}
+
+sub drop_definition
+{
+	my ($world) = @_;
+	my $d;
+
+	return () if @{ $world->{definitions} } < 2;
+	$d = splice @{ $world->{definitions} }, int(rand(@{ $world->{definitions} })), 1;
+	return $world->as_owner("DELETE FROM batchjob_definitions WHERE id % 100 = $d->{number};");
+}
+
+sub change_aggregates
+{
+	my ($world) = @_;
+	my ($name) = sample(1, sort keys %{ $world->{metrics} });
+
+	$world->{metrics}{$name} = [ $world->some_aggregates ];
+	return $world->as_owner("UPDATE batchjob_metrics SET aggregation_types = "
+			. literal(join ',', @{ $world->{metrics}{$name} }) . " WHERE metric_name = '$name';");
+}
+
+sub change_metrics
+{
+	my ($world) = @_;
+	my $mapped = $world->{mapped};
+
+	if ($world->{metrics}{m} && $world->{metrics}{n})
+	{
+		my ($name) = sample(1, 'n', 'm');
+
+		delete $world->{metrics}{$name};
+		return $world->as_owner("DELETE FROM batchjob_metrics WHERE metric_name = '$name';",
+			$mapped ? "DELETE FROM metricsandtables WHERE metricname = '$name';" : ());
+	}
+	my $name = $world->{metrics}{m} ? 'n' : 'm';
+	$world->{metrics}{$name} = [ $world->some_aggregates ];
+	return $world->as_owner($world->insert_metric($name));
+}
+
+sub change_id
+{
+	my ($world) = @_;
+
+	return () unless $world->{mapped};
+	$world->{id_column} = $world->{id_column} eq 'user_id' ? 'other_id' : 'user_id';
+	return $world->as_owner("UPDATE metricsandtables SET id_column = '$world->{id_column}';");
+}
+
+# Somebody maps a metric to another table; these jobs have a table with it.
+sub others_mapping
+{
+	my ($world) = @_;
+
+	return () if $world->{mapped} || $world->{others_mapping}++;
+	return ($world->create_table('h.others'), $world->grant, $world->as_owner(
+		"INSERT INTO metricsandtables (metricname, tablename) VALUES ('n', 'h.others');"));
+}
+
+# --- modes -------------------------------------------------------------------
+
+sub track
+{
+	my ($world) = @_;
+	my ($copy) = sample(1, @{ $world->{copies} }[ 1, 1, 2, 2, 0 ]);
+	my $mode = pick('log', 'snapshot');
+
+	$mode = { b => 'log', c => 'snapshot' }->{ $copy->{name} } // 'log' if chance(0.7);
+	return settled($world, "SELECT batchagg_track_source('h.$copy->{name}', '$mode');");
+}
+
+# The second copy in mode log, the third in snapshot.
+sub track_all
+{
+	my ($world) = @_;
+
+	return settled($world, map { "SELECT batchagg_track_source($_);" } "'h.b'", "'h.c', 'snapshot'");
+}
+
+sub untrack
+{
+	my ($world) = @_;
+	my ($copy) = sample(1, @{ $world->{copies} });
+	my $drop = chance(0.5) ? ', true' : '';
+
+	return settled($world, "SELECT batchagg_untrack_source('h.$copy->{name}'$drop);");
+}
+
+# --- runs --------------------------------------------------------------------
+
+# Settings of the session that runs the jobs: none may matter.
+sub some_settings
+{
+	my @settings = (
+		"TimeZone = 'America/Caracas'", "DateStyle = 'SQL, DMY'", 'transform_null_equals = on',
+		'array_nulls = off', 'standard_conforming_strings = off', 'enable_seqscan = off',
+		"batchagg.work_mem = '64kB'", 'batchagg.batch_size = 3', 'search_path = pg_catalog, public',
+		"IntervalStyle = 'iso_8601'", 'enable_hashagg = off');
+
+	return map { "SET $_;" } chance(0.6) ? () : sample(between(1, 3), @settings);
+}
+
+# SQL for the test alone, which whoever reads a history does without.
+sub for_the_test
+{
+	return map { \(my $sql = $_) } @_;
+}
+
+# SQL that runs all jobs in one of the ways there are.
+sub run_jobs
+{
+	my ($world) = @_;
+	my @settings = some_settings();
+	my @calls = weighted(
+		3 => [ map { "SELECT * FROM batchagg_run_job($_);" } shuffled(1 .. 3) ],
+		1 => ['SELECT * FROM batchagg_run_all();'],
+		1 => [q(SELECT * FROM batchagg_run_event('EVERYHOUR');)])->@*;
+
+	return (wait_for_quiet(), @settings, @calls, @settings ? 'RESET ALL;' : (),
+		for_the_test(q(SELECT batchagg_histories.check_runs('succeeded');)));
+}
+
+sub wait_for_quiet
+{
+	return for_the_test('SELECT batchagg_histories.wait_for_quiet();');
+}
+
+sub run
+{
+	my ($world) = @_;
+
+	return (run_jobs($world),
+		for_the_test(expectations($world), 'SELECT batchagg_histories.judge();'));
+}
+
+# A run in the transaction of a writer that goes on writing.
+sub run_in_transaction
+{
+	my ($world) = @_;
+
+	return settled($world, 'BEGIN;', changes_of_rows($world), run($world), changes_of_rows($world),
+		chance(0.3) ? run($world) : (), 'COMMIT;', run($world));
+}
+
+# Results of a run that is rolled back, alone or with rows.
+sub run_rolled_back
+{
+	my ($world) = @_;
+
+	return settled($world, 'BEGIN;', chance(0.5) ? changes_of_rows($world) : (), 'SAVEPOINT r;',
+		changes_of_rows($world), run($world), 'ROLLBACK TO r;',
+		chance(0.5) ? run($world) : (), chance(0.3) ? 'ROLLBACK;' : 'COMMIT;');
+}
+
+# Runs that fail leave things as they are; when the reason is gone, they go on.
+sub run_failing
+{
+	my ($world) = @_;
+	my $column = $world->{layout} eq 'row' ? 'metric_value' : (sort keys %{ $world->{metrics} })[0];
+	my @break = $world->for_each_copy(sub { "ALTER TABLE $_[0] RENAME $column TO away;" });
+	my @mend = $world->for_each_copy(sub { "ALTER TABLE $_[0] RENAME away TO $column;" });
+
+	return () if $world->{shape} eq 'view';
+	return settled($world, @break, changes_without($world, $column),
+		q(SELECT * FROM batchagg_run_event('EVERYHOUR');),
+		for_the_test(q(SELECT batchagg_histories.check_runs('failed');)), @mend);
+}
+
+# Changes that need no column of that name.
+sub changes_without
+{
+	my ($world) = @_;
+
+	return weighted(1 => [ delete_rows($world) ], 1 => [ move($world) ], 1 => [])->@*;
+}
+
+# Slots that are due, long after a run by hand.
+sub run_due
+{
+	my ($world) = @_;
+
+	return ("UPDATE batch_jobs SET scheduled_from = now() - interval '3 hours';", wait_for_quiet(),
+		'SELECT * FROM batchagg_run_due();',
+		for_the_test(q(SELECT batchagg_histories.check_runs('succeeded');)), run($world));
+}
+
+# The second of two runs in succession changes nothing.
+sub run_nothing_new
+{
+	my ($world) = @_;
+
+	return (run($world), map {
+		("SELECT changed FROM batchagg_run_job($_) \\gset",
+			for_the_test("SELECT batchagg_histories.check_fact('changed', '0', :'changed');"))
+	} 1 .. 3);
+}
+
+sub verify
+{
+	my ($world) = @_;
+
+	return (run($world), map {
+		("SELECT count(*) AS differ FROM batchagg_verify_job($_) \\gset",
+			for_the_test("SELECT batchagg_histories.check_fact('verified', '0', :'differ');"))
+	} 1 .. 3);
+}
+
+sub backfill
+{
+	my ($world) = @_;
+	my $from = substr(instant($world->{center} - between(1, 8) * 86_400), 0, 10);
+	my ($piece, @range) =
+		weighted(1 => ['40 days'], 2 => [ '2 days', "'$from'" ], 1 => [ '40 days', 'NULL', "'$from'" ])->@*;
+	my @piece = chance(0.5) ? () : ("piece => '$piece'", chance(0.5) ? 'newest_first => false' : ());
+
+	return ((map { 'CALL batchagg_backfill(' . join(', ', $_, @range, @piece) . ');' } shuffled(1 .. 3)),
+		run($world));
+}
+
+# The database goes on as a restored dump.
+sub dump_and_restore
+{
+	my ($world) = @_;
+	my $from = $world->{database};
+	my @settled = settled($world);
+
+	$world->{database} = $from =~ /_restored$/ ? $from =~ s/_restored$//r : "${from}_restored";
+	return (@settled, "\\! dropdb --if-exists $world->{database}; createdb $world->{database}",
+		"\\! pg_dump $from | psql -Xq -v ON_ERROR_STOP=1 $world->{database} >/dev/null",
+		"\\c $world->{database}", run($world));
+}
+
+1;
