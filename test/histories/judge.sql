@@ -37,6 +37,22 @@ CREATE TABLE expected (
 CREATE TABLE clock (slot timestamptz);
 INSERT INTO clock VALUES (NULL);
 
+-- What may be otherwise: buckets that end before this may be as they were, where
+-- a definition has a lookback; and those with rows at an odd time anything.
+CREATE TABLE loose (d int, n int, unit text, zone text, before timestamptz, horizon timestamptz);
+CREATE TABLE odd (t timestamptz);
+CREATE TABLE last_horizon (d int PRIMARY KEY, horizon timestamptz);
+CREATE TABLE was (
+	job int,
+	d int,
+	entity text,
+	starts timestamptz,
+	metric text,
+	aggregate text,
+	value float8,
+	n bigint
+);
+
 GRANT ALL ON ALL TABLES IN SCHEMA batchagg_histories TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA batchagg_fuzz TO PUBLIC;
 
@@ -65,6 +81,19 @@ CREATE FUNCTION take_time() RETURNS void LANGUAGE sql SET search_path FROM CURRE
 							 ORDER BY run_id DESC LIMIT 1)
 $$;
 
+-- Whether a result may differ from the expected one.
+CREATE FUNCTION excused(r was) RETURNS boolean LANGUAGE sql AS $$
+	SELECT EXISTS (
+		SELECT FROM batchagg_histories.loose l
+			JOIN batchagg_histories.bucket b USING (n, unit, zone)
+		WHERE l.d = r.d AND b.starts = r.starts
+			AND (EXISTS (SELECT FROM batchagg_histories.odd o WHERE o.t >= b.starts AND o.t < b.ends)
+				OR b.ends <= l.before AND r.value IS NOT DISTINCT FROM (
+					SELECT w.value FROM batchagg_histories.was w
+					WHERE (w.job, w.d, w.entity, w.starts, w.metric, w.aggregate)
+						= (r.job, r.d, r.entity, r.starts, r.metric, r.aggregate))))
+$$;
+
 -- Compares "expected" with the results of all jobs: an error with the first
 -- differences, or the number of results that are right.
 CREATE FUNCTION judge() RETURNS text
@@ -90,8 +119,9 @@ BEGIN
 				'got', jsonb_build_array(g.value, g.n))::text AS line
 		FROM wanted w
 		FULL JOIN got g USING (job, d, entity, starts, metric, aggregate)
-		WHERE w.d IS NULL OR g.d IS NULL OR w.n <> g.n
-			OR NOT batchagg_fuzz.same_value(aggregate, w.value, g.value, w.tolerance)
+		WHERE (w.d IS NULL OR g.d IS NULL OR w.n <> g.n
+			OR NOT batchagg_fuzz.same_value(aggregate, w.value, g.value, w.tolerance))
+			AND NOT excused((job, d, entity, starts, metric, aggregate, g.value, g.n))
 	)
 	SELECT (SELECT count(*) FROM wanted), count(*), array_to_string((array_agg(line ORDER BY line))[1:4], E'\n')
 	INTO compared, differences, examples
@@ -99,6 +129,15 @@ BEGIN
 
 	IF differences > 0 THEN
 		RAISE EXCEPTION '% of % results differ', differences, compared USING DETAIL = examples;
+	END IF;
+	IF EXISTS (SELECT FROM loose) THEN
+		DELETE FROM was;
+		INSERT INTO was
+		SELECT job_id, definition_id % 100, entity_id, "timestamp", metric_name, aggregation_type,
+			metric_value, sample_count
+		FROM ruleexecutionresults WHERE job_id IS NOT NULL;
+		DELETE FROM last_horizon;
+		INSERT INTO last_horizon SELECT d, horizon FROM loose;
 	END IF;
 	RETURN format('compared %s', compared);
 END $$;

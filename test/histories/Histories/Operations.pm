@@ -17,6 +17,8 @@ use Fuzz::Random;
 use Histories::Oracle;
 use Histories::World;
 
+use constant DAY => 86_400;
+
 our @EXPORT = qw(first_kinds some_kinds operate);
 
 # Kinds, and how often they come.
@@ -76,6 +78,15 @@ my %KINDS = (
 	track_all => [ 0.3, \&track_all ],
 	untrack => [ 1, \&untrack ],
 
+	# lookback and keep_history
+	change_lookback => [ 1, \&change_lookback ],
+	expire => [ 1.5, \&expire ],
+	thin_out => [ 1, \&thin_out ],
+	increase => [ 2, \&increase ],
+	empty_for_a_run => [ 0.7, \&empty_for_a_run ],
+	insert_expired => [ 0.3, \&insert_expired ],
+	foreign_rows => [ 0.5, \&foreign_rows ],
+
 	# runs
 	run => [ 30, \&run ],
 	run_in_transaction => [ 2, \&run_in_transaction ],
@@ -94,6 +105,19 @@ sub first_kinds
 		chance(0.5) ? 'change_metrics' : (), 'track_all');
 }
 
+# What does not happen in a world, by its theme.
+my %EXCLUDED = (
+	plain => { map { $_ => 1 } qw(change_lookback expire thin_out increase empty_for_a_run insert_expired) },
+	lookback => { map { $_ => 1 } qw(verify expire thin_out increase empty_for_a_run insert_expired) },
+	history => { map { $_ => 1 } qw(update move move_entity delete delete_old truncate reload merge
+		transaction detach attach exchange insert_leaf alter_type swap_ids_labels swap_metrics
+		swap_tables run_in_transaction run_rolled_back run_failing redefine_view change_filter change_zone
+		change_delay change_complete change_retention drop_definition change_metrics change_id
+		change_lookback) });
+
+# What does not happen any more when results are there whose rows are gone.
+my %EXCLUDED_THEN = map { $_ => 1 } qw(add_definition change_aggregates thin_out);
+
 # The kinds of $n operations, but for those in %$known.
 sub some_kinds
 {
@@ -109,6 +133,7 @@ sub operate
 	my ($world, $kind, $seed) = @_;
 
 	plant($seed, 1);
+	return () if $EXCLUDED{ $world->{theme} }{$kind} || $world->{expired} && $EXCLUDED_THEN{$kind};
 	return $KINDS{$kind}[1]->($world);
 }
 
@@ -263,7 +288,7 @@ sub merge
 	my $columns = join ', ', $world->columns;
 
 	return $world->for_each_copy(sub {
-		return "MERGE INTO $_[0] t USING (SELECT k FROM $_[0] WHERE $where) s ON t.k = s.k",
+		return "MERGE INTO $_[0] t USING (SELECT DISTINCT k FROM $_[0] WHERE $where) s ON t.k = s.k",
 			"WHEN MATCHED AND t.k % 2 = 0 THEN UPDATE SET $column = 5",
 			"WHEN MATCHED THEN DELETE;",
 			"INSERT INTO $_[0] ($columns) VALUES (" . join(', ', @row) . ');';
@@ -454,10 +479,8 @@ sub swap_metrics
 {
 	my ($world) = @_;
 
-	return () unless $world->{layout} eq 'column';
-	@{ $world->{types} }{qw(n m)} = @{ $world->{types} }{qw(m n)}
-		if $world->{shape} ne 'view';
-	return () if $world->{shape} eq 'view';
+	return () if $world->{layout} ne 'column' || $world->{shape} eq 'view' || %{ $world->{detached} };
+	@{ $world->{types} }{qw(n m)} = @{ $world->{types} }{qw(m n)};
 	return swap_names($world, 'n', 'm');
 }
 
@@ -489,7 +512,7 @@ sub alter_type
 	my ($world) = @_;
 	my $type = pick('integer', 'numeric', 'float8', 'bigint');
 
-	return () if $world->{shape} eq 'view' || $world->{layout} eq 'row';
+	return () if $world->{layout} ne 'column' || $world->{shape} eq 'view' || %{ $world->{detached} };
 	$world->{types}{n} = $type;
 	return settled($world, $world->for_each_copy(sub { "ALTER TABLE $_[0] ALTER n TYPE $type;" }));
 }
@@ -540,12 +563,15 @@ sub swap_tables
 {
 	my ($world) = @_;
 	my @rows = $world->some_rows(between(3, 30));
-	my $made = $world->{spare}++;
+	my $made = $world->{spare};
 
 	return () if $world->{shape} ne 'table';
+	$world->{spare} = 1;
 	return settled($world, $world->for_each_copy(sub {
 		my ($table, $copy) = @_;
 
+		@$copy{qw(has_xid spare_has_xid tracked spare_tracked)} =
+			@$copy{qw(spare_has_xid has_xid spare_tracked tracked)};
 		return (
 			$made ? () : ($world->create_table("${table}_spare"),
 				insert_rows($world, "${table}_spare", @rows)),
@@ -680,6 +706,111 @@ sub others_mapping
 		"INSERT INTO metricsandtables (metricname, tablename) VALUES ('n', 'h.others');"));
 }
 
+# --- lookback and keep_history ------------------------------------------------
+
+sub change_lookback
+{
+	my ($world) = @_;
+	my $lookback = pick(undef, 36, 100, 240);
+
+	return change_definitions($world, sub { $_[0]{lookback} = $lookback }, 'lookback');
+}
+
+# All rows of old days go, after a run that has seen them.
+sub expire
+{
+	my ($world) = @_;
+	my $until = $world->{center} - between(3, 40) * DAY;
+	my ($columns, $day, @dropped);
+
+	$until -= $until % DAY;
+	return () if $until <= ($world->{expired} // 0);
+	$columns = join ', ', $world->columns;
+	$day = literal(substr(instant($until), 0, 10));
+	@dropped = grep {
+		$world->{shape} eq 'partitioned' && !$world->{dropped}{$_}
+			&& ($world->partition_bounds($_))[1] le substr(instant($until), 0, 10)
+	} 0 .. 5;
+	@dropped = () if chance(0.3);
+	$world->{dropped}{$_} = 1 for @dropped;
+	my @sql = settled($world, run($world));
+	$world->{expired} = $until;
+	return (@sql,
+		for_the_test("INSERT INTO batchagg_histories.kept SELECT $columns FROM h.a WHERE ts < $day;"),
+		$world->for_each_copy(sub {
+			my ($table) = @_;
+
+			return (map({ "DROP TABLE ${table}_$_;" } @dropped), "DELETE FROM $table WHERE ts < $day;");
+		}));
+}
+
+# Some rows go of which others are there, of the same entity and time.
+sub thin_out
+{
+	my ($world) = @_;
+	my @same = ('o.user_id = t.user_id', 'o.other_id = t.other_id', 'o.ts = t.ts', 'o.k < t.k');
+
+	push @same, $world->{layout} eq 'row' ?
+		('o.metric_name = t.metric_name', 'o.metric_value IS NOT NULL') :
+		('o.n IS NOT NULL', 'o.m IS NOT NULL');
+	return $world->for_each_copy(sub {
+		"DELETE FROM $_[0] t WHERE EXISTS (SELECT FROM $_[0] o WHERE " . join(' AND ', @same) . ');'
+	});
+}
+
+sub increase
+{
+	my ($world) = @_;
+	my $column = value_column($world);
+
+	return set($world, "$column = $column + 1");
+}
+
+# A run comes between the end of the rows and their return.
+sub empty_for_a_run
+{
+	my ($world) = @_;
+	my $columns = join ', ', $world->columns;
+
+	return settled($world, $world->for_each_copy(sub {
+		return ("CREATE TABLE $_[0]_away AS SELECT $columns FROM $_[0];", "TRUNCATE $_[0];");
+	}), run_jobs($world), $world->for_each_copy(sub {
+		return ("INSERT INTO $_[0] ($columns) SELECT $columns FROM $_[0]_away;", "DROP TABLE $_[0]_away;");
+	}), run($world));
+}
+
+# A late row of a time whose rows are gone: what becomes of its groups may be
+# this or that, but runs succeed and other groups are as they were.
+sub insert_expired
+{
+	my ($world) = @_;
+	my $time = ($world->{expired} // return ()) - between(1, 24 * 9) * 3600;
+	my ($k, @row) = $world->some_row;
+	my $literal = literal(substr(instant($time), 0, 19));
+
+	$row[2] = $literal;
+	return (for_the_test("INSERT INTO batchagg_histories.odd VALUES ($literal);"),
+		$world->for_each_copy(sub { insert_rows($world, $_[0], '(' . join(', ', $k, @row) . ')') }),
+		run($world));
+}
+
+# Rows that come with transaction ids of another server, as a subscriber has them.
+sub foreign_rows
+{
+	my ($world) = @_;
+	my @rows = $world->some_rows(between(1, 4));
+	my $columns = join ', ', $world->columns;
+	my $xid = pick("'999999999999'", "'3'", '(pg_current_xact_id()::text::bigint + 20)::text::xid8');
+
+	return $world->for_each_copy(sub {
+		my ($table, $copy) = @_;
+
+		return insert_rows($world, $table, @rows) unless $copy->{has_xid};
+		return "INSERT INTO $table ($columns, batchagg_xid)\nVALUES "
+			. join(",\n\t", map { s/\)$/, $xid)/r } @rows) . ';';
+	});
+}
+
 # --- modes -------------------------------------------------------------------
 
 sub track
@@ -689,6 +820,9 @@ sub track
 	my $mode = pick('log', 'snapshot');
 
 	$mode = { b => 'log', c => 'snapshot' }->{ $copy->{name} } // 'log' if chance(0.7);
+	return () if %{ $world->{detached} };
+	$copy->{tracked} = 1;
+	$copy->{has_xid} = 1 if $mode eq 'snapshot';
 	return settled($world, "SELECT batchagg_track_source('h.$copy->{name}', '$mode');");
 }
 
@@ -697,15 +831,21 @@ sub track_all
 {
 	my ($world) = @_;
 
+	return () if %{ $world->{detached} };
+	$world->{copies}[2]{has_xid} = 1;
+	$world->{copies}[$_]{tracked} = 1 for 1, 2;
 	return settled($world, map { "SELECT batchagg_track_source($_);" } "'h.b'", "'h.c', 'snapshot'");
 }
 
 sub untrack
 {
 	my ($world) = @_;
-	my ($copy) = sample(1, @{ $world->{copies} });
+	my ($copy) = sample(1, grep { $_->{tracked} } @{ $world->{copies} });
 	my $drop = chance(0.5) ? ', true' : '';
 
+	return () if %{ $world->{detached} } || !$copy;
+	$copy->{tracked} = 0;
+	$copy->{has_xid} = 0 if $drop;
 	return settled($world, "SELECT batchagg_untrack_source('h.$copy->{name}'$drop);");
 }
 
@@ -723,17 +863,11 @@ sub some_settings
 	return map { "SET $_;" } chance(0.6) ? () : sample(between(1, 3), @settings);
 }
 
-# SQL for the test alone, which whoever reads a history does without.
-sub for_the_test
-{
-	return map { \(my $sql = $_) } @_;
-}
-
 # SQL that runs all jobs in one of the ways there are.
 sub run_jobs
 {
 	my ($world) = @_;
-	my @settings = some_settings();
+	my @settings = $world->{known}{settings} ? () : some_settings();
 	my @calls = weighted(
 		3 => [ map { "SELECT * FROM batchagg_run_job($_);" } shuffled(1 .. 3) ],
 		1 => ['SELECT * FROM batchagg_run_all();'],
@@ -831,7 +965,7 @@ sub verify
 sub backfill
 {
 	my ($world) = @_;
-	my $from = substr(instant($world->{center} - between(1, 8) * 86_400), 0, 10);
+	my $from = substr(instant($world->{center} - between(1, 8) * DAY), 0, 10);
 	my ($piece, @range) =
 		weighted(1 => ['40 days'], 2 => [ '2 days', "'$from'" ], 1 => [ '40 days', 'NULL', "'$from'" ])->@*;
 	my @piece = chance(0.5) ? () : ("piece => '$piece'", chance(0.5) ? 'newest_first => false' : ());

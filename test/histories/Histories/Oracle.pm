@@ -19,7 +19,36 @@ sub expectations
 	my ($world) = @_;
 
 	return ('DELETE FROM batchagg_histories.expected;', 'SELECT batchagg_histories.take_time();',
-		map { expect($world, $_) } @{ $world->{definitions} });
+		(map { expect($world, $_) } @{ $world->{definitions} }),
+		$world->{theme} eq 'plain' ? () : excuses($world));
+}
+
+# SQL that says which results may be other ones.
+sub excuses
+{
+	my ($world) = @_;
+
+	return ('DELETE FROM batchagg_histories.loose;', map {
+		my $zone = literal($_->{zone});
+		my $before = $_->{lookback} ?
+			"(least(horizon, last) AT TIME ZONE $zone - interval '$_->{lookback} hours') AT TIME ZONE $zone" :
+			"timestamptz '-infinity'";
+
+		"INSERT INTO batchagg_histories.loose\n"
+			. "SELECT $_->{number}, $_->{n}, '$_->{unit}', $zone, $before, horizon\n"
+			. "FROM (SELECT ${\horizon($_)} AS horizon) h, (SELECT max(horizon) AS last"
+			. " FROM batchagg_histories.last_horizon WHERE d = $_->{number}) l;"
+	} @{ $world->{definitions} });
+}
+
+# What the rows are read from: the source, and the rows whose results are kept.
+sub rows
+{
+	my ($world) = @_;
+	my $columns = join ', ', $world->columns;
+
+	return $world->{copies}[0]{relation} unless $world->{theme} eq 'history';
+	return "(SELECT $columns FROM h.a UNION ALL SELECT $columns FROM batchagg_histories.kept) a";
 }
 
 # The instant of a row in a zone.
@@ -61,7 +90,7 @@ sub expect
 	my @metrics = sort keys %{ $world->{metrics} };
 	my %used = map { $_ => 1 } map { @$_ } values %{ $world->{metrics} };
 	my @used = sort keys %used;
-	my $relation = $world->{copies}[0]{relation};
+	my $relation = rows($world);
 	my $filter = $d->{filter} ? $d->{filter}[1] : 'true';
 	my ($instant, $id) = (instant($world, $d), id($world, $d));
 	my $values = values_of_a_row($world, @metrics);

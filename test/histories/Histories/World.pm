@@ -15,6 +15,14 @@ package Histories::World;
 # metric_value, the names being n and m), status, region, kind.  DDL swaps and
 # replaces them, but leaves the names.
 #
+# A world has a theme, which says what may happen in it:
+#
+#	plain		anything, but for
+#	lookback	lookbacks: results of old buckets may be as they were
+#	history		keep_history: old rows go, and late ones of their time hardly
+#				ever come; buckets are UTC's, and what goes are whole days, so
+#				that it is clear what has to be kept
+#
 # Time. All data lies around a fixed instant, the center, which the horizon
 # follows by less than an hour, as job_delay is counted back from the present.
 # Rows have their times on whole hours, so that it does not matter when in an
@@ -28,7 +36,7 @@ use Fuzz::Data qw(text_of_instant);
 use Fuzz::Quote;
 use Fuzz::Random;
 
-our @EXPORT = qw(for_each_copy instant);
+our @EXPORT = qw(instant for_the_test);
 
 use constant HOUR => 3600;
 use constant DAY => 86_400;
@@ -60,7 +68,7 @@ sub new
 	$self->{layout} = weighted(3 => 'column', 1 => 'row');
 	$self->{time_type} = weighted(4 => 'timestamptz', 1 => 'timestamp', 1 => 'date');
 	$self->{shape} = weighted(4 => 'table', 3 => 'partitioned', 1 => 'view');
-	$self->{id_type} = pick(sort keys %IDS);
+	$self->{id_type} = pick($known->{ids} ? qw(text numeric) : sort keys %IDS);
 	$self->{ids} = [ map { $IDS{ $self->{id_type} }->($_) } 1 .. between(2, 7) ];
 	$self->{types} = { n => pick('integer', 'numeric', 'float8'), m => 'float8' };
 	$self->{role} = chance(0.25) ? 'batchagg_histories_owner' : undef;
@@ -72,10 +80,30 @@ sub new
 		$self->{view_keeps} = 3;
 	}
 	$self->{detached} = {};
+	$self->{theme} = weighted(6 => 'plain', map { $known->{$_} ? () : (1 => $_) } 'lookback', 'history');
+	$self->be_simple if $self->{theme} eq 'history';
 	$self->{mapped} = chance(0.4);
 	$self->{id_column} = 'user_id';
 	$self->make_definitions;
 	return $self;
+}
+
+# A world in which it is clear what has to be kept.
+sub be_simple
+{
+	my ($self) = @_;
+
+	$self->{zone} = 'UTC';
+	$self->{shape} = pick('table', 'partitioned');
+	$_->{relation} = "h.$_->{name}" for @{ $self->{copies} };
+	$self->{percentiles} = 0;
+	return;
+}
+
+# SQL for the test alone, which whoever reads a history does without.
+sub for_the_test
+{
+	return map { \(my $sql = $_) } @_;
 }
 
 # --- copies and times --------------------------------------------------------
@@ -108,7 +136,11 @@ sub some_time
 		ahead => sub { between(1, 96) }
 	}->{ $kind // weighted(5 => 'recent', 4 => 'late', 1 => 'old', 1 => 'ahead') }->();
 
-	return $self->{center} + $hours * HOUR;
+	my $time = $self->{center} + $hours * HOUR;
+	my $from = $self->{expired};
+
+	return $time if !$from || $time >= $from;
+	return $from + ($from - $time) % ($self->{center} - $from);
 }
 
 # The SQL literal of a time, NULL or infinite at times.
@@ -233,6 +265,8 @@ sub create
 		return ($self->create_table($table), $self->{shape} eq 'view' ? $self->create_view($table) : ());
 	});
 	push @sql, $self->some_indexes;
+	push @sql, for_the_test('CREATE TABLE batchagg_histories.kept (LIKE h.a);')
+		if $self->{theme} eq 'history';
 	push @sql, "GRANT USAGE ON SCHEMA h TO $self->{role};", $self->grant if $self->{role};
 	return @sql, $self->create_jobs;
 }
@@ -300,6 +334,7 @@ sub add_definition
 {
 	my ($self, $granularity) = @_;
 	my $first = $self->{definitions}[0];
+	my $simple = $self->{theme} eq 'history';
 	my $d = {
 		number => $self->{next_definition}++,
 		n => $granularity->[0],
@@ -309,11 +344,13 @@ sub add_definition
 		filter => $first && chance(0.8) ? $first->{filter} : $self->some_filter,
 		focal => $first && chance(0.9) ? $first->{focal} : pick('user', 'user', 'user', '*'),
 		complete_only => chance(0.1) ? 1 : 0,
-		lookback => undef,
+		lookback => $self->{theme} eq 'lookback' && chance(0.7) ? pick(36, 100, 240) : undef,
 		retention => undef,
-		keep => 0
+		keep => $simple
 	};
 
+	@$d{qw(filter complete_only)} = (undef, 0) if $simple;
+	@$d{qw(zone delay focal)} = @$first{qw(zone delay focal)} if $simple && $first;
 	push @{ $self->{definitions} }, $d;
 	return $d;
 }
@@ -321,6 +358,10 @@ sub add_definition
 # Hours, days, weeks and months, which nest in one another, and others.
 sub some_granularity
 {
+	my ($self) = @_;
+
+	return pick(@GRANULARITIES[ 1, 4 ], $self->{definitions}[0] ? @GRANULARITIES[ 3, 5, 6 ] : ())
+		if $self->{theme} eq 'history';
 	return pick(@GRANULARITIES, @GRANULARITIES[ 1, 4, 5, 6 ]);
 }
 
