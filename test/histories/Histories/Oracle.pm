@@ -105,9 +105,11 @@ sub expect
 	} @metrics;
 
 	push @kept, 'b.ends <= horizon' if $d->{complete_only};
-	push @kept, "b.ends > (horizon AT TIME ZONE $zone - interval '$d->{retention} hours') AT TIME ZONE $zone"
+	push @kept, "b.ends > (counted_from AT TIME ZONE $zone - interval '$d->{retention} hours') AT TIME ZONE $zone"
 		if $d->{retention};
 	my $kept = join ' AND ', @kept;
+	my $counted_from = $d->{complete_only} && $d->{retention} ?
+		"(batchagg_fuzz.bounds($d->{n}, '$d->{unit}', $zone, horizon)).starts" : 'horizon';
 
 	return <<"END";
 SET TimeZone = $zone;
@@ -117,7 +119,8 @@ SELECT $d->{number}, entity, starts, metric, a.aggregate, a.value, a.tolerance, 
 FROM (SELECT id::text AS entity, b.starts, metric, count(v) AS n,
 		ARRAY[$computed]::float8[] AS computed, ARRAY[$tolerances]::float8[] AS tolerances
 	FROM (SELECT *, $id AS id, $instant AS t FROM $relation WHERE $filter) r,
-		(SELECT ${\horizon($d)} AS horizon OFFSET 0) h,
+		(SELECT horizon, $counted_from AS counted_from
+			FROM (SELECT ${\horizon($d)} AS horizon OFFSET 0) t OFFSET 0) h,
 		LATERAL (SELECT starts, ends FROM batchagg_histories.bucket
 			WHERE n = $d->{n} AND unit = '$d->{unit}' AND zone = $zone AND starts <= t
 			ORDER BY starts DESC LIMIT 1) b,
