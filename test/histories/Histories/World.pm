@@ -57,10 +57,10 @@ my %IDS = (
 	'numeric' => sub { $_[0] . '.5' },
 	'h.who' => sub { 'who ' . $_[0] });
 
-# A new world; $known: what is switched off, a hash.
+# A new world; hashes of what is switched off, and of what has to come often.
 sub new
 {
-	my ($class, $known) = @_;
+	my ($class, $known, $often) = @_;
 	my $self = bless { known => $known, next_k => 1, mapped => 0, prepared => 0 }, $class;
 
 	$self->{center} = pick(@CENTERS);
@@ -80,7 +80,8 @@ sub new
 		$self->{view_keeps} = 3;
 	}
 	$self->{detached} = {};
-	$self->{theme} = weighted(6 => 'plain', map { $known->{$_} ? () : (1 => $_) } 'lookback', 'history');
+	$self->{theme} = weighted(6 => 'plain',
+		map { $known->{$_} ? () : (($often->{$_} ? 30 : 1) => $_) } 'lookback', 'history');
 	$self->be_simple if $self->{theme} eq 'history';
 	$self->{mapped} = chance(0.4);
 	$self->{id_column} = 'user_id';
