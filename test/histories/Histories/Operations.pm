@@ -633,13 +633,6 @@ sub change_retention
 	return change_definitions($world, sub { $_[0]{retention} = $retention }, 'results_retention');
 }
 
-sub same_definition
-{
-	my ($one, $two) = @_;
-
-	return !grep { ($one->{$_} // '') ne ($two->{$_} // '') } qw(n unit zone focal delay);
-}
-
 sub add_definition
 {
 	my ($world) = @_;
