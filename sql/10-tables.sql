@@ -59,6 +59,7 @@ CREATE TABLE batchjob_definitions (
 	complete_only   boolean NOT NULL DEFAULT false,
 	lookback        interval CHECK (lookback > '0'::interval),
 	keep_history    boolean NOT NULL DEFAULT false,
+	source_retention interval CHECK (source_retention > '0'::interval),
 	results_retention interval CHECK (results_retention > '0'::interval),
 	UNIQUE (job_id, id)
 );
@@ -105,7 +106,9 @@ CREATE TABLE batchagg_layouts (
 	focal_entity  text NOT NULL,
 	granularity   text NOT NULL,
 	changed_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	history_before timestamptz,
+	meaning       text NOT NULL,
+	rows_from     timestamptz,
+	mixed         boolean NOT NULL DEFAULT false,
 	UNIQUE (definition_id, source, part),
 	FOREIGN KEY (job_id, definition_id) REFERENCES batchjob_definitions (job_id, id)
 		ON DELETE CASCADE ON UPDATE CASCADE
@@ -268,7 +271,9 @@ COMMENT ON COLUMN batchjob_definitions.complete_only IS
 COMMENT ON COLUMN batchjob_definitions.lookback IS
 'runs recompute only buckets younger than this, once all have been computed; older results stay what they are. NULL: without limit';
 COMMENT ON COLUMN batchjob_definitions.keep_history IS
-'true: results outlive the rows they were computed from: those older than the oldest row of the source stay';
+'true: results outlive the rows they were computed from';
+COMMENT ON COLUMN batchjob_definitions.source_retention IS
+'with keep_history: how long the source''s rows are there at least; results of younger buckets are removed where their rows are. NULL: not known';
 COMMENT ON COLUMN batchjob_definitions.results_retention IS
 'results of buckets that ended longer than this before the run''s horizon are deleted; NULL: none are';
 
@@ -320,8 +325,12 @@ COMMENT ON COLUMN batchagg_layouts.granularity IS
 'the definition''s granularity when the results were computed';
 COMMENT ON COLUMN batchagg_layouts.changed_at IS
 'when the layout last changed';
-COMMENT ON COLUMN batchagg_layouts.history_before IS
-'results of buckets that begin before this are kept, whatever becomes of their rows; NULL: none are';
+COMMENT ON COLUMN batchagg_layouts.meaning IS
+'what made of the definition groups of these rows when the results were computed: zone, filter, columns of the source; a hash';
+COMMENT ON COLUMN batchagg_layouts.rows_from IS
+'with keep_history: time of the oldest row that any run has met; NULL: none has';
+COMMENT ON COLUMN batchagg_layouts.mixed IS
+'with keep_history: some results are of an earlier meaning, and may be of other buckets';
 
 COMMENT ON TABLE batchagg_positions IS
 'what each element of batchagg_store.results is, by layout';

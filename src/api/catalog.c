@@ -561,6 +561,7 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	check_not_empty(&row, "entity");
 	check_positive(&row, "lookback");
 	check_positive(&row, "results_retention");
+	check_positive(&row, "source_retention");
 	check_number(&row, "job_delay", 0,
 				 "It is in hours: a run reads the rows up to so many hours before its time.");
 	definition.timezone = row_text(&row, "timezone");

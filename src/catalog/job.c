@@ -208,6 +208,7 @@ make_definition(char **row, Problems *problems)
 	definition->lookback = row[9];
 	definition->keep_history = TEXT_BOOL(row[10]);
 	definition->retention = row[11];
+	definition->source_retention = row[12];
 
 	ok = job_read_granularity(row[4], &definition->granularity, definition->id, problems);
 	if (ok)
@@ -225,7 +226,7 @@ load_definitions(Job *job, Problems *problems)
 
 	rows = select_for_job("SELECT id, focal_entity, entity, source_table, granularity, "
 						  "job_delay, resource_filter, timezone, complete_only, lookback, "
-						  "keep_history, results_retention "
+						  "keep_history, results_retention, source_retention "
 						  "FROM %s WHERE job_id = $1 ORDER BY id",
 						  "batchjob_definitions", job->id);
 	if (rows == NIL)

@@ -35,6 +35,7 @@ typedef struct Definition
 	bool		complete_only;
 	char	   *lookback;		/* an interval, or NULL */
 	bool		keep_history;
+	char	   *source_retention;	/* of the source's rows: an interval, or NULL */
 	char	   *retention;		/* of results: an interval, or NULL */
 } Definition;
 

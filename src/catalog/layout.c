@@ -14,7 +14,7 @@
  * entity have changed, it is set aside and a new one made; what was set aside is
  * dropped with all its rows when the run has stored its results.  Results that
  * are to outlive their rows are brought over before, as far as the new layout
- * has a place for them.
+ * has a place for them, and then compared with what the run computes as ever.
  * Layouts in use are locked to the end of the transaction: dropping the
  * definition waits for the run, and a run in a repeatable read transaction
  * fails where another one has changed the results since its snapshot.
@@ -57,13 +57,13 @@ int_array(const int *integers, int n)
 }
 
 /*
- * Returns the id of the stored layout equal to this one, locked; 0 where there
- * is none.
+ * Sets the id of the stored layout equal to this one, locked, or 0 where there is
+ * none; and whether its results had another meaning.
  */
-static int32
-layout_find(const StoredLayout *layout, bool lock)
+static void
+layout_find(StoredLayout *layout, bool lock)
 {
-	char	   *sql = psprintf("SELECT l.id FROM %s l "
+	char	   *sql = psprintf("SELECT l.id, l.meaning FROM %s l "
 							   "WHERE l.definition_id = $1 AND l.source = $2 AND l.part = $3 "
 							   "AND l.focal_entity = $4 AND l.granularity = $5 "
 							   "AND $6 = ARRAY(SELECT p.metric_name FROM %s p "
@@ -85,26 +85,49 @@ layout_find(const StoredLayout *layout, bool lock)
 		text_array(layout->aggregate_names, layout->npositions)
 	};
 	List	   *rows = store_query(true, sql, lengthof(types), types, values);
+	char	  **row;
 
-	return rows == NIL ? 0 : pg_strtoint32(((char **) linitial(rows))[0]);
+	layout->id = 0;
+	if (rows == NIL)
+		return;
+	row = linitial(rows);
+	layout->id = pg_strtoint32(row[0]);
+	layout->renewed = strcmp(row[1], layout->meaning) != 0;
 }
 
-/* Sets aside the layouts of a definition and source that are not set aside yet. */
+/* Notes what the results of a layout mean from now on. */
 static void
-layouts_set_aside(const StoredLayout *layout)
+layout_set_meaning(const StoredLayout *layout)
 {
-	Oid			types[] = {INT4OID, TEXTOID, INT4OID};
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(layout->id), CStringGetTextDatum(layout->meaning)};
+
+	store_query(true, psprintf("UPDATE %s SET meaning = $2 WHERE id = $1",
+							   store_table("batchagg_layouts")), lengthof(types), types, values);
+}
+
+/*
+ * Sets aside the layout that is in this one's place, if there is one.  Returns
+ * whether its results had another meaning.
+ */
+static bool
+layout_set_aside(const StoredLayout *layout)
+{
+	Oid			types[] = {INT4OID, TEXTOID, INT4OID, TEXTOID};
 	Datum		values[] = {
 		Int32GetDatum(layout->definition_id),
 		CStringGetTextDatum(layout->source),
-		Int32GetDatum(layout->part)
+		Int32GetDatum(layout->part),
+		CStringGetTextDatum(layout->meaning)
 	};
+	List	   *rows;
 
-	store_query(true,
-				psprintf("UPDATE %s SET part = -part "
-						 "WHERE definition_id = $1 AND source = $2 AND part = $3",
-						 store_table("batchagg_layouts")),
-				lengthof(types), types, values);
+	rows = store_query(true,
+					   psprintf("UPDATE %s SET part = -part WHERE definition_id = $1 "
+								"AND source = $2 AND part = $3 RETURNING meaning <> $4",
+								store_table("batchagg_layouts")),
+					   lengthof(types), types, values);
+	return rows != NIL && ((char **) linitial(rows))[0][0] == 't';
 }
 
 /*
@@ -117,7 +140,7 @@ static int32
 layout_insert(const StoredLayout *layout)
 {
 	Oid			types[] = {INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
-	INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID};
 	Datum		values[] = {
 		Int32GetDatum(layout->definition_id),
 		CStringGetTextDatum(layout->source),
@@ -127,14 +150,16 @@ layout_insert(const StoredLayout *layout)
 		int_array(layout->metrics, layout->npositions),
 		text_array(layout->metric_names, layout->npositions),
 		text_array(layout->aggregate_names, layout->npositions),
-		text_array(layout->result_names, layout->npositions)
+		text_array(layout->result_names, layout->npositions),
+		CStringGetTextDatum(layout->meaning)
 	};
 	List	   *rows;
 
 	rows = store_query(true,
 					   psprintf("WITH layout AS (INSERT INTO %s "
-								"(job_id, definition_id, source, part, focal_entity, granularity) "
-								"SELECT d.job_id, $1, $2, $3, $4, $5 FROM %s d WHERE d.id = $1 "
+								"(job_id, definition_id, source, part, focal_entity, granularity, "
+								"meaning) "
+								"SELECT d.job_id, $1, $2, $3, $4, $5, $10 FROM %s d WHERE d.id = $1 "
 								"ON CONFLICT (definition_id, source, part) DO NOTHING "
 								"RETURNING id) "
 								"INSERT INTO %s (layout_id, position, metric, metric_name, "
@@ -168,7 +193,7 @@ static const char keep_sql[] =
 "AND old.definition_id = new.definition_id AND old.source = new.source "
 "AND old.focal_entity = new.focal_entity AND old.granularity = new.granularity "
 "JOIN %2$s p ON p.layout_id = old.id "
-"JOIN %3$s s ON s.layout_id = old.id AND s.bucket < $2), "
+"JOIN %3$s s ON s.layout_id = old.id), "
 "groups AS (SELECT bucket, entity_id, max(updated_at) AS updated_at FROM kept "
 "JOIN wanted USING (metric_name, aggregation_type) WHERE result IS NOT NULL GROUP BY 1, 2), "
 "rows AS (SELECT bucket, entity_id, g.updated_at, array_agg(result ORDER BY position) AS results, "
@@ -179,12 +204,12 @@ static const char keep_sql[] =
 "INSERT INTO %3$s (layout_id, bucket, entity_id, sample_count, metric_counts, results, updated_at) "
 "SELECT $1, bucket, entity_id, counts[1], counts, results, updated_at FROM rows";
 
-/* Brings kept results over from the other layouts of a definition and source. */
+/* Brings the results over from the other layouts of a definition and source. */
 static void
-layout_keep_history(int32 id, TimestampTz before)
+layout_keep_history(int32 id)
 {
-	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
-	Datum		values[] = {Int32GetDatum(id), TimestampTzGetDatum(before)};
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
 
 	store_query(true,
 				psprintf(keep_sql, store_table("batchagg_layouts"),
@@ -192,32 +217,33 @@ layout_keep_history(int32 id, TimestampTz before)
 				lengthof(types), types, values);
 }
 
-static int32
-layout_create(const StoredLayout *layout)
+static void
+layout_create(StoredLayout *layout)
 {
-	int32		id;
-
-	layouts_set_aside(layout);
-	id = layout_insert(layout);
-	if (layout->history_before != DT_NOBEGIN)
-		layout_keep_history(id, layout->history_before);
-	return id;
+	layout->renewed = layout_set_aside(layout);
+	layout->id = layout_insert(layout);
+	if (layout->keeps)
+		layout_keep_history(layout->id);
 }
 
 /*
- * Sets the id of the layout that holds these results.  With may_write it is
- * locked to the end of the transaction, and made if it is not there, with any
- * other layout in its place set aside; else the id is 0 where it is not there.
- * Returns whether it was made.
+ * Sets the id of the layout that holds these results, and whether what there is of
+ * them had another meaning.  With may_write it is locked to the end of the
+ * transaction, and made if it is not there, with any other layout in its place set
+ * aside; else the id is 0 where it is not there.  Returns whether it was made.
  */
 bool
 layout_ensure(StoredLayout *layout, bool may_write)
 {
-	layout->id = layout_find(layout, may_write);
-	if (layout->id != 0 || !may_write)
-		return false;
-	layout->id = layout_create(layout);
-	return true;
+	layout_find(layout, may_write);
+	if (layout->id == 0 && may_write)
+	{
+		layout_create(layout);
+		return true;
+	}
+	if (may_write && layout->renewed)
+		layout_set_meaning(layout);
+	return false;
 }
 
 /*
@@ -322,43 +348,44 @@ layout_changed(int32 layout_id)
 }
 
 /*
- * Before when results of a definition from a source are kept, as its last runs
- * found; DT_NOBEGIN: none are.
+ * The time of the oldest row that runs of a definition have met in a source;
+ * DT_NOEND: none has.  Sets *mixed where results are left of an earlier meaning.
  */
 TimestampTz
-layouts_history_before(int32 definition_id, const char *source)
+layouts_history(int32 definition_id, const char *source, bool *mixed)
 {
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(definition_id), CStringGetTextDatum(source)};
 	List	   *rows = store_query(true,
-								   psprintf("SELECT max(history_before) = 'infinity', "
-											STORE_MICROSECONDS("nullif(max(history_before), 'infinity')")
-											" FROM %s WHERE definition_id = $1 AND source = $2",
+								   psprintf("SELECT " STORE_MICROSECONDS("min(rows_from)")
+											", coalesce(bool_or(mixed), false) FROM %s "
+											"WHERE definition_id = $1 AND source = $2",
 											store_table("batchagg_layouts")),
 								   lengthof(types), types, values);
 	char	  **row = linitial(rows);
 
-	if (row[0] == NULL)
-		return DT_NOBEGIN;
-	return row[1] ? pg_strtoint64(row[1]) : DT_NOEND;
+	*mixed = row[1][0] == 't';
+	return row[0] ? pg_strtoint64(row[0]) : DT_NOEND;
 }
 
 /*
- * Notes that results of buckets before t are kept from now on.
+ * Notes both for the next runs.
  */
 void
-layouts_set_history_before(int32 definition_id, const char *source, TimestampTz t)
+layouts_set_history(int32 definition_id, const char *source, TimestampTz rows_from, bool mixed)
 {
-	Oid			types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID};
+	Oid			types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID, BOOLOID};
 	Datum		values[] = {
 		Int32GetDatum(definition_id),
 		CStringGetTextDatum(source),
-		TimestampTzGetDatum(t)
+		TimestampTzGetDatum(rows_from),
+		BoolGetDatum(mixed)
 	};
 
 	store_query(true,
-				psprintf("UPDATE %s SET history_before = $3 WHERE definition_id = $1 "
-						 "AND source = $2 AND history_before IS DISTINCT FROM $3",
+				psprintf("UPDATE %s SET rows_from = nullif($3, 'infinity'), mixed = $4 "
+						 "WHERE definition_id = $1 AND source = $2 AND (mixed <> $4 "
+						 "OR rows_from IS DISTINCT FROM nullif($3, 'infinity'))",
 						 store_table("batchagg_layouts")),
 				lengthof(types), types, values);
 }

@@ -25,7 +25,9 @@ typedef struct StoredLayout
 	const char **metric_names;
 	const char **aggregate_names;
 	const char **result_names;
-	TimestampTz history_before; /* results of earlier buckets are kept; DT_NOBEGIN: none */
+	const char *meaning;		/* of the definition: a hash */
+	bool		keeps;			/* results outlive their rows */
+	bool		renewed;		/* what there was had another meaning */
 } StoredLayout;
 
 extern bool layout_ensure(StoredLayout *layout, bool may_write);
@@ -34,8 +36,9 @@ extern bool layouts_drop_others(const List *definition_ids, const List *layout_i
 								const List *untouched);
 extern void layouts_analyze(void);
 extern void layout_changed(int32 layout_id);
-extern TimestampTz layouts_history_before(int32 definition_id, const char *source);
-extern void layouts_set_history_before(int32 definition_id, const char *source, TimestampTz t);
+extern TimestampTz layouts_history(int32 definition_id, const char *source, bool *mixed);
+extern void layouts_set_history(int32 definition_id, const char *source, TimestampTz rows_from,
+								bool mixed);
 extern int64 layouts_delete_before(int32 definition_id, const char *source, TimestampTz t);
 
 #endif							/* BATCHAGG_LAYOUT_H */

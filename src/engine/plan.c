@@ -33,8 +33,11 @@
  * the coarse one is fed from the store with all that the finer one does not
  * recompute, and no rows are read for it but those of what has changed.  For
  * that, the finer rollup is there even if nothing of it is to be recomputed.
- * Rows are read all the same for buckets whose stored groups may be gone, or
- * outlive their rows: those before stored_from.  See src/README.md.
+ * Rows are read all the same for buckets whose stored groups may be gone: those
+ * before stored_from.  See src/README.md.
+ *
+ * Where results outlive their rows, a coarse group is made of the finer ones as the
+ * store has them in the end, whether rows are read or not: see history.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,6 +48,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/names.h"
+#include "engine/history.h"
 #include "engine/plan.h"
 
 /*
@@ -515,13 +519,25 @@ horizons_fit(const Rollup *fine, const Rollup *coarse)
 }
 
 /*
+ * Can `coarse` be merged from the groups of `fine` as far as history goes?  Groups that
+ * outlive their rows are for who asks for that, and results must not depend on another
+ * job's.
+ */
+static bool
+histories_fit(const Rollup *fine, const Rollup *coarse)
+{
+	return !fine->definition->keep_history ||
+		(coarse->definition->keep_history && fine->definition->job == coarse->definition->job);
+}
+
+/*
  * Can `coarse` be merged from the groups of `fine`?
  */
 static bool
 rollup_feeds(const Rollup *fine, const Rollup *coarse)
 {
 	return source_nests(fine->source, coarse->source) && horizons_fit(fine, coarse) &&
-		rollup_covers(fine, coarse);
+		histories_fit(fine, coarse) && rollup_covers(fine, coarse);
 }
 
 /*
@@ -636,7 +652,7 @@ rollup_add_stored(Rollup *rollup, Extents *coarse)
 	const Definition *definition = rollup->definition;
 	int			i;
 
-	if (count_entity_buckets(rollup, coarse) > MAX_STORED_ENTITIES)
+	if (rollup->refresh->mixed || count_entity_buckets(rollup, coarse) > MAX_STORED_ENTITIES)
 		extents_forget_entities(coarse);
 	for (i = 0; i < coarse->n; i++)
 	{
@@ -658,13 +674,43 @@ rollup_add_stored(Rollup *rollup, Extents *coarse)
 }
 
 /*
+ * The groups of a rollup that are recomputed, and those of the buckets before that
+ * this takes to be computed as well.
+ */
+static Extents *
+rollup_computes(const Rollup *rollup)
+{
+	const Definition *definition = rollup->definition;
+	const Extents *extents = rollup->refresh->extents;
+	Extents    *result = extents_part(extents, DT_NOBEGIN, DT_NOEND);
+	int			i;
+
+	if (!history_looks_back(rollup))
+		return result;
+	for (i = 0; i < extents->n; i++)
+	{
+		const Extent *extent = &extents->items[i];
+
+		if (extent->from != DT_NOBEGIN)
+			extents_add(result, bucket_start(&definition->granularity, definition->tz,
+											 extent->from - 1),
+						extent->from, extent->entity, extent->entity_length);
+	}
+	extents_finish(result);
+	return result;
+}
+
+/*
  * Divides the groups that coarser rollups need of one into those that are stored
- * and those that are not.  Returns the latter, and those that it recomputes itself.
+ * and those that are not.  Returns the latter, and those that it computes itself.
+ * Of those with history, what is stored is always needed.
  */
 static Extents *
 rollup_plan_needed(Rollup *rollup)
 {
-	Extents    *needed = extents_part(rollup->refresh->extents, DT_NOBEGIN, DT_NOEND);
+	Extents    *needed = rollup_computes(rollup);
+	bool		all_stored = rollup->refresh->keeps_states &&
+		rollup->refresh->history_before != DT_NOBEGIN;
 	ListCell   *lc;
 
 	check_stack_depth();
@@ -675,7 +721,8 @@ rollup_plan_needed(Rollup *rollup)
 		Extents    *all = rollup_plan_needed(lfirst(lc));
 
 		extents_add_all(needed, extents_part(all, DT_NOBEGIN, rollup->stored_from));
-		rollup_add_stored(rollup, extents_part(all, rollup->stored_from, coarser->horizon));
+		rollup_add_stored(rollup, extents_part(all, all_stored ? DT_NOBEGIN :
+											   rollup->stored_from, coarser->horizon));
 	}
 	extents_finish(rollup->stored);
 	return needed;
@@ -701,7 +748,7 @@ scan_plan_reading(SourceScan *scan, bool writes)
 			rollup->stored_from = rollup->refresh->states_from;
 		for (finer = rollup->finer; finer != NULL; finer = finer->finer)
 			rows_before = Min(rows_before, finer->stored_from);
-		rollup->reads = extents_part(rollup->refresh->extents, DT_NOBEGIN, rows_before);
+		rollup->reads = extents_part(rollup_computes(rollup), DT_NOBEGIN, rows_before);
 	}
 	foreach(lc, scan->fed)
 		(void) rollup_plan_needed(lfirst(lc));

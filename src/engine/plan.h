@@ -140,6 +140,16 @@ typedef struct SourceScan
 	struct Parallel *parallel;	/* while they do; NULL: there are none */
 } SourceScan;
 
+/*
+ * Is a rollup made of finer groups with history, which are stored with their states?
+ */
+static inline bool
+rollup_is_of_history(const Rollup *rollup)
+{
+	return rollup->finer != NULL && rollup->finer->refresh->keeps_states &&
+		rollup->finer->refresh->history_before != DT_NOBEGIN;
+}
+
 extern List *plan_scans(List *refreshes, bool writes);
 extern void scan_add_fed(SourceScan *scan, Rollup *rollup);
 extern bool scan_reads_rows(const SourceScan *scan);

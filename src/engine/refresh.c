@@ -33,9 +33,9 @@
  * Partial states are stored for coarser definitions too, in mode log as well as
  * in mode snapshot: what is not recomputed of a finer one is exact already, and so
  * coarse buckets can be computed from its stored states.  That goes for buckets
- * whose groups are all stored, and only while they have rows: neither for those
- * whose results are retained no longer, nor for those that outlive their rows.
- * What a lookback leaves alone is not exact.  The fingerprint tells whether states
+ * whose groups are all stored: not for those whose results are retained no longer.
+ * What a lookback leaves alone is not exact.  Where results outlive their rows,
+ * states are stored in every mode (history.c).  The fingerprint tells whether states
  * are stored, so that a definition which begins to store them does so everywhere.
  *
  * Marks are read with the run's snapshot or a later one, and the cursor that
@@ -73,6 +73,7 @@
 #include "catalog/meaning.h"
 #include "catalog/store.h"
 #include "engine/entity.h"
+#include "engine/history.h"
 #include "engine/refresh.h"
 #include "engine/run.h"
 #include "time/zone.h"
@@ -254,7 +255,7 @@ feeds_coarser(const RefreshPlanner *planner, const Source *source)
 	const Definition *definition = source->definition;
 	ListCell   *lc;
 
-	if (definition->lookback != NULL)
+	if (definition->lookback != NULL && !definition->keep_history)
 		return false;
 	foreach(lc, planner->sources)
 	{
@@ -262,14 +263,31 @@ feeds_coarser(const RefreshPlanner *planner, const Source *source)
 
 		if (other->definition->job == definition->job &&
 			source_nests(source, other) && !source_nests(other, source) &&
-			definition->job_delay <= other->definition->job_delay)
+			definition->job_delay <= other->definition->job_delay &&
+			definition->keep_history <= other->definition->keep_history)
 			return true;
 	}
 	return false;
 }
 
 /*
- * Chooses how the source is read, and what is stored of it.
+ * Are partial states stored with the results, to be added to or for coarser ones?
+ */
+static bool
+keeps_states(const RefreshPlanner *planner, const Refresh *refresh)
+{
+	const Source *source = refresh->source;
+
+	if (!states_merge(source))
+		return false;
+	if (refresh->mode == REFRESH_SNAPSHOT && !source->definition->keep_history)
+		return true;
+	return (refresh->tracking != NULL || source->definition->keep_history) &&
+		feeds_coarser(planner, source);
+}
+
+/*
+ * Chooses how the source is read.
  */
 static void
 choose_mode(RefreshPlanner *planner, Refresh *refresh, Node *filter)
@@ -286,8 +304,6 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh, Node *filter)
 		return;
 	refresh->tracking = relation->tracking;
 	refresh->mode = relation->tracking->mode == TRACK_LOG ? REFRESH_LOG : REFRESH_SNAPSHOT;
-	refresh->keeps_states = states_merge(source) &&
-		(refresh->mode == REFRESH_SNAPSHOT || feeds_coarser(planner, source));
 }
 
 /* Appends what a source means, as its reader. */
@@ -314,13 +330,15 @@ fingerprint(const Refresh *refresh, Node *filter)
 	int			i;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%d %u %d %s %s %s " UINT64_FORMAT " %d %d\n%s\n%s\n%s",
+	appendStringInfo(&text, "%d %u %d %s %s %s " UINT64_FORMAT " %d %d\n%s\n%s\n%s\n%s",
+>>>>>>> 26ba44e (Kept history has one rule, which has no memory and holds in all modes)
 					 refresh->keeps_states ? STATES_VERSION : 0, source->relid, source->layout,
 					 definition->focal_entity, definition->granularity_text,
 					 definition->timezone, zone_digest(definition->tz),
 					 definition->complete_only, definition->keep_history,
 					 definition->lookback ? definition->lookback : "",
 					 definition->retention ? definition->retention : "",
+					 definition->source_retention ? definition->source_retention : "",
 					 definition->filter ? definition->filter : "");
 	append_meaning(&text, source, filter);
 	foreach(lc, source->metrics)
@@ -368,6 +386,7 @@ refresh_find_cursor(RefreshPlanner *planner, Refresh *refresh)
 	if (source->definition->lookback != NULL || tracked_relation(planner, source)->tracking != NULL)
 		filter = analysed_filter(source);
 	choose_mode(planner, refresh, filter);
+	refresh->keeps_states = keeps_states(planner, refresh);
 	if (refresh->mode == REFRESH_FULL)
 		return;
 	refresh->fingerprint = fingerprint(refresh, filter);
@@ -495,6 +514,16 @@ time_as_instant(const Source *source, const char *time)
 }
 
 /*
+ * The time of a source's rows as an instant, in an expression for its owner, under
+ * the definition's TimeZone.
+ */
+const char *
+source_time(const Source *source)
+{
+	return psprintf("%s::timestamptz", time_name(source));
+}
+
+/*
  * Adds the times and entities of the rows that were inserted since the cursor.
  */
 static void
@@ -562,7 +591,7 @@ add_passed_time(Refresh *refresh)
  * The start of the bucket that holds the instant which is `interval`, a text,
  * before t, by the definition's clock.
  */
-static TimestampTz
+TimestampTz
 bucket_before(const Definition *definition, TimestampTz t, const char *interval)
 {
 	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID};
@@ -601,7 +630,8 @@ refresh_from_cursor(Refresh *refresh)
 {
 	refresh->extents = extents_create();
 	refresh->ahead = refresh->cursor->ahead;
-	refresh->additions = refresh->keeps_states && refresh->mode == REFRESH_SNAPSHOT;
+	refresh->additions = refresh->keeps_states && refresh->mode == REFRESH_SNAPSHOT &&
+		!refresh->source->definition->keep_history;
 	if (refresh->mode == REFRESH_LOOKBACK)
 		extents_add(refresh->extents, lookback_start(refresh), DT_NOEND, NULL, 0);
 	else
@@ -654,34 +684,24 @@ source_row_time(const Source *source, bool newest)
 }
 
 /*
- * Where a definition's results begin that are retained, and until when they
- * outlive their rows.  The bucket of the oldest row may have lost some already.
+ * Where a definition's results begin that are retained.
  */
-static void
-plan_history(Refresh *refresh)
+static TimestampTz
+find_retained_from(const Refresh *refresh)
 {
-	const Source *source = refresh->source;
-	const Definition *definition = source->definition;
+	const Definition *definition = refresh->source->definition;
 	TimestampTz horizon = refresh->horizon;
-	TimestampTz oldest;
 
-	refresh->retained_from = refresh->history_before = DT_NOBEGIN;
+	if (definition->retention == NULL)
+		return DT_NOBEGIN;
 	if (refresh->cursor != NULL)
 		horizon = Max(horizon, refresh->cursor->horizon);
-	if (definition->retention)
-		refresh->retained_from = bucket_before(definition, horizon, definition->retention);
-	if (!definition->keep_history)
-		return;
-	oldest = source_row_time(source, false);
-	if (oldest != DT_NOEND)
-		oldest = bucket_end(&definition->granularity, definition->tz,
-							bucket_start(&definition->granularity, definition->tz, oldest));
-	refresh->history_before = Max(oldest, layouts_history_before(definition->id, source->name));
+	return bucket_before(definition, horizon, definition->retention);
 }
 
 /*
- * Deletes the results that are retained no longer, and notes which ones are kept
- * for good.  Returns how many rows of the store were deleted.
+ * Deletes the results that are retained no longer, and notes what history needs.
+ * Returns how many rows of the store were deleted.
  */
 int64
 refresh_tidy(const Refresh *refresh)
@@ -689,8 +709,8 @@ refresh_tidy(const Refresh *refresh)
 	const Source *source = refresh->source;
 
 	if (source->definition->keep_history)
-		layouts_set_history_before(source->definition->id, source->name,
-								   refresh->history_before);
+		layouts_set_history(source->definition->id, source->name, refresh->rows_from,
+							refresh->mixed);
 	if (refresh->retained_from == DT_NOBEGIN)
 		return 0;
 	return layouts_delete_before(source->definition->id, source->name, refresh->retained_from);
@@ -797,10 +817,12 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 				bucket_from(definition, planner->to), NULL, 0);
 	if (planner->may_write)
 		refresh_find_cursor(planner, refresh);
+	else if (definition->keep_history)
+		refresh->keeps_states = keeps_states(planner, refresh);
 	else
 		refresh->keeps_states = states_merge(refresh->source) && states_are_stored(refresh->source);
 	if (refresh->cursor != NULL && refresh->mode == REFRESH_SNAPSHOT &&
-		refresh->keeps_states && refresh->extents->n > 0)
+		refresh->keeps_states && !definition->keep_history && refresh->extents->n > 0)
 		mark_new_rows(refresh);
 }
 
@@ -829,7 +851,7 @@ find_states_from(const RefreshPlanner *planner, const Refresh *refresh)
 	if (refresh->cursor == NULL || !refresh->keeps_states || planner->repeats ||
 		definition->lookback != NULL || extents_are_everything(refresh->extents))
 		return DT_NOEND;
-	return bucket_from(definition, Max(refresh->retained_from, refresh->history_before));
+	return bucket_from(definition, refresh->retained_from);
 }
 
 /*
@@ -849,7 +871,8 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 		refresh_repeat(planner, refresh);
 	else
 		refresh_go_on(planner, refresh);
-	plan_history(refresh);
+	refresh->retained_from = find_retained_from(refresh);
+	history_plan(refresh);
 	if (refresh->retained_from != DT_NOBEGIN)
 		extents_clip(refresh->extents, refresh->retained_from, DT_NOEND);
 	refresh->states_from = find_states_from(planner, refresh);

@@ -41,7 +41,13 @@ typedef struct Refresh
 	bool		keeps_states;	/* partial states are stored with the results, to be
 								 * added to or for coarser ones */
 	TimestampTz retained_from;	/* results of buckets before this are deleted */
-	TimestampTz history_before; /* results of buckets before this outlive their rows */
+	TimestampTz history_before; /* results of buckets before this outlive their rows:
+								 * DT_NOEND: all do, DT_NOBEGIN: none (history.c) */
+	TimestampTz cut_bucket;		/* that has lost rows, though it is the first;
+								 * DT_NOBEGIN: none has */
+	TimestampTz rows_from;		/* time of the oldest row ever met; DT_NOEND: not known */
+	bool		mixed;			/* some results are of an earlier meaning, and may be of
+								 * other buckets than the definition's */
 	TimestampTz states_from;	/* in buckets from here on, what is not brought up to date
 								 * is so already, and its states are stored; DT_NOEND:
 								 * nowhere */
@@ -54,7 +60,10 @@ extern List *refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz f
 							  TimestampTz to, bool may_write);
 extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
+extern const char *source_time(const Source *source);
 extern TimestampTz source_row_time(const Source *source, bool newest);
+extern TimestampTz bucket_before(const Definition *definition, TimestampTz t,
+								 const char *interval);
 extern bool refresh_counts_passed_time(const Refresh *refresh);
 
 /* Notes that there may be a row at this time, from the horizon on. */

@@ -974,10 +974,12 @@ rollup_take(void *arg, const GroupOut *group)
 {
 	Rollup	   *rollup = arg;
 
+	rollup_writer_meet(rollup->writer, group);
 	rollup_feed_stored(rollup, group);
 	if (group->bucket < rollup->stored_from ||
 		rollup_writer_recomputes(rollup->writer, group))
-		rollup_feed_coarser(rollup, group);
+		rollup_feed_coarser(rollup, rollup->reader == NULL ? group :
+							stored_reader_settle(rollup->reader, rollup->writer, group));
 	current.run->rollup = rollup;
 	if (rollup->early != NULL)
 		early_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));

@@ -31,8 +31,8 @@
  * each result that differs is reported instead of being written.
  *
  * Where results are to outlive the rows that they were computed from, a group
- * of the protected time is never deleted, and replaced only by one of at least
- * as many rows.
+ * without rows stays, and one that was cut is replaced only by one of at least as
+ * many values (history.c).  What is left of it then feeds the coarser rollups, too.
  *
  * The results of a group are one row, or several where they are many: one for
  * each part of the rollup's results, with a layout and a merge of its own.
@@ -62,18 +62,27 @@
 #include "engine/baddata.h"
 #include "engine/early.h"
 #include "engine/entity.h"
+#include "engine/history.h"
 #include "engine/progress.h"
 #include "engine/rowwriter.h"
 #include "engine/write.h"
 #include "settings.h"
+#include "stats/restore.h"
 
 /* Conditions on the store's key by which stored rows are looked for. */
 #define STORE_KEYS 3
+
+/* And on its second index, by which those of one entity are. */
+#define SERIES_KEYS 4
 
 /* Columns of the store's key, as its index numbers them. */
 #define KEY_LAYOUT_ID 1
 #define KEY_BUCKET 2
 #define KEY_ENTITY_ID 3
+
+/* As the second index numbers them, which begins with the layout as well. */
+#define KEY_SERIES_ENTITY_ID 2
+#define KEY_SERIES_BUCKET 3
 
 struct StoreWriter
 {
@@ -107,6 +116,7 @@ struct RollupWriter
 	WriteCounts counts;
 	PartWriter *parts;			/* one for each part of the rollup's results */
 	int			at;				/* the extent that the merge is in */
+	Presence   *presence;		/* of entities in buckets; NULL: it does not matter */
 };
 
 struct StoredReader
@@ -157,7 +167,8 @@ part_layout(const Rollup *rollup, int part)
 	layout->metric_names = palloc(n * sizeof(char *));
 	layout->aggregate_names = palloc(n * sizeof(char *));
 	layout->result_names = palloc(n * sizeof(char *));
-	layout->history_before = rollup->refresh->history_before;
+	layout->meaning = history_meaning(rollup->source);
+	layout->keeps = rollup->definition->keep_history;
 	granularity_result_infix(&rollup->definition->granularity, infix);
 	for (i = 0; i < results->nmetrics; i++)
 	{
@@ -180,12 +191,14 @@ part_layout(const Rollup *rollup, int part)
 /*
  * Finds the layouts by which a rollup's results are stored, or, with may_write,
  * makes them and sets *made.  Returns a list of their ids.  To be called before the
- * store is opened, since kept results may be stored anew by it.
+ * store is opened, since kept results may be stored anew or deleted by it, and for
+ * finer rollups before the coarser ones.
  */
 List *
 rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 {
 	List	   *result = NIL;
+	bool		renewed = false;
 	int			i;
 
 	for (i = 0; i < rollup->nparts; i++)
@@ -193,8 +206,11 @@ rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 		rollup->parts[i].layout = part_layout(rollup, i);
 		if (layout_ensure(rollup->parts[i].layout, may_write))
 			*made = true;
+		renewed |= rollup->parts[i].layout->renewed;
 		result = lappend_int(result, rollup->parts[i].layout->id);
 	}
+	if (renewed && may_write && rollup->definition->keep_history)
+		history_forget_replaced(rollup);
 	return result;
 }
 
@@ -294,14 +310,14 @@ store_writer_close(StoreWriter *store)
 	table_close(store->rel, NoLock);
 }
 
-/* A scan of the store by its key, for part_seek(). */
+/* A scan of the store by one of its indexes, with so many conditions. */
 static IndexScanDesc
-store_begin_scan(StoreWriter *store)
+store_begin_scan(StoreWriter *store, Relation index, int nkeys)
 {
 #if PG_VERSION_NUM >= 180000
-	return index_beginscan(store->rel, store->key, store->snapshot, NULL, STORE_KEYS, 0);
+	return index_beginscan(store->rel, index, store->snapshot, NULL, nkeys, 0);
 #else
-	return index_beginscan(store->rel, store->key, store->snapshot, STORE_KEYS, 0);
+	return index_beginscan(store->rel, index, store->snapshot, nkeys, 0);
 #endif
 }
 
@@ -317,7 +333,7 @@ parts_open(StoreWriter *store, const Rollup *rollup)
 		parts[i].part = &rollup->parts[i];
 		parts[i].stored = table_slot_create(store->rel, NULL);
 		if (parts[i].part->layout->id != 0)
-			parts[i].scan = store_begin_scan(store);
+			parts[i].scan = store_begin_scan(store, store->key, STORE_KEYS);
 	}
 	return parts;
 }
@@ -345,6 +361,8 @@ rollup_writer_open(StoreWriter *store, Rollup *rollup)
 	writer->parts = parts_open(store, rollup);
 	for (i = 0; i < rollup->nparts; i++)
 		writer->parts[i].writer = writer;
+	if (history_looks_back(rollup))
+		writer->presence = presence_create(rollup->definition);
 	if (!rollup->adds)
 		rollup_enter_extent(writer);
 	return writer;
@@ -539,11 +557,102 @@ part_change(RollupWriter *writer, PartWriter *part, const TupleTableSlot *row,
 	return store->rows != NULL;
 }
 
-/* Are results of this bucket kept, whatever becomes of its rows? */
+/* Do results of this bucket outlive their rows? */
 static inline bool
-bucket_is_kept(const RollupWriter *writer, TimestampTz bucket)
+bucket_is_kept(const Rollup *rollup, TimestampTz bucket)
 {
-	return bucket < writer->rollup->refresh->history_before;
+	return bucket < rollup->refresh->history_before;
+}
+
+/* The number of values of a metric in a row of the store. */
+static int64
+row_count(const Datum *values, const bool *nulls, int metric)
+{
+	if (nulls[STORE_METRIC_COUNTS])
+		return DatumGetInt64(values[STORE_SAMPLE_COUNT]);
+	return ((int64 *) ARR_DATA_PTR(DatumGetArrayTypeP(values[STORE_METRIC_COUNTS])))[metric];
+}
+
+/*
+ * Does a rollup have stored results of an entity, in buckets that begin in
+ * [from, to)?  The entity is that of a group.
+ */
+static bool
+rollup_has_stored(StoreWriter *store, const Rollup *rollup, TimestampTz from, TimestampTz to,
+				  const GroupOut *group)
+{
+	Relation	index = index_open(store_relid("batchagg_store_series_idx"), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(store->rel, NULL);
+	text	   *entity = cstring_to_text_with_len(group->entity, group->entity_length);
+	ScanKeyData keys[SERIES_KEYS];
+	bool		found = false;
+	int			i;
+
+	ScanKeyEntryInitialize(&keys[1], 0, KEY_SERIES_ENTITY_ID, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, PointerGetDatum(entity));
+	ScanKeyInit(&keys[2], KEY_SERIES_BUCKET, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
+				TimestampTzGetDatum(from));
+	ScanKeyInit(&keys[3], KEY_SERIES_BUCKET, BTLessStrategyNumber, F_TIMESTAMP_LT,
+				TimestampTzGetDatum(to));
+	for (i = 0; i < rollup->nparts && !found; i++)
+	{
+		IndexScanDesc scan = store_begin_scan(store, index, SERIES_KEYS);
+
+		ScanKeyInit(&keys[0], KEY_LAYOUT_ID, BTEqualStrategyNumber, F_INT4EQ,
+					Int32GetDatum(rollup->parts[i].layout->id));
+		index_rescan(scan, keys, SERIES_KEYS, NULL, 0);
+		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+		ExecClearTuple(slot);
+		index_endscan(scan);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, NoLock);
+	return found;
+}
+
+/*
+ * May a group that has fewer values than its results were computed from have been cut,
+ * so that it keeps them?  See history.c.
+ */
+static bool
+group_is_cut(const RollupWriter *writer, const GroupOut *group)
+{
+	const Rollup *rollup = writer->rollup;
+	const Refresh *refresh = rollup->refresh;
+	TimestampTz before;
+
+	if (refresh->history_before != DT_NOEND || group->bucket == refresh->cut_bucket)
+		return true;
+	before = bucket_start(&rollup->definition->granularity, rollup->definition->tz,
+						  group->bucket - 1);
+	if (writer->presence != NULL ? presence_before(writer->presence, group) :
+		rollup_has_stored(writer->store, rollup->finer, before, group->bucket, group))
+		return false;
+	return rollup_has_stored(writer->store, rollup, before, group->bucket, group);
+}
+
+/* Has a group fewer values of any of the part's metrics than its stored row? */
+static bool
+part_lacks_values(const RollupWriter *writer, const PartWriter *part, const GroupOut *group)
+{
+	const GroupLayout *layout = writer->rollup->layout;
+	int			i;
+
+	for (i = 0; i < part->part->nmetrics; i++)
+		if ((int64) state_count(group_state(layout, group->states, part->part->metrics[i].state)) <
+			row_count(part->stored->tts_values, part->stored->tts_isnull, i))
+			return true;
+	return false;
+}
+
+/*
+ * Does the part's stored row, which is of this group, stay what it is?
+ */
+static bool
+part_is_kept(const RollupWriter *writer, const PartWriter *part, const GroupOut *group)
+{
+	return bucket_is_kept(writer->rollup, group->bucket) &&
+		part_lacks_values(writer, part, group) && group_is_cut(writer, group);
 }
 
 /*
@@ -565,15 +674,27 @@ part_write_change(RollupWriter *writer, PartWriter *part, TimestampTz bucket,
 		row_writer_update(rows, tid, values, nulls);
 }
 
-/* Deletes the part's current stored row, whose group has vanished. */
+/* Deletes the part's current stored row. */
 static void
 part_delete_stored(RollupWriter *writer, PartWriter *part)
 {
 	TimestampTz bucket = DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET]);
 
-	if (!bucket_is_kept(writer, bucket) && part_change(writer, part, part->stored, NULL, NULL))
+	if (part_change(writer, part, part->stored, NULL, NULL))
 		part_write_change(writer, part, bucket, NULL, NULL);
 	part_advance(writer->store, part);
+}
+
+/* Passes over the part's current stored row, whose group has vanished. */
+static void
+part_pass_stored(RollupWriter *writer, PartWriter *part)
+{
+	TimestampTz bucket = DatumGetTimestampTz(part->stored->tts_values[STORE_BUCKET]);
+
+	if (bucket_is_kept(writer->rollup, bucket))
+		part_advance(writer->store, part);
+	else
+		part_delete_stored(writer, part);
 }
 
 /* Names the group of the part's stored row. */
@@ -615,7 +736,7 @@ rollup_leave_extent(RollupWriter *writer)
 		while (part_has_stored(&writer->parts[i]))
 		{
 			CHECK_FOR_INTERRUPTS();
-			part_delete_stored(writer, &writer->parts[i]);
+			part_pass_stored(writer, &writer->parts[i]);
 		}
 	writer->at++;
 }
@@ -641,6 +762,17 @@ rollup_reach(RollupWriter *writer, const GroupOut *group)
 		rollup_enter_extent(writer);
 	}
 	return writer->at < extents->n && place == 0;
+}
+
+/*
+ * To be called with each group that is computed, whether it is stored or not, in the
+ * order of the store's key.
+ */
+void
+rollup_writer_meet(RollupWriter *writer, const GroupOut *group)
+{
+	if (writer->presence != NULL)
+		presence_note(writer->presence, group);
 }
 
 /*
@@ -742,7 +874,7 @@ store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from, 
 	Extent		range = {.from = from,.to = to};
 
 	part.stored = table_slot_create(store->rel, NULL);
-	part.scan = store_begin_scan(store);
+	part.scan = store_begin_scan(store, store->key, STORE_KEYS);
 	for (part_seek(store, &part, &range); part_has_stored(&part); part_advance(store, &part))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -752,7 +884,40 @@ store_report_layout(StoreWriter *store, StoredLayout *layout, TimestampTz from, 
 }
 
 /*
- * Copies the states of the part's stored row to where a group has them.
+ * Gives a group states that come to the results of the part's stored row, which has
+ * none.
+ */
+static void
+part_restore_states(const GroupLayout *layout, const PartWriter *part, StateWord *group)
+{
+	const Datum *values = part->stored->tts_values;
+	const bool *nulls = part->stored->tts_isnull;
+	UnpackedRow row;
+	int			i;
+	int			j;
+
+	row_unpack(values, nulls, &row);
+	for (i = 0; i < part->part->nmetrics; i++)
+	{
+		const ResultMetric *metric = &part->part->metrics[i];
+		double		results[MAX_AGGREGATES];
+		bool		undefined[MAX_AGGREGATES];
+
+		for (j = 0; j < metric->job_metric->naggregates; j++)
+		{
+			undefined[j] = row.undefined[metric->first + j];
+			results[j] = undefined[j] ? 0 : DatumGetFloat8(row.results[metric->first + j]);
+		}
+		state_restore(group_state(layout, group, metric->state), layout->fields[metric->state],
+					  metric->job_metric->aggregates, metric->job_metric->naggregates, results,
+					  undefined, row_count(values, nulls, i),
+					  DatumGetTimestampTz(values[STORE_BUCKET]));
+	}
+}
+
+/*
+ * Copies the states of the part's stored row to where a group has them, or such as
+ * come to its results.
  */
 static void
 part_take_states(const GroupLayout *layout, const PartWriter *part, StateWord *group)
@@ -764,7 +929,10 @@ part_take_states(const GroupLayout *layout, const PartWriter *part, StateWord *g
 	int			j;
 
 	if (part->stored->tts_isnull[STORE_STATES])
-		elog(ERROR, "partial states are missing in layout %d", results->layout->id);
+	{
+		part_restore_states(layout, part, group);
+		return;
+	}
 	states = DatumGetByteaPP(part->stored->tts_values[STORE_STATES]);
 	if (VARSIZE_ANY_EXHDR(states) != results->words * sizeof(StateWord))
 		elog(ERROR, "partial states of layout %d have an unexpected length", results->layout->id);
@@ -902,13 +1070,19 @@ stored_reader_open(StoreWriter *store, const Rollup *rollup)
 	return reader;
 }
 
-/* Is the group that the reader is at recomputed by this run? */
+/*
+ * Is the group that the reader is at computed by this run, if it has rows?  Where
+ * results outlive their rows, the one that the reader is at has none.
+ */
 static bool
 stored_reader_passes(StoredReader *reader)
 {
 	const GroupOut *group = &reader->group;
 
-	return extents_reach(reader->rollup->refresh->extents, &reader->recomputed, group->bucket,
+	if (bucket_is_kept(reader->rollup, group->bucket))
+		return false;
+	return group->bucket < reader->rollup->stored_from ||
+		extents_reach(reader->rollup->refresh->extents, &reader->recomputed, group->bucket,
 						 group->entity, group->entity_length);
 }
 
@@ -961,6 +1135,36 @@ stored_reader_next(StoredReader *reader, const GroupOut *before, GroupOut *group
 	return found;
 }
 
+/*
+ * What a group that was computed is to coarser rollups: with history, parts of it may
+ * be kept as they are stored.  It is passed over by the reader then.  Valid until the
+ * next call.
+ */
+const GroupOut *
+stored_reader_settle(StoredReader *reader, RollupWriter *writer, const GroupOut *group)
+{
+	const GroupLayout *layout = reader->rollup->layout;
+	MemoryContext old_context;
+	int			i;
+
+	if (reader->first == NULL || part_compare_key(reader->first, group) != 0 ||
+		!bucket_is_kept(reader->rollup, group->bucket))
+		return group;
+	reader->taken = true;
+	memcpy(reader->group.states, group->states, layout->words * sizeof(StateWord));
+	old_context = MemoryContextSwitchTo(reader->context);
+	for (i = 0; i < reader->rollup->nparts; i++)
+	{
+		const PartWriter *part = &reader->parts[i];
+
+		if (part_has_stored(part) && part_compare_key(part, group) == 0 &&
+			part_is_kept(writer, part, group))
+			part_take_states(layout, part, reader->group.states);
+	}
+	MemoryContextSwitchTo(old_context);
+	return &reader->group;
+}
+
 void
 stored_reader_close(StoredReader *reader)
 {
@@ -969,34 +1173,6 @@ stored_reader_close(StoredReader *reader)
 	for (i = 0; i < reader->rollup->nparts; i++)
 		part_close(&reader->parts[i]);
 	MemoryContextDelete(reader->context);
-}
-
-/* The number of values of a metric in a row of the store. */
-static int64
-row_count(const Datum *values, const bool *nulls, int metric)
-{
-	if (nulls[STORE_METRIC_COUNTS])
-		return DatumGetInt64(values[STORE_SAMPLE_COUNT]);
-	return ((int64 *) ARR_DATA_PTR(DatumGetArrayTypeP(values[STORE_METRIC_COUNTS])))[metric];
-}
-
-/*
- * May the part's stored row be replaced by this one?  Where results are kept,
- * not by one that lacks values.
- */
-static bool
-part_may_replace(const RollupWriter *writer, const PartWriter *part, const GroupOut *group,
-				 const Datum *values, const bool *nulls)
-{
-	int			i;
-
-	if (!bucket_is_kept(writer, group->bucket))
-		return true;
-	for (i = 0; i < part->part->nmetrics; i++)
-		if (row_count(values, nulls, i) <
-			row_count(part->stored->tts_values, part->stored->tts_isnull, i))
-			return false;
-	return true;
 }
 
 /*
@@ -1008,24 +1184,30 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	StoreWriter *store = writer->store;
 	Datum		values[STORE_COLUMNS];
 	bool		nulls[STORE_COLUMNS];
+	bool		has_row = part_row(writer, part, group, values, nulls);
 	int			order = 1;
 
-	if (!part_row(writer, part, group, values, nulls))
+	/* Without history the stored row, if there is one, is passed over later. */
+	if (!has_row && !bucket_is_kept(writer->rollup, group->bucket))
 		return false;
 
 	while (part_has_stored(part) && (order = part_compare_key(part, group)) < 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		part_delete_stored(writer, part);
+		part_pass_stored(writer, part);
 	}
 	if (!part_has_stored(part) || order > 0)
 	{
-		if (part_change(writer, part, NULL, values, nulls))
+		if (has_row && part_change(writer, part, NULL, values, nulls))
 			row_writer_insert(store->rows, values, nulls);
-		return true;
+		return has_row;
 	}
-	if (!part_row_equal(part, values, nulls) &&
-		part_may_replace(writer, part, group, values, nulls) &&
+	if (!has_row && !part_is_kept(writer, part, group))
+	{
+		part_delete_stored(writer, part);
+		return false;
+	}
+	if (has_row && !part_row_equal(part, values, nulls) && !part_is_kept(writer, part, group) &&
 		part_change(writer, part, part->stored, values, nulls))
 		part_write_change(writer, part, group->bucket, values, nulls);
 	part_advance(store, part);

@@ -62,6 +62,7 @@ extern void store_writer_see_written(StoreWriter *store);
 extern void store_writer_close(StoreWriter *store);
 
 extern RollupWriter *rollup_writer_open(StoreWriter *store, Rollup *rollup);
+extern void rollup_writer_meet(RollupWriter *writer, const GroupOut *group);
 extern bool rollup_writer_recomputes(RollupWriter *writer, const GroupOut *group);
 extern void rollup_writer_put(RollupWriter *writer, const GroupOut *group);
 extern const WriteCounts *rollup_writer_counts(const RollupWriter *writer);
@@ -70,6 +71,8 @@ extern void rollup_writer_close(RollupWriter *writer);
 
 extern StoredReader *stored_reader_open(StoreWriter *store, const Rollup *rollup);
 extern bool stored_reader_next(StoredReader *reader, const GroupOut *before, GroupOut *group);
+extern const GroupOut *stored_reader_settle(StoredReader *reader, RollupWriter *writer,
+											const GroupOut *group);
 extern void stored_reader_close(StoredReader *reader);
 
 #endif							/* BATCHAGG_WRITE_H */
