@@ -58,7 +58,7 @@ int_array(const int *integers, int n)
 
 /*
  * Sets the id of the stored layout equal to this one, locked, or 0 where there is
- * none; and whether its results had another meaning.
+ * none; and the meaning that its results had, if it is another.
  */
 static void
 layout_find(StoredLayout *layout, bool lock)
@@ -92,7 +92,8 @@ layout_find(StoredLayout *layout, bool lock)
 		return;
 	row = linitial(rows);
 	layout->id = pg_strtoint32(row[0]);
-	layout->renewed = strcmp(row[1], layout->meaning) != 0;
+	if (strcmp(row[1], layout->meaning) != 0)
+		layout->before = row[1];
 }
 
 /* Notes what the results of a layout mean from now on. */
@@ -107,11 +108,11 @@ layout_set_meaning(const StoredLayout *layout)
 }
 
 /*
- * Sets aside the layout that is in this one's place, if there is one.  Returns
- * whether its results had another meaning.
+ * Sets aside the layout that is in this one's place, if there is one.  Sets the
+ * meaning that its results had, if it is another.
  */
-static bool
-layout_set_aside(const StoredLayout *layout)
+static void
+layout_set_aside(StoredLayout *layout)
 {
 	Oid			types[] = {INT4OID, TEXTOID, INT4OID, TEXTOID};
 	Datum		values[] = {
@@ -124,10 +125,11 @@ layout_set_aside(const StoredLayout *layout)
 
 	rows = store_query(true,
 					   psprintf("UPDATE %s SET part = -part WHERE definition_id = $1 "
-								"AND source = $2 AND part = $3 RETURNING meaning <> $4",
+								"AND source = $2 AND part = $3 RETURNING nullif(meaning, $4)",
 								store_table("batchagg_layouts")),
 					   lengthof(types), types, values);
-	return rows != NIL && ((char **) linitial(rows))[0][0] == 't';
+	if (rows != NIL)
+		layout->before = ((char **) linitial(rows))[0];
 }
 
 /*
@@ -220,15 +222,15 @@ layout_keep_history(int32 id)
 static void
 layout_create(StoredLayout *layout)
 {
-	layout->renewed = layout_set_aside(layout);
+	layout_set_aside(layout);
 	layout->id = layout_insert(layout);
 	if (layout->keeps)
 		layout_keep_history(layout->id);
 }
 
 /*
- * Sets the id of the layout that holds these results, and whether what there is of
- * them had another meaning.  With may_write it is locked to the end of the
+ * Sets the id of the layout that holds these results, and the meaning of what there
+ * is of them, if it is another.  With may_write it is locked to the end of the
  * transaction, and made if it is not there, with any other layout in its place set
  * aside; else the id is 0 where it is not there.  Returns whether it was made.
  */
@@ -241,7 +243,7 @@ layout_ensure(StoredLayout *layout, bool may_write)
 		layout_create(layout);
 		return true;
 	}
-	if (may_write && layout->renewed)
+	if (may_write && layout->before != NULL)
 		layout_set_meaning(layout);
 	return false;
 }

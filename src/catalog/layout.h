@@ -27,7 +27,7 @@ typedef struct StoredLayout
 	const char **result_names;
 	const char *meaning;		/* of the definition: a hash */
 	bool		keeps;			/* results outlive their rows */
-	bool		renewed;		/* what there was had another meaning */
+	const char *before;			/* the meaning of what there was, where it is another */
 } StoredLayout;
 
 extern bool layout_ensure(StoredLayout *layout, bool may_write);

@@ -11,9 +11,9 @@
  *	 1. A group that has no rows keeps its results.
  *	 2. A group that has rows is what they come to, as anywhere else,
  *	 3. unless it was cut: it has fewer values than its results were computed from,
- *		and its entity has no rows in the bucket before, of which it has results.
- *		Then the end of what was dropped lies in this bucket, or late rows came
- *		to a time whose rows are gone; and it keeps its results.
+ *		and in the bucket before its entity has results that are kept, by rule 1
+ *		or this one.  Then the end of what was dropped lies in this bucket, or late
+ *		rows came to a time whose rows are gone; and it keeps its results.
  *	 4. A coarser group is made of the groups of the finer definition as these
  *		rules leave them: of those that are kept, and of those that have rows.
  *		The rules then hold for it as well.
@@ -23,7 +23,7 @@
  * The rule has no memory.  It does not ask when the source's oldest row was seen,
  * whether a run came while the source was empty, or which run came before another:
  * the same rows and results have the same outcome in all modes.  An odd row, however
- * old, matters to its own group and to the next one only.
+ * old, matters to its own group only.
  *
  * The one thing that is remembered is the time of the oldest row ever met
  * (rows_from), for the first bucket of all, which has none before it: it counts as
@@ -42,12 +42,13 @@
  *
  * In a run that recomputes a part of the results only, the rows of the bucket before
  * are read as well, so that rule 3 sees what it would see in a run over all rows.
+ * That group has not changed since it was stored: if it has fewer values, it is kept.
  * Rows are not added to stored states, for the same reason: where they are new, the
  * group is recomputed.
  *
  * When the definition gets another zone, filter or id, what is stored are no
- * results of it any more.  What can be made anew is: results go from the buckets
- * in which there are rows, or that finer kept groups lie in.  The others stay as
+ * results of it any more.  What can be made anew is: results go where there are rows of
+ * their bucket and entity, or finer kept groups.  The others stay as
  * they are; if they are of other buckets than the definition has now, they feed the
  * coarser one that holds their start (`mixed`).
  *
@@ -59,6 +60,7 @@
 #include "common/hashfn.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/layout.h"
@@ -132,18 +134,25 @@ history_looks_back(const Rollup *rollup)
 
 /*
  * What makes groups of a source's rows, as a text to compare: results of another
- * meaning cannot stand beside those of a definition.
+ * meaning cannot stand beside those of a definition.  It begins with the id.
  */
 char *
 history_meaning(const Source *source)
 {
 	const Definition *definition = source->definition;
-	char	   *text = psprintf("%d %d %d %d %d %s\n%s", source->layout, source->id_column,
-								source->time_column, source->name_column, source->value_column,
-								definition->timezone, definition->filter ? definition->filter : "");
+	char	   *text = psprintf("%d %d %d %d %s\n%s", source->layout, source->time_column,
+								source->name_column, source->value_column, definition->timezone,
+								definition->filter ? definition->filter : "");
 
-	return psprintf(UINT64_FORMAT,
+	return psprintf("%d " UINT64_FORMAT, source->id_column,
 					hash_bytes_extended((const unsigned char *) text, strlen(text), 0));
+}
+
+/* Were results of another meaning of the same entities? */
+static bool
+entities_are_same(const char *meaning, const char *other)
+{
+	return strtol(meaning, NULL, 10) == strtol(other, NULL, 10);
 }
 
 /* An array of times. */
@@ -200,78 +209,111 @@ stored_buckets(const Rollup *rollup, TimestampTz **starts, TimestampTz **ends)
 	return n;
 }
 
-/* Those of n buckets in which the source has rows: sets *found, returns how many. */
-static int
-buckets_with_rows(const Source *source, const TimestampTz *starts, const TimestampTz *ends, int n,
-				  TimestampTz *found)
+/*
+ * The groups of n buckets that the source has rows of, whatever the filter: texts of
+ * bucket and entity.  Without by_entity the buckets alone, for all entities (NULL).
+ */
+static List *
+groups_with_rows(const Source *source, Datum starts, Datum ends, bool by_entity)
 {
 	const Definition *definition = source->definition;
 	Oid			types[] = {TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID};
-	Datum		values[] = {time_array(starts, n), time_array(ends, n)};
+	Datum		values[] = {starts, ends};
+	const char *entity = "NULL::text";
 	OwnerScope	scope;
 	List	   *rows;
-	ListCell   *lc;
-	int			nfound = 0;
 
+	if (by_entity && source->id_column != InvalidAttrNumber)
+		entity = psprintf("format('%%s', %s)",
+						  quote_identifier(get_attname(source->relid, source->id_column, false)));
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = store_query(false,
-					   psprintf("SELECT " STORE_MICROSECONDS("b") " FROM unnest($1, $2) AS u (b, e) "
-								"WHERE EXISTS (SELECT FROM %s WHERE %s >= b AND %s < e)",
-								source->name, source_time(source), source_time(source)),
+					   psprintf("SELECT DISTINCT $1[i], id FROM (SELECT width_bucket(t, $1), t, id "
+								"FROM (SELECT %s, %s FROM %s) AS r (t, id)) AS r (i, t, id) "
+								"WHERE i > 0 AND t < $2[i]",
+								source_time(source), entity, source->name),
 					   lengthof(types), types, values);
 	owner_leave(&scope);
-	foreach(lc, rows)
-		found[nfound++] = pg_strtoint64(((char **) lfirst(lc))[0]);
-	return nfound;
+	return rows;
 }
 
-/* Deletes a rollup's results of the buckets that stored finer groups lie in. */
+/* Deletes a rollup's results of these groups. */
 static void
-forget_above_finer(const Rollup *rollup, const TimestampTz *starts, const TimestampTz *ends, int n)
+forget_groups(const Rollup *rollup, const List *groups)
 {
-	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID};
+	Oid			types[] = {INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	int			n = list_length(groups);
+	Datum	   *buckets = palloc(n * sizeof(Datum));
+	Datum	   *entities = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc0(n * sizeof(bool));
+	Datum		values[3];
+	int			lower = 1;
+	ListCell   *lc;
+
+	foreach(lc, groups)
+	{
+		char	  **row = lfirst(lc);
+		int			i = foreach_current_index(lc);
+
+		buckets[i] = CStringGetTextDatum(row[0]);
+		nulls[i] = row[1] == NULL;
+		entities[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(row[1]);
+	}
+	values[0] = layout_array(rollup);
+	values[1] = PointerGetDatum(construct_array(buckets, n, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(construct_md_array(entities, nulls, 1, &n, &lower, TEXTOID, -1,
+												   false, TYPALIGN_INT));
+	store_query(true,
+				psprintf("DELETE FROM %s s USING unnest($2::timestamptz[], $3) AS g (b, id) "
+						 "WHERE s.layout_id = ANY ($1) AND s.bucket = b "
+						 "AND coalesce(id, s.entity_id) = s.entity_id",
+						 store_table("batchagg_store")),
+				lengthof(types), types, values);
+}
+
+/*
+ * Deletes a rollup's results that finer stored groups make anew, of the same entity
+ * or of any.
+ */
+static void
+forget_above_finer(const Rollup *rollup, Datum starts, Datum ends, bool by_entity)
+{
+	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	BOOLOID};
 	Datum		values[] = {
-		layout_array(rollup),
-		time_array(starts, n),
-		time_array(ends, n),
-		layout_array(rollup->finer)
+		layout_array(rollup), starts, ends, layout_array(rollup->finer), BoolGetDatum(by_entity)
 	};
 	char	   *store = store_table("batchagg_store");
 
 	store_query(true,
 				psprintf("DELETE FROM %s s USING unnest($2, $3) AS u (b, e) "
 						 "WHERE s.layout_id = ANY ($1) AND s.bucket = b AND EXISTS (SELECT FROM %s f "
-						 "WHERE f.layout_id = ANY ($4) AND f.bucket >= b AND f.bucket < e)",
+						 "WHERE f.layout_id = ANY ($4) AND f.bucket >= b AND f.bucket < e "
+						 "AND (f.entity_id = s.entity_id OR NOT $5))",
 						 store, store),
 				lengthof(types), types, values);
 }
 
 /*
- * Deletes the results of a rollup whose definition's meaning has changed, but for
- * the buckets of which nothing can be made anew.  The finer ones come before.
+ * Deletes the results of a rollup whose definition had the meaning `before`, except
+ * those of groups that cannot be made anew.  The finer ones come before.
  */
 void
-history_forget_replaced(const Rollup *rollup)
+history_forget_replaced(const Rollup *rollup, const char *before)
 {
-	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZARRAYOID};
-	Datum		values[2];
+	bool		by_entity = entities_are_same(before, history_meaning(rollup->source));
 	TimestampTz *starts;
 	TimestampTz *ends;
-	TimestampTz *found;
 	int			n = stored_buckets(rollup, &starts, &ends);
+	Datum		from = time_array(starts, n);
+	Datum		to = time_array(ends, n);
 
 	if (n == 0)
 		return;
 	rollup->refresh->mixed = true;
 	if (rollup_is_of_history(rollup))
-		forget_above_finer(rollup, starts, ends, n);
-	found = palloc(n * sizeof(TimestampTz));
-	values[0] = layout_array(rollup);
-	values[1] = time_array(found, buckets_with_rows(rollup->source, starts, ends, n, found));
-	store_query(true,
-				psprintf("DELETE FROM %s WHERE layout_id = ANY ($1) AND bucket = ANY ($2)",
-						 store_table("batchagg_store")),
-				lengthof(types), types, values);
+		forget_above_finer(rollup, from, to, by_entity);
+	forget_groups(rollup, groups_with_rows(rollup->source, from, to, by_entity));
 }
 
 /*----------
@@ -279,13 +321,22 @@ history_forget_replaced(const Rollup *rollup)
  *----------
  */
 
-/* An entity, by a hash of its text, and the last two buckets that it has rows in. */
+/* A group with rows, of an entity. */
+typedef struct EntityGroup
+{
+	TimestampTz bucket;			/* DT_NOBEGIN: there is none */
+	int64		count;			/* of values */
+	bool		stored;			/* this run has stored it, or */
+	bool		kept;			/* has kept what was */
+} EntityGroup;
+
+/* The last two groups of an entity, which is known by a hash of its text. */
 typedef struct EntityPresence
 {
 	uint64		hash;
 	char		status;			/* of the hash table */
-	TimestampTz last;
-	TimestampTz before;
+	EntityGroup last;
+	EntityGroup before;
 } EntityPresence;
 
 #define SH_PREFIX entities
@@ -303,21 +354,16 @@ struct Presence
 {
 	const Definition *definition;
 	entities_hash *entities;
+	EntityPresence *noted;		/* the entity of the last group, until the next one */
 };
 
-static uint64
-entity_hash(const GroupOut *group)
-{
-	return hash_bytes_extended((const unsigned char *) group->entity, group->entity_length, 0);
-}
-
 /*
- * No entity, in the current memory context.
+ * No groups, in the current memory context.
  */
 Presence *
 presence_create(const Definition *definition)
 {
-	Presence   *presence = palloc(sizeof(Presence));
+	Presence   *presence = palloc0(sizeof(Presence));
 
 	presence->definition = definition;
 	presence->entities = entities_create(CurrentMemoryContext, 256, NULL);
@@ -325,29 +371,47 @@ presence_create(const Definition *definition)
 }
 
 /*
- * Notes that a group has rows.  They come in the order of their buckets.
+ * Notes that a group has rows, with so many values.  They come in the order of their
+ * buckets.
  */
 void
-presence_note(Presence *presence, const GroupOut *group)
+presence_note(Presence *presence, const GroupOut *group, int64 count)
 {
+	uint64		hash = hash_bytes_extended((const unsigned char *) group->entity,
+										   group->entity_length, 0);
 	bool		found;
-	EntityPresence *entity = entities_insert(presence->entities, entity_hash(group), &found);
+	EntityPresence *entity = entities_insert(presence->entities, hash, &found);
 
-	entity->before = found ? entity->last : DT_NOBEGIN;
-	entity->last = group->bucket;
+	if (!found)
+		entity->last.bucket = DT_NOBEGIN;
+	entity->before = entity->last;
+	entity->last = (EntityGroup) {.bucket = group->bucket,.count = count};
+	presence->noted = entity;
 }
 
 /*
- * Does the entity of a group, which has been noted last, have rows in the bucket
- * before?
+ * Notes that the group which was noted last has been stored, or was kept.
+ */
+void
+presence_settle(Presence *presence, bool kept)
+{
+	presence->noted->last.stored = true;
+	presence->noted->last.kept = kept;
+}
+
+/*
+ * Are the results of the bucket before kept, of the entity of the group that was noted
+ * last?  They were computed from so many values.
  */
 bool
-presence_before(const Presence *presence, const GroupOut *group)
+presence_keeps_before(const Presence *presence, int64 stored_count)
 {
 	const Definition *definition = presence->definition;
-	const EntityPresence *entity = entities_lookup(presence->entities, entity_hash(group));
+	const EntityGroup *before = &presence->noted->before;
 
-	return entity != NULL &&
-		entity->before == bucket_start(&definition->granularity, definition->tz,
-									   group->bucket - 1);
+	if (before->bucket == DT_NOBEGIN ||
+		before->bucket != bucket_start(&definition->granularity, definition->tz,
+									   presence->noted->last.bucket - 1))
+		return true;
+	return before->stored ? before->kept : before->count < stored_count;
 }

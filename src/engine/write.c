@@ -117,6 +117,7 @@ struct RollupWriter
 	PartWriter *parts;			/* one for each part of the rollup's results */
 	int			at;				/* the extent that the merge is in */
 	Presence   *presence;		/* of entities in buckets; NULL: it does not matter */
+	bool		keeps;			/* the group that was put last, or a part of it */
 };
 
 struct StoredReader
@@ -198,7 +199,7 @@ List *
 rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 {
 	List	   *result = NIL;
-	bool		renewed = false;
+	const char *before = NULL;	/* the meaning that results had, if it was another */
 	int			i;
 
 	for (i = 0; i < rollup->nparts; i++)
@@ -206,11 +207,12 @@ rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 		rollup->parts[i].layout = part_layout(rollup, i);
 		if (layout_ensure(rollup->parts[i].layout, may_write))
 			*made = true;
-		renewed |= rollup->parts[i].layout->renewed;
+		if (rollup->parts[i].layout->before != NULL)
+			before = rollup->parts[i].layout->before;
 		result = lappend_int(result, rollup->parts[i].layout->id);
 	}
-	if (renewed && may_write && rollup->definition->keep_history)
-		history_forget_replaced(rollup);
+	if (before != NULL && may_write && rollup->definition->keep_history)
+		history_forget_replaced(rollup, before);
 	return result;
 }
 
@@ -573,19 +575,31 @@ row_count(const Datum *values, const bool *nulls, int metric)
 	return ((int64 *) ARR_DATA_PTR(DatumGetArrayTypeP(values[STORE_METRIC_COUNTS])))[metric];
 }
 
+/* The number of values in a row of the store, of all metrics. */
+static int64
+row_values(const TupleTableSlot *row, int nmetrics)
+{
+	int64		n = 0;
+	int			i;
+
+	for (i = 0; i < nmetrics; i++)
+		n += row_count(row->tts_values, row->tts_isnull, i);
+	return n;
+}
+
 /*
- * Does a rollup have stored results of an entity, in buckets that begin in
- * [from, to)?  The entity is that of a group.
+ * The number of values that a rollup's stored results of an entity come of, in buckets
+ * that begin in [from, to); -1 where there are none.  The entity is that of a group.
  */
-static bool
-rollup_has_stored(StoreWriter *store, const Rollup *rollup, TimestampTz from, TimestampTz to,
+static int64
+rollup_stored_values(StoreWriter *store, const Rollup *rollup, TimestampTz from, TimestampTz to,
 				  const GroupOut *group)
 {
 	Relation	index = index_open(store_relid("batchagg_store_series_idx"), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(store->rel, NULL);
 	text	   *entity = cstring_to_text_with_len(group->entity, group->entity_length);
 	ScanKeyData keys[SERIES_KEYS];
-	bool		found = false;
+	int64		found = -1;
 	int			i;
 
 	ScanKeyEntryInitialize(&keys[1], 0, KEY_SERIES_ENTITY_ID, BTEqualStrategyNumber, InvalidOid,
@@ -594,14 +608,18 @@ rollup_has_stored(StoreWriter *store, const Rollup *rollup, TimestampTz from, Ti
 				TimestampTzGetDatum(from));
 	ScanKeyInit(&keys[3], KEY_SERIES_BUCKET, BTLessStrategyNumber, F_TIMESTAMP_LT,
 				TimestampTzGetDatum(to));
-	for (i = 0; i < rollup->nparts && !found; i++)
+	for (i = 0; i < rollup->nparts; i++)
 	{
 		IndexScanDesc scan = store_begin_scan(store, index, SERIES_KEYS);
 
 		ScanKeyInit(&keys[0], KEY_LAYOUT_ID, BTEqualStrategyNumber, F_INT4EQ,
 					Int32GetDatum(rollup->parts[i].layout->id));
 		index_rescan(scan, keys, SERIES_KEYS, NULL, 0);
-		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+		while (index_getnext_slot(scan, ForwardScanDirection, slot))
+		{
+			slot_getallattrs(slot);
+			found = Max(found, 0) + row_values(slot, rollup->parts[i].nmetrics);
+		}
 		ExecClearTuple(slot);
 		index_endscan(scan);
 	}
@@ -620,15 +638,18 @@ group_is_cut(const RollupWriter *writer, const GroupOut *group)
 	const Rollup *rollup = writer->rollup;
 	const Refresh *refresh = rollup->refresh;
 	TimestampTz before;
+	int64		stored;
 
 	if (refresh->history_before != DT_NOEND || group->bucket == refresh->cut_bucket)
 		return true;
 	before = bucket_start(&rollup->definition->granularity, rollup->definition->tz,
 						  group->bucket - 1);
-	if (writer->presence != NULL ? presence_before(writer->presence, group) :
-		rollup_has_stored(writer->store, rollup->finer, before, group->bucket, group))
+	stored = rollup_stored_values(writer->store, rollup, before, group->bucket, group);
+	if (stored < 0)
 		return false;
-	return rollup_has_stored(writer->store, rollup, before, group->bucket, group);
+	if (writer->presence != NULL)
+		return presence_keeps_before(writer->presence, stored);
+	return rollup_stored_values(writer->store, rollup->finer, before, group->bucket, group) < 0;
 }
 
 /* Has a group fewer values of any of the part's metrics than its stored row? */
@@ -771,8 +792,15 @@ rollup_reach(RollupWriter *writer, const GroupOut *group)
 void
 rollup_writer_meet(RollupWriter *writer, const GroupOut *group)
 {
-	if (writer->presence != NULL)
-		presence_note(writer->presence, group);
+	const GroupLayout *layout = writer->rollup->layout;
+	int64		count = 0;
+	int			i;
+
+	if (writer->presence == NULL)
+		return;
+	for (i = 0; i < layout->nmetrics; i++)
+		count += state_count(group_state(layout, group->states, i));
+	presence_note(writer->presence, group, count);
 }
 
 /*
@@ -809,8 +837,11 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 	old_context = MemoryContextSwitchTo(store->row_context);
 	if (adds)
 		rollup_add_stored(writer, group);
+	writer->keeps = false;
 	for (i = 0; i < writer->rollup->nparts; i++)
 		stored |= part_put(writer, &writer->parts[i], group);
+	if (writer->presence != NULL)
+		presence_settle(writer->presence, writer->keeps);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(store->row_context);
 	if (!stored)
@@ -1202,14 +1233,18 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 			row_writer_insert(store->rows, values, nulls);
 		return has_row;
 	}
-	if (!has_row && !part_is_kept(writer, part, group))
+	if (!(has_row && part_row_equal(part, values, nulls)))
 	{
-		part_delete_stored(writer, part);
-		return false;
+		if (part_is_kept(writer, part, group))
+			writer->keeps = true;
+		else if (!has_row)
+		{
+			part_delete_stored(writer, part);
+			return false;
+		}
+		else if (part_change(writer, part, part->stored, values, nulls))
+			part_write_change(writer, part, group->bucket, values, nulls);
 	}
-	if (has_row && !part_row_equal(part, values, nulls) && !part_is_kept(writer, part, group) &&
-		part_change(writer, part, part->stored, values, nulls))
-		part_write_change(writer, part, group->bucket, values, nulls);
 	part_advance(store, part);
 	return true;
 }
