@@ -53,14 +53,14 @@ CREATE TABLE batchjob_definitions (
 	entity          text NOT NULL CHECK (entity <> ''),
 	source_table    text,
 	granularity     text NOT NULL,
-	job_delay       integer NOT NULL DEFAULT 0 CHECK (job_delay >= 0),
+	job_delay       integer NOT NULL DEFAULT 0 CHECK (job_delay BETWEEN 0 AND 8766000),
 	resource_filter text,
 	timezone        text NOT NULL DEFAULT 'UTC',
 	complete_only   boolean NOT NULL DEFAULT false,
-	lookback        interval CHECK (lookback > '0'::interval),
+	lookback        interval CHECK (lookback > '0'::interval AND lookback <= '1000 years'::interval),
 	keep_history    boolean NOT NULL DEFAULT false,
-	source_retention interval CHECK (source_retention > '0'::interval),
-	results_retention interval CHECK (results_retention > '0'::interval),
+	source_retention interval CHECK (source_retention > '0'::interval AND source_retention <= '1000 years'::interval),
+	results_retention interval CHECK (results_retention > '0'::interval AND results_retention <= '1000 years'::interval),
 	UNIQUE (job_id, id)
 );
 
@@ -203,6 +203,7 @@ CREATE TABLE batchagg_counters (
 	changed   bigint NOT NULL,
 	seconds   double precision NOT NULL,
 	last_run  timestamptz NOT NULL,
+	last_slot timestamptz,
 	histogram bigint[] NOT NULL
 ) WITH (fillfactor = 50);
 
@@ -448,5 +449,7 @@ COMMENT ON COLUMN batchagg_counters.seconds IS
 'time that the runs took, in seconds';
 COMMENT ON COLUMN batchagg_counters.last_run IS
 'when the last run began';
+COMMENT ON COLUMN batchagg_counters.last_slot IS
+'the latest slot of runs that succeeded, which the results go up to; NULL: none has';
 COMMENT ON COLUMN batchagg_counters.histogram IS
 'number of runs by the time they took: up to 0.001, 0.01, 0.1, 1, 10, 60, 600 and 3600 seconds, and longer';

@@ -12,7 +12,8 @@ CREATE TABLE batchagg_cursors (
 	mode          text NOT NULL CHECK (mode IN ('log', 'snapshot', 'lookback')),
 	fingerprint   text NOT NULL,
 	horizon       timestamptz NOT NULL,
-	ahead         timestamptz,
+	ahead         bigint[],
+	exact_from    timestamptz,
 	system_id     bigint NOT NULL,
 	snapshot      pg_snapshot NOT NULL,
 	run_xid       xid8 NOT NULL,
@@ -32,7 +33,9 @@ COMMENT ON COLUMN batchagg_cursors.fingerprint IS
 COMMENT ON COLUMN batchagg_cursors.horizon IS
 'the run''s horizon: rows before it have been read';
 COMMENT ON COLUMN batchagg_cursors.ahead IS
-'the latest time from the horizon on at which there may be rows; NULL: there were none';
+'where there may be rows from the horizon on: ranges, the low and the high end of each in turn, in microseconds since 2000-01-01 UTC';
+COMMENT ON COLUMN batchagg_cursors.exact_from IS
+'results of buckets from here on are exact: older ones are not retained, or beyond the lookback; NULL: all are';
 COMMENT ON COLUMN batchagg_cursors.system_id IS
 'the cluster''s system identifier';
 COMMENT ON COLUMN batchagg_cursors.snapshot IS

@@ -60,6 +60,9 @@ PG_FUNCTION_INFO_V1(batchagg_insert_measurement);
 PG_FUNCTION_INFO_V1(batchagg_refuse_change);
 PG_FUNCTION_INFO_V1(batchagg_validate_job);
 
+/* The longest interval that a definition may have. */
+#define MAX_YEARS 1000
+
 /* Problems are raised as they come. */
 static Problems raise_at_once = {.collect = false};
 
@@ -385,6 +388,39 @@ check_positive(const Row *row, const char *column)
 				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
 }
 
+/* Refuses an interval that is longer than anything can be meant to be. */
+static void
+check_interval_bound(const Row *row, const char *column)
+{
+	Interval	most = {.month = MAX_YEARS * MONTHS_PER_YEAR};
+	bool		isnull;
+	const Interval *interval = DatumGetIntervalP(row_value(row, column, &isnull));
+
+	if (!isnull && (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(interval),
+													  IntervalPGetDatum(&most))) > 0 ||
+					abs(interval->month) > most.month))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s must not be longer than %d years", column, MAX_YEARS),
+				 errdetail("It is %s.", row_text(row, column)),
+				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
+}
+
+/* Refuses a delay that leads nowhere. */
+static void
+check_delay_bound(const Row *row)
+{
+	bool		isnull;
+	int32		delay = DatumGetInt32(row_value(row, "job_delay", &isnull));
+
+	if (!isnull && delay > MAX_JOB_DELAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("job_delay must be at most %d, not %d", MAX_JOB_DELAY, delay),
+				 errdetail("It is in hours, and that is a thousand years."),
+				 errhint("A day is 24.")));
+}
+
 /* Refuses a number that is less than it may be. */
 static void
 check_number(const Row *row, const char *column, int least, const char *hint)
@@ -562,8 +598,12 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	check_positive(&row, "lookback");
 	check_positive(&row, "results_retention");
 	check_positive(&row, "source_retention");
+	check_interval_bound(&row, "lookback");
+	check_interval_bound(&row, "results_retention");
+	check_interval_bound(&row, "source_retention");
 	check_number(&row, "job_delay", 0,
 				 "It is in hours: a run reads the rows up to so many hours before its time.");
+	check_delay_bound(&row);
 	definition.timezone = row_text(&row, "timezone");
 	if (granularity && row_changed(&row, "granularity"))
 	{

@@ -171,6 +171,9 @@ read_definition(NewJob *new, FunctionCallInfo fcinfo)
 	definition->job_delay = PG_ARGISNULL(ARG_JOB_DELAY) ? 0 : PG_GETARG_INT32(ARG_JOB_DELAY);
 	if (definition->job_delay < 0)
 		report(new, ERRCODE_INVALID_PARAMETER_VALUE, "job_delay must not be negative", NULL, NULL);
+	if (definition->job_delay > MAX_JOB_DELAY)
+		report(new, ERRCODE_INVALID_PARAMETER_VALUE, "job_delay must not be longer than a thousand years",
+			   NULL, "It is in hours: a day is 24.");
 	if (!PG_ARGISNULL(ARG_RESOURCE_FILTER))
 		definition->filter = text_to_cstring(PG_GETARG_TEXT_PP(ARG_RESOURCE_FILTER));
 	definition->timezone = PG_ARGISNULL(ARG_TIMEZONE) ? "UTC" :

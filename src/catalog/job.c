@@ -281,6 +281,21 @@ load_metrics(Job *job, Problems *problems)
 	}
 }
 
+/* The latest slot of a job's runs that succeeded. */
+static TimestampTz
+load_last_slot(int32 job_id)
+{
+	const Oid	types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
+	List	   *rows = store_query(true,
+								   psprintf("SELECT " STORE_MICROSECONDS("last_slot") " FROM %s "
+											"WHERE job_id = $1 AND last_slot IS NOT NULL",
+											store_table("batchagg_counters")),
+								   lengthof(types), types, values);
+
+	return rows == NIL ? DT_NOBEGIN : pg_strtoint64(((char **) linitial(rows))[0]);
+}
+
 /*
  * Loads job `job_id` with its definitions and metrics, in the current memory
  * context.  ERROR where the caller sees no such job.  What is wrong with it
@@ -319,6 +334,7 @@ job_load(int32 job_id, Problems *problems)
 					   psprintf("owner of job %d does not exist", job_id),
 					   psprintf("The role with OID %u was dropped.", job->owner),
 					   "Set the job's owner to another role.");
+	job->last_slot = load_last_slot(job_id);
 	load_definitions(job, problems);
 	load_metrics(job, problems);
 	return job;

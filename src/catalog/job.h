@@ -19,6 +19,9 @@
 
 struct Job;
 
+/* The longest job_delay, in hours: a thousand years. */
+#define MAX_JOB_DELAY 8766000
+
 typedef struct Definition
 {
 	int32		id;
@@ -55,6 +58,7 @@ typedef struct Job
 	Oid			owner;
 	char	   *owner_name;
 	int			timeout;		/* job_timeout in seconds, -1: the setting's */
+	TimestampTz last_slot;		/* the latest of runs that succeeded; DT_NOBEGIN: none */
 	List	   *definitions;	/* of Definition, by id */
 	List	   *metrics;		/* of JobMetric, by name (C collation) */
 	List	   *new_mappings;	/* of SourceMapping: those to be stored with the job that is
@@ -63,6 +67,16 @@ typedef struct Job
 
 extern int32 job_argument(FunctionCallInfo fcinfo);
 extern Job *job_load(int32 job_id, Problems *problems);
+
+/*
+ * The time from which a run's horizons are counted back: its slot, or that of a run that
+ * was there before.  A slot that is run late takes nothing away.
+ */
+static inline TimestampTz
+job_run_time(const Job *job, TimestampTz slot)
+{
+	return Max(slot, job->last_slot);
+}
 
 extern bool job_read_granularity(const char *text, Granularity *result, int definition_id,
 								 Problems *problems);

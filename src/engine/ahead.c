@@ -43,7 +43,20 @@ join_next(Ahead *ahead, int i)
 			(ahead->n - i - 1) * sizeof(AheadRange));
 }
 
-/* Joins the two ranges that are the nearest to each other. */
+/*
+ * How far range i is from the next one, in proportion to how far it is ahead of the first.
+ */
+static double
+distance_next(const Ahead *ahead, int i)
+{
+	return ((double) ahead->ranges[i + 1].low - ahead->ranges[i].high) /
+		((double) ahead->ranges[i].high - ahead->ranges[0].low + 1);
+}
+
+/*
+ * Joins two ranges.  What matters is that the time to come next is told from what is far
+ * ahead, so they are the nearest to each other as seen from the first.
+ */
 static void
 join_nearest(Ahead *ahead)
 {
@@ -51,8 +64,7 @@ join_nearest(Ahead *ahead)
 	int			i;
 
 	for (i = 1; i + 1 < ahead->n; i++)
-		if ((uint64) ahead->ranges[i + 1].low - (uint64) ahead->ranges[i].high <
-			(uint64) ahead->ranges[nearest + 1].low - (uint64) ahead->ranges[nearest].high)
+		if (distance_next(ahead, i) < distance_next(ahead, nearest))
 			nearest = i;
 	join_next(ahead, nearest);
 }

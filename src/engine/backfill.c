@@ -6,7 +6,8 @@
  * Each piece is a run in a transaction of its own, which repeats the last run of
  * the job for the buckets that begin in the piece's range of time.  Ranges touch,
  * and each bucket begins in one of them: so it is recomputed once and as a whole,
- * be it a week or a month in a job whose pieces are days.
+ * be it a week or a month in a job whose pieces are days.  Time in which there are
+ * neither rows nor results is passed over: one row of 1970 has no pieces follow it.
  *
  * Where a backfill stands is a row of batchagg_backfills.  Whoever holds the
  * job's lock takes the next piece by it, and brings it up to date in the piece's
@@ -37,6 +38,7 @@
 
 #include "catalog/store.h"
 #include "engine/backfill.h"
+#include "engine/interval.h"
 #include "engine/run.h"
 
 /* A row of batchagg_backfills. */
@@ -230,8 +232,8 @@ widen_to_rows(const List *refreshes, TimestampTz *from, TimestampTz *to)
 	{
 		const Refresh *refresh = lfirst(lc);
 		const Definition *definition = refresh->source->definition;
-		TimestampTz oldest = source_row_time(refresh->source, false);
-		TimestampTz newest = source_row_time(refresh->source, true);
+		TimestampTz oldest = source_row_time(refresh->source, false, DT_NOBEGIN);
+		TimestampTz newest = source_row_time(refresh->source, true, DT_NOEND);
 
 		if (oldest >= refresh->horizon)
 			continue;
@@ -256,7 +258,7 @@ clip_range(Job *job, TimestampTz *from, TimestampTz *to)
 
 	refreshes = refreshes_repeat(sources,
 								 slot != 0 ? slot : GetCurrentStatementStartTimestamp(),
-								 DT_NOBEGIN, DT_NOEND, false);
+								 DT_NOBEGIN, DT_NOEND, false, false);
 	widen_to_rows(refreshes, &first, &end);
 	sources_close(sources);
 	widen_to_stored(job, &first, &end);
@@ -289,10 +291,8 @@ piece_end(const Backfill *backfill, const Job *job)
 	TimestampTz end;
 	TimestampTz bound;
 
-	end = DatumGetTimestamp(DirectFunctionCall2(backfill->newest_first ?
-												timestamp_mi_interval : timestamp_pl_interval,
-												TimestampGetDatum(next),
-												PointerGetDatum(backfill->piece)));
+	end = backfill->newest_first ? time_minus(next, backfill->piece) :
+		time_plus(next, backfill->piece);
 	if (backfill->newest_first ? end >= next : end <= next)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -418,6 +418,93 @@ piece_range(const Backfill *backfill, TimestampTz end, TimestampTz *from, Timest
 		*to = DT_NOEND;
 }
 
+/* The end of the job's shortest bucket that begins here, or soon before. */
+static TimestampTz
+shortest_end(const Job *job, TimestampTz start)
+{
+	const Definition *finest = linitial(job->definitions);
+	ListCell   *lc;
+
+	foreach(lc, job->definitions)
+	{
+		const Definition *definition = lfirst(lc);
+
+		if (granularity_length(&definition->granularity) < granularity_length(&finest->granularity))
+			finest = definition;
+	}
+	return bucket_end(&finest->granularity, finest->tz,
+					  bucket_start(&finest->granularity, finest->tz, start));
+}
+
+/*
+ * The start of the first bucket from t on that has rows; or with newest_first, of the last
+ * one that begins before t; infinite where there is none.
+ */
+static TimestampTz
+next_with_rows(const List *sources, TimestampTz t, bool newest_first)
+{
+	TimestampTz found = newest_first ? DT_NOBEGIN : DT_NOEND;
+	ListCell   *lc;
+
+	foreach(lc, sources)
+	{
+		const Source *source = lfirst(lc);
+		const Granularity *granularity = &source->definition->granularity;
+		const pg_tz *tz = source->definition->tz;
+		TimestampTz row;
+
+		row = source_row_time(source, newest_first, newest_first ?
+							  bucket_end(granularity, tz, bucket_start(granularity, tz, t - 1)) : t);
+		if (TIMESTAMP_NOT_FINITE(row))
+			continue;
+		row = bucket_start(granularity, tz, row);
+		found = newest_first ? Max(found, row) : Min(found, row);
+	}
+	return found;
+}
+
+/* Likewise of the buckets that a job has results of. */
+static TimestampTz
+next_with_results(const Job *job, TimestampTz t, bool newest_first)
+{
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int32GetDatum(job->id), TimestampTzGetDatum(t)};
+	const char *sql = newest_first ?
+		"SELECT " STORE_MICROSECONDS("max(b)") " FROM %s l, LATERAL (SELECT max(bucket) FROM %s "
+		"WHERE layout_id = l.id AND bucket < $2) s (b) WHERE job_id = $1" :
+		"SELECT " STORE_MICROSECONDS("min(b)") " FROM %s l, LATERAL (SELECT min(bucket) FROM %s "
+		"WHERE layout_id = l.id AND bucket >= $2) s (b) WHERE job_id = $1";
+	List	   *rows = store_query(true,
+								   psprintf(sql, store_table("batchagg_layouts"),
+											store_table("batchagg_store")),
+								   lengthof(types), types, values);
+	char	  **row = linitial(rows);
+
+	if (row[0] == NULL)
+		return newest_first ? DT_NOBEGIN : DT_NOEND;
+	return pg_strtoint64(row[0]);
+}
+
+/*
+ * Where the next piece begins, when one has ended here: at once, or where there are rows
+ * or results again.
+ */
+static TimestampTz
+skip_empty(const Backfill *backfill, Job *job, TimestampTz end)
+{
+	Problems	raise = {.collect = false};
+	bool		back = backfill->newest_first;
+	List	   *sources = job_sources(job, &raise);
+	TimestampTz rows = next_with_rows(sources, end, back);
+	TimestampTz results = next_with_results(job, end, back);
+	TimestampTz last = Max(rows, results);
+
+	sources_close(sources);
+	if (!back)
+		return Min(Max(end, Min(rows, results)), backfill->until);
+	return Max(last == DT_NOBEGIN ? last : Min(end, shortest_end(job, last)), backfill->until);
+}
+
 /* Says what a backfill came to. */
 static void
 report_end(const Backfill *backfill)
@@ -434,13 +521,20 @@ static bool
 do_piece(Backfill *backfill)
 {
 	Problems	raise = {.collect = false};
-	TimestampTz end = piece_end(backfill, job_load(backfill->job_id, &raise));
-	RunRequest	request = {.job_id = backfill->job_id,.attempt = 1,.repeats = true};
+	Job		   *job = job_load(backfill->job_id, &raise);
+	TimestampTz end = piece_end(backfill, job);
+	RunRequest	request = {
+		.job_id = backfill->job_id,.attempt = 1,.repeats = true,.goes_on = backfill->pieces_done > 0
+	};
+	TimestampTz next = end == backfill->until ? end : skip_empty(backfill, job, end);
 	RunResult	result;
 
+	/* If nothing is left it is the last one, which may have no bound. */
+	if (next == backfill->until)
+		end = next;
 	piece_range(backfill, end, &request.from, &request.to);
 	run_job(&request, &result);
-	backfill->next = end;
+	backfill->next = next;
 	backfill->pieces_done++;
 	backfill->rows_read += result.rows_read;
 	backfill->changed += result.changed;

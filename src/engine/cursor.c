@@ -115,7 +115,8 @@ cursors_load(const List *definition_ids)
 	foreach(lc, store_query(true,
 							psprintf("SELECT definition_id, source, mode, fingerprint, "
 									 STORE_MICROSECONDS("horizon") ", "
-									 STORE_MICROSECONDS("ahead") ", snapshot, run_xid "
+									 "ahead, snapshot, run_xid, "
+									 STORE_MICROSECONDS("exact_from") " "
 									 "FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
 									 "AND pg_snapshot_xmax(snapshot) <= "
 									 "pg_snapshot_xmax(pg_current_snapshot())",
@@ -130,9 +131,10 @@ cursors_load(const List *definition_ids)
 		cursor->mode = row[2];
 		cursor->fingerprint = row[3];
 		cursor->horizon = pg_strtoint64(row[4]);
-		cursor->ahead = row[5] ? pg_strtoint64(row[5]) : DT_NOBEGIN;
+		ahead_read(&cursor->ahead, row[5]);
 		cursor->snapshot = row[6];
 		cursor->run_xid.value = pg_strtoint64(row[7]);
+		cursor->exact_from = row[8] ? pg_strtoint64(row[8]) : DT_NOBEGIN;
 		result = lappend(result, cursor);
 	}
 	return result;
@@ -162,29 +164,31 @@ cursor_find(const List *cursors, int32 definition_id, const char *source)
 void
 cursor_save(const Cursor *cursor)
 {
-	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	INT8OID, TEXTOID, XID8OID};
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
+	INT8OID, TEXTOID, XID8OID, TIMESTAMPTZOID};
 	Datum		values[] = {
 		Int32GetDatum(cursor->definition_id),
 		CStringGetTextDatum(cursor->source),
 		CStringGetTextDatum(cursor->mode),
 		CStringGetTextDatum(cursor->fingerprint),
 		TimestampTzGetDatum(cursor->horizon),
-		TimestampTzGetDatum(cursor->ahead),
+		CStringGetTextDatum(ahead_text(&cursor->ahead)),
 		Int64GetDatum(GetSystemIdentifier()),
 		CStringGetTextDatum(cursor->snapshot),
-		FullTransactionIdGetDatum(cursor->run_xid)
+		FullTransactionIdGetDatum(cursor->run_xid),
+		TimestampTzGetDatum(cursor->exact_from)
 	};
 
 	store_query(true,
 				psprintf("INSERT INTO %s (definition_id, source, mode, fingerprint, horizon, "
-						 "ahead, system_id, snapshot, run_xid) "
-						 "VALUES ($1, $2, $3, $4, $5, nullif($6, '-infinity'), $7, "
-						 "$8::pg_snapshot, $9) "
-						 "ON CONFLICT (definition_id, source) DO UPDATE SET "
-						 "(mode, fingerprint, horizon, ahead, system_id, snapshot, run_xid) = "
-						 "(excluded.mode, excluded.fingerprint, excluded.horizon, "
-						 "excluded.ahead, excluded.system_id, excluded.snapshot, excluded.run_xid)",
+						 "ahead, system_id, snapshot, run_xid, exact_from) "
+						 "VALUES ($1, $2, $3, $4, $5, $6::bigint[], $7, "
+						 "$8::pg_snapshot, $9, nullif($10, '-infinity')) "
+						 "ON CONFLICT (definition_id, source) DO UPDATE SET (mode, fingerprint, "
+						 "horizon, ahead, system_id, snapshot, run_xid, exact_from) = "
+						 "(excluded.mode, excluded.fingerprint, excluded.horizon, excluded.ahead, "
+						 "excluded.system_id, excluded.snapshot, excluded.run_xid, "
+						 "excluded.exact_from)",
 						 store_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }

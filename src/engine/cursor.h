@@ -14,6 +14,8 @@
 #include "nodes/pg_list.h"
 #include "utils/snapshot.h"
 
+#include "engine/ahead.h"
+
 typedef struct Cursor
 {
 	int32		definition_id;
@@ -21,8 +23,9 @@ typedef struct Cursor
 	const char *mode;			/* of the run that left it */
 	const char *fingerprint;
 	TimestampTz horizon;		/* up to which rows were read */
-	TimestampTz ahead;			/* latest time of a row beyond it that was there or
-								 * could be; DT_NOBEGIN: none was */
+	Ahead		ahead;			/* where there were rows beyond it, or could be */
+	TimestampTz exact_from;		/* results of buckets from here on are exact;
+								 * DT_NOBEGIN: all are */
 	const char *snapshot;		/* what the run saw, as a pg_snapshot; its own
 								 * transaction is not committed in it */
 	FullTransactionId run_xid;	/* that transaction */

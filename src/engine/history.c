@@ -82,7 +82,7 @@ static TimestampTz
 find_cut_bucket(Refresh *refresh)
 {
 	const Definition *definition = refresh->source->definition;
-	TimestampTz oldest = source_row_time(refresh->source, false);
+	TimestampTz oldest = source_row_time(refresh->source, false, DT_NOBEGIN);
 	TimestampTz before = refresh->rows_from;
 	TimestampTz bucket;
 

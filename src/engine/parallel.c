@@ -110,7 +110,7 @@ typedef struct RollupShare
 
 	/* When the worker has finished: */
 	GroupsUsage usage;
-	TimestampTz ahead;			/* as in Refresh */
+	Ahead		ahead;			/* as in Refresh */
 	TimestampTz first_late;		/* as in Early */
 	TimestampTz last_late;
 } RollupShare;
@@ -607,7 +607,7 @@ take_share(Rollup *rollup, const RollupShare *shares)
 {
 	const RollupShare *share = &shares[rollup->number];
 
-	refresh_saw(rollup->refresh, share->ahead);
+	ahead_add_all(&rollup->refresh->ahead, &share->ahead);
 	rollup->usage.runs += share->usage.runs;
 	rollup->usage.peak += share->usage.peak;
 	if (rollup->early != NULL)

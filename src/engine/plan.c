@@ -200,7 +200,7 @@ static bool
 additions_same(const Refresh *a, const Refresh *b)
 {
 	return a->horizon == b->horizon && a->cursor->horizon == b->cursor->horizon &&
-		a->cursor->ahead == b->cursor->ahead &&
+		ahead_same(&a->cursor->ahead, &b->cursor->ahead) &&
 		strcmp(a->cursor->snapshot, b->cursor->snapshot) == 0;
 }
 

@@ -29,7 +29,9 @@
 #include <float.h>
 #include <limits.h>
 
+#include "access/sysattr.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -357,9 +359,18 @@ xid_const(Datum xid)
 							  FLOAT8PASSBYVAL);
 }
 
+/* A row's transaction id as PostgreSQL has it in xmin. */
+static Node *
+xid_as_written(const Builder *builder, AttrNumber xid_column)
+{
+	return (Node *) makeFuncExpr(F_XID, XIDOID, list_make1(source_column(builder, xid_column)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
 /*
  * The condition that a row is new since the cursor of a scan's rollups: it was
- * inserted since, or its time had not come.
+ * inserted since, or its time had not come.  Rows whose id is not that of the transaction
+ * that wrote them are no additions: see refresh.c.
  */
 static Node *
 row_is_new(const Builder *builder, const ScanQuery *query, const SourceScan *scan)
@@ -377,18 +388,19 @@ row_is_new(const Builder *builder, const ScanQuery *query, const SourceScan *sca
 											   makeConst(PG_SNAPSHOTOID, -1, InvalidOid, -1,
 														 snapshot, false, false)),
 									InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	inserted = all_of(list_make3(compare(builder, ">=", source_column(builder, xid_column),
+	inserted = all_of(list_make5(compare(builder, ">=", source_column(builder, xid_column),
 										 xid_const(xmin)),
+								 compare(builder, "<", source_column(builder, xid_column),
+										 xid_const(FullTransactionIdGetDatum(ReadNextFullTransactionId()))),
 								 makeBoolExpr(NOT_EXPR, list_make1(visible), -1),
 								 compare(builder, "<>", source_column(builder, xid_column),
-										 xid_const(FullTransactionIdGetDatum(cursor->run_xid)))));
+										 xid_const(FullTransactionIdGetDatum(cursor->run_xid))),
+								 compare(builder, "=",
+										 source_column(builder, MinTransactionIdAttributeNumber),
+										 xid_as_written(builder, xid_column))));
 	if (refresh_counts_passed_time(refresh))
-	{
-		Extents    *passed = extents_create();
-
-		extents_add(passed, cursor->horizon, refresh->horizon, NULL, 0);
-		return any_of(list_make2(inserted, time_in_ranges(builder, query, scan, passed)));
-	}
+		return any_of(list_make2(inserted, time_in_ranges(builder, query, scan,
+														  refresh_passed_time(refresh))));
 	return inserted;
 }
 

@@ -194,7 +194,7 @@ rollup_look_at_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, T
 	key->time = kind == ROW_TIME_LOCAL ? local_cache_instant(rollup->locals, t) : t;
 	if (key->time >= rollup->horizon)
 	{
-		refresh_saw(rollup->refresh, key->time);
+		ahead_add(&rollup->refresh->ahead, key->time, key->time);
 		return ROW_NOT_MEANT;
 	}
 	key->bucket = bucket_cache_start(rollup->buckets, key->time);

@@ -23,9 +23,10 @@
  *	 snapshot	Each row has the id of the transaction that inserted it, so the
  *				rows of those transactions are found in the source itself.  They
  *				are added to the partial states that are stored with the
- *				results; where percentiles are asked for, for which there are no
- *				such states, the groups they are in are recomputed.  Changes and
- *				deletions leave marks as above.
+ *				results, if PostgreSQL's own id of the row (xmin) is the same.
+ *				Groups with other such rows are recomputed; and where percentiles
+ *				are asked for, for which there are no such states, all groups with
+ *				new rows are.  Changes and deletions leave marks as above.
  *	 lookback	Nothing is known of rows.  What is younger than the definition's
  *				lookback is recomputed, the rest left as it is.
  *	 full		Nothing is known, and everything is recomputed.
@@ -60,6 +61,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/builtins.h"
@@ -67,6 +69,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "catalog/filter.h"
 #include "catalog/layout.h"
@@ -74,6 +77,7 @@
 #include "catalog/store.h"
 #include "engine/entity.h"
 #include "engine/history.h"
+#include "engine/interval.h"
 #include "engine/refresh.h"
 #include "engine/run.h"
 #include "time/zone.h"
@@ -205,6 +209,7 @@ typedef struct RefreshPlanner
 	const List *sources;		/* of Source */
 	TimestampTz run_time;
 	bool		may_write;
+	bool		warns;			/* of broken tracking */
 	bool		repeats;		/* what the last run had, in buckets that begin in */
 	TimestampTz from;			/* [from, to) */
 	TimestampTz to;
@@ -214,7 +219,7 @@ typedef struct RefreshPlanner
 
 /*
  * How a source's relation is tracked, found out once for all that read it.
- * Where that is broken, a WARNING says so, if anything may be written.
+ * Where that is broken, a WARNING may say so.
  */
 static const TrackedRelation *
 tracked_relation(RefreshPlanner *planner, const Source *source)
@@ -234,7 +239,7 @@ tracked_relation(RefreshPlanner *planner, const Source *source)
 	if (relation->tracking != NULL)
 		relation->broken = tracking_settle(relation->tracking, source->relid, planner->may_write);
 	planner->relations = lappend(planner->relations, relation);
-	if (relation->broken != NULL && planner->may_write)
+	if (relation->broken != NULL && planner->warns)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("source %s is read as a whole, because its tracking is broken",
@@ -330,14 +335,11 @@ fingerprint(const Refresh *refresh, Node *filter)
 	int			i;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%d %u %d %s %s %s " UINT64_FORMAT " %d %d\n%s\n%s\n%s\n%s",
->>>>>>> 26ba44e (Kept history has one rule, which has no memory and holds in all modes)
+	appendStringInfo(&text, "%d %u %d %s %s %s " UINT64_FORMAT " %d %d\n%s\n%s",
 					 refresh->keeps_states ? STATES_VERSION : 0, source->relid, source->layout,
 					 definition->focal_entity, definition->granularity_text,
 					 definition->timezone, zone_digest(definition->tz),
 					 definition->complete_only, definition->keep_history,
-					 definition->lookback ? definition->lookback : "",
-					 definition->retention ? definition->retention : "",
 					 definition->source_retention ? definition->source_retention : "",
 					 definition->filter ? definition->filter : "");
 	append_meaning(&text, source, filter);
@@ -416,7 +418,7 @@ add_instants(Refresh *refresh, TimestampTz low, TimestampTz high, const char *en
 	int			n = 0;
 
 	if (high != DT_NOEND && high > last)
-		refresh_saw(refresh, high);
+		ahead_add(&refresh->ahead, Max(low, refresh->horizon), high);
 	if (low > last)
 		return;
 	if (low != DT_NOBEGIN)
@@ -524,10 +526,14 @@ source_time(const Source *source)
 }
 
 /*
- * Adds the times and entities of the rows that were inserted since the cursor.
+ * Adds the times and entities of the rows that were inserted since the cursor.  With
+ * doubtful_only, of those whose id is not the transaction's that wrote them, as in a
+ * subtransaction, or where rows have brought the ids of another cluster along: they
+ * cannot be added to stored states, as they may have been counted.  An id that is yet
+ * to be given is another cluster's.
  */
 static void
-add_new_rows(Refresh *refresh)
+add_new_rows(Refresh *refresh, bool doubtful_only)
 {
 	const Source *source = refresh->source;
 	const Definition *definition = source->definition;
@@ -535,15 +541,19 @@ add_new_rows(Refresh *refresh)
 	const char *xid = quote_identifier(refresh->tracking->xid_column);
 	const char *id = source->id_column == InvalidAttrNumber ? "''" :
 		quote_identifier(get_attname(source->relid, source->id_column, false));
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(refresh->cursor->snapshot)};
+	Oid			types[] = {TEXTOID, XID8OID};
+	Datum		values[] = {
+		CStringGetTextDatum(refresh->cursor->snapshot),
+		FullTransactionIdGetDatum(ReadNextFullTransactionId())
+	};
 	char	   *rows = psprintf("SELECT t, t, id FROM (SELECT %s, %s FROM %s WHERE "
-								"%s >= pg_snapshot_xmin($1::pg_snapshot) AND "
+								"%s >= pg_snapshot_xmin($1::pg_snapshot) AND %s < $2 AND "
 								"NOT pg_visible_in_snapshot(%s, $1::pg_snapshot) AND "
-								"%s IS NOT NULL) AS n (t, id) WHERE isfinite(t)",
+								"%s IS NOT NULL%s) AS n (t, id) WHERE isfinite(t)",
 								time,
 								marks_name_entities(refresh) ? psprintf("%s::text", id) : "NULL",
-								source->name, xid, xid, id);
+								source->name, xid, xid, xid, id,
+								doubtful_only ? psprintf(" AND xmin <> %s::xid", xid) : "");
 	OwnerScope	scope;
 
 	owner_enter(&scope, definition->job, definition->timezone);
@@ -559,67 +569,87 @@ add_new_rows(Refresh *refresh)
 bool
 refresh_counts_passed_time(const Refresh *refresh)
 {
-	const Cursor *cursor = refresh->cursor;
-
 	return refresh->additions && !time_is_local(refresh->source) &&
-		cursor->horizon < refresh->horizon && cursor->ahead >= cursor->horizon;
+		ahead_between(&refresh->cursor->ahead, refresh->cursor->horizon, refresh->horizon);
 }
 
 /*
- * Adds the time between two horizons, if there can be rows in it that were
- * there before.
+ * The time between the cursor's horizon and this run's in which there can be rows that
+ * were there before: ranges of instants.
+ */
+Extents *
+refresh_passed_time(const Refresh *refresh)
+{
+	const Cursor *cursor = refresh->cursor;
+	Extents    *passed = extents_create();
+	int			i;
+
+	for (i = 0; i < cursor->ahead.n; i++)
+		extents_add(passed, Max(cursor->ahead.ranges[i].low, cursor->horizon),
+					Min(cursor->ahead.ranges[i].high + 1, refresh->horizon), NULL, 0);
+	extents_finish(passed);
+	return passed;
+}
+
+/*
+ * Adds the time between two horizons, where there can be rows in it that were there
+ * before.
  */
 static void
 add_passed_time(Refresh *refresh)
 {
 	const Cursor *cursor = refresh->cursor;
+	const Extents *passed;
+	int			i;
 
 	if (refresh->horizon < cursor->horizon)
 	{
 		/* What was computed from there on goes, and will come again. */
-		refresh_saw(refresh, cursor->horizon - 1);
+		ahead_add(&refresh->ahead, refresh->horizon, cursor->horizon - 1);
 		extents_add(refresh->extents,
 					bucket_start(&refresh->source->definition->granularity,
 								 refresh->source->definition->tz, refresh->horizon),
 					DT_NOEND, NULL, 0);
 	}
-	else if (cursor->ahead >= cursor->horizon && !refresh_counts_passed_time(refresh))
-		add_instants(refresh, cursor->horizon, cursor->ahead, NULL);
+	else if (!refresh_counts_passed_time(refresh))
+	{
+		passed = refresh_passed_time(refresh);
+		for (i = 0; i < passed->n; i++)
+			add_instants(refresh, passed->items[i].from, passed->items[i].to - 1, NULL);
+	}
 }
 
 /*
  * The start of the bucket that holds the instant which is `interval`, a text,
- * before t, by the definition's clock.
+ * before t, by the definition's clock; DT_NOBEGIN where there is no such time.
  */
 TimestampTz
 bucket_before(const Definition *definition, TimestampTz t, const char *interval)
 {
-	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID};
-	Datum		values[] = {
-		TimestampTzGetDatum(t),
-		CStringGetTextDatum(definition->timezone),
-		CStringGetTextDatum(interval)
-	};
-	List	   *rows = store_query(true,
-								   "SELECT " STORE_MICROSECONDS("t") " FROM "
-								   "(SELECT ($1 AT TIME ZONE $2 - $3::interval) AT TIME ZONE $2) "
-								   "AS s (t)", lengthof(types), types, values);
+	const Interval *length = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+																   CStringGetDatum(interval),
+																   ObjectIdGetDatum(InvalidOid),
+																   Int32GetDatum(-1)));
+	Timestamp	local = time_minus(t + zone_stretch(definition->tz, t).offset, length);
 
+	if (TIMESTAMP_NOT_FINITE(local))
+		return local;
 	return bucket_start(&definition->granularity, definition->tz,
-						pg_strtoint64(((char **) linitial(rows))[0]));
+						bucket_from_local(definition->tz, local));
 }
 
 /*
- * Where the results begin that a definition's lookback has recomputed.  Nothing
- * is left out, however long ago the last run was.
+ * Where the results begin that a definition's lookback has recomputed.  It is counted
+ * from the earlier of the two horizons: rows that were late by less are found, however
+ * long ago the last run was.
  */
 static TimestampTz
 lookback_start(const Refresh *refresh)
 {
 	const Definition *definition = refresh->source->definition;
 
-	return Min(bucket_before(definition, refresh->horizon, definition->lookback),
-			   bucket_start(&definition->granularity, definition->tz, refresh->cursor->horizon));
+	return bucket_before(definition, Min(refresh->horizon, refresh->cursor->horizon),
+						 definition->lookback);
 }
 
 /*
@@ -628,24 +658,32 @@ lookback_start(const Refresh *refresh)
 static void
 refresh_from_cursor(Refresh *refresh)
 {
+	const Cursor *cursor = refresh->cursor;
+	const bool	looks_back = refresh->source->definition->lookback != NULL;
+
 	refresh->extents = extents_create();
-	refresh->ahead = refresh->cursor->ahead;
+	refresh->ahead = cursor->ahead;
+	if (looks_back)
+		refresh->exact_from = Max(refresh->exact_from, lookback_start(refresh));
 	refresh->additions = refresh->keeps_states && refresh->mode == REFRESH_SNAPSHOT &&
 		!refresh->source->definition->keep_history;
 	if (refresh->mode == REFRESH_LOOKBACK)
-		extents_add(refresh->extents, lookback_start(refresh), DT_NOEND, NULL, 0);
+		extents_add(refresh->extents, refresh->exact_from, DT_NOEND, NULL, 0);
 	else
 	{
 		add_marks(refresh);
-		if (refresh->mode == REFRESH_SNAPSHOT && !refresh->additions)
-			add_new_rows(refresh);
+		if (refresh->mode == REFRESH_SNAPSHOT)
+			add_new_rows(refresh, refresh->additions);
 		add_passed_time(refresh);
 	}
+
+	/* What was not retained, or beyond the lookback, and is to be exact from now on. */
+	extents_add(refresh->extents, refresh->exact_from, cursor->exact_from, NULL, 0);
 	extents_finish(refresh->extents);
 	if (refresh->extents->nentities > MAX_ENTITY_EXTENTS)
 		extents_forget_entities(refresh->extents);
-	if (refresh->mode != REFRESH_LOOKBACK && refresh->source->definition->lookback)
-		extents_clip(refresh->extents, lookback_start(refresh), DT_NOEND);
+	if (looks_back)
+		extents_clip(refresh->extents, refresh->exact_from, DT_NOEND);
 
 	/* Where everything is recomputed, nothing is left to be added to. */
 	refresh->additions &= !extents_are_everything(refresh->extents);
@@ -653,28 +691,39 @@ refresh_from_cursor(Refresh *refresh)
 	/* A scan without an end meets all rows ahead. */
 	if (refresh->extents->n > 0 &&
 		refresh->extents->items[refresh->extents->n - 1].to == DT_NOEND)
-		refresh->ahead = DT_NOBEGIN;
+		refresh->ahead.n = 0;
 }
 
 /*
- * The time of the oldest or newest row that the owner sees of a source.  Where
- * there is none, the oldest is at DT_NOEND and the newest at DT_NOBEGIN.
+ * The time of the newest row that the owner sees of a source before an instant, or of
+ * the oldest one from it on; an infinite one is no bound.  Where there is none, the
+ * oldest is at DT_NOEND and the newest at DT_NOBEGIN.
  */
 TimestampTz
-source_row_time(const Source *source, bool newest)
+source_row_time(const Source *source, bool newest, TimestampTz bound)
 {
 	const Definition *definition = source->definition;
+	Oid			types[] = {time_is_local(source) ? TIMESTAMPOID : TIMESTAMPTZOID};
+	Datum		values[1];
+	const char *time = time_name(source);
+	const char *condition = psprintf("isfinite(%s)", time);
 	OwnerScope	scope;
 	List	   *rows;
 	char	  **row;
 
+	if (!TIMESTAMP_NOT_FINITE(bound))
+		condition = psprintf("%s AND %s %s $1", condition, time, newest ? "<" : ">=");
+	if (time_is_local(source) && !TIMESTAMP_NOT_FINITE(bound))
+		bound = newest ? zone_highest_reading(definition->tz, bound) :
+			zone_lowest_reading(definition->tz, bound);
+	values[0] = TimestampTzGetDatum(bound);
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = store_query(false,
 					   psprintf("SELECT " STORE_MICROSECONDS("%s") " FROM (SELECT %s(%s) FROM %s "
-								"WHERE isfinite(%s)) AS s (t)",
+								"WHERE %s) AS s (t)",
 								time_as_instant(source, "t"), newest ? "max" : "min",
-								time_name(source), source->name, time_name(source)),
-					   0, NULL, NULL);
+								time, source->name, condition),
+					   lengthof(types), types, values);
 	owner_leave(&scope);
 	row = linitial(rows);
 	if (row[0] == NULL)
@@ -690,13 +739,9 @@ static TimestampTz
 find_retained_from(const Refresh *refresh)
 {
 	const Definition *definition = refresh->source->definition;
-	TimestampTz horizon = refresh->horizon;
 
-	if (definition->retention == NULL)
-		return DT_NOBEGIN;
-	if (refresh->cursor != NULL)
-		horizon = Max(horizon, refresh->cursor->horizon);
-	return bucket_before(definition, horizon, definition->retention);
+	return definition->retention == NULL ? DT_NOBEGIN :
+		bucket_before(definition, refresh->horizon, definition->retention);
 }
 
 /*
@@ -785,7 +830,7 @@ mark_new_rows(Refresh *refresh)
 	Extents    *news = extents_create();
 
 	refresh->extents = news;
-	add_new_rows(refresh);
+	add_new_rows(refresh, false);
 	refresh->extents = recomputed;
 	extents_finish(news);
 	extents_forget_entities(news);
@@ -812,6 +857,7 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 
 	if (last != NULL)
 		refresh->horizon = horizon_at(definition, last->horizon);
+	refresh->retained_from = refresh->exact_from = find_retained_from(refresh);
 	refresh->extents = extents_create();
 	extents_add(refresh->extents, bucket_from(definition, planner->from),
 				bucket_from(definition, planner->to), NULL, 0);
@@ -833,6 +879,7 @@ static void
 refresh_go_on(RefreshPlanner *planner, Refresh *refresh)
 {
 	refresh_find_cursor(planner, refresh);
+	refresh->retained_from = refresh->exact_from = find_retained_from(refresh);
 	if (refresh->cursor != NULL)
 		refresh_from_cursor(refresh);
 	else
@@ -864,14 +911,12 @@ refresh_plan(RefreshPlanner *planner, Source *source)
 	Refresh    *refresh = palloc0(sizeof(Refresh));
 
 	refresh->source = source;
-	refresh->horizon = horizon_at(definition, planner->run_time -
+	refresh->horizon = horizon_at(definition, job_run_time(definition->job, planner->run_time) -
 								  definition->job_delay * USECS_PER_HOUR);
-	refresh->ahead = DT_NOBEGIN;
 	if (planner->repeats)
 		refresh_repeat(planner, refresh);
 	else
 		refresh_go_on(planner, refresh);
-	refresh->retained_from = find_retained_from(refresh);
 	history_plan(refresh);
 	if (refresh->retained_from != DT_NOBEGIN)
 		extents_clip(refresh->extents, refresh->retained_from, DT_NOEND);
@@ -904,7 +949,7 @@ List *
 refreshes_plan(List *sources, TimestampTz run_time, bool may_write)
 {
 	RefreshPlanner planner = {
-		.sources = sources,.run_time = run_time,.may_write = may_write
+		.sources = sources,.run_time = run_time,.may_write = may_write,.warns = may_write
 	};
 
 	return plan_all(&planner);
@@ -913,14 +958,15 @@ refreshes_plan(List *sources, TimestampTz run_time, bool may_write)
 /*
  * Plans to recompute the results from these sources in the buckets that begin in
  * [from, to), as of the last run, whose time was run_time: likewise.  Without
- * may_write, partial states are recomputed where they are stored.
+ * may_write, partial states are recomputed where they are stored.  With warns, broken
+ * tracking is warned of.
  */
 List *
 refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from, TimestampTz to,
-				 bool may_write)
+				 bool may_write, bool warns)
 {
 	RefreshPlanner planner = {
-		.sources = sources,.run_time = run_time,.may_write = may_write,
+		.sources = sources,.run_time = run_time,.may_write = may_write,.warns = warns,
 		.repeats = true,.from = from,.to = to
 	};
 

@@ -51,26 +51,21 @@ typedef struct Refresh
 	TimestampTz states_from;	/* in buckets from here on, what is not brought up to date
 								 * is so already, and its states are stored; DT_NOEND:
 								 * nowhere */
-	TimestampTz ahead;			/* latest time of a row from the horizon on that is
-								 * known of; DT_NOBEGIN: there is none */
+	TimestampTz exact_from;		/* results of buckets from here on are exact after the
+								 * run; DT_NOBEGIN: all are */
+	Ahead		ahead;			/* where there may be rows from the horizon on */
 } Refresh;
 
 extern List *refreshes_plan(List *sources, TimestampTz run_time, bool may_write);
 extern List *refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from,
-							  TimestampTz to, bool may_write);
+							  TimestampTz to, bool may_write, bool warns);
 extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
 extern const char *source_time(const Source *source);
-extern TimestampTz source_row_time(const Source *source, bool newest);
+extern TimestampTz source_row_time(const Source *source, bool newest, TimestampTz bound);
 extern TimestampTz bucket_before(const Definition *definition, TimestampTz t,
 								 const char *interval);
 extern bool refresh_counts_passed_time(const Refresh *refresh);
-
-/* Notes that there may be a row at this time, from the horizon on. */
-static inline void
-refresh_saw(Refresh *refresh, TimestampTz t)
-{
-	refresh->ahead = Max(refresh->ahead, t);
-}
+extern Extents *refresh_passed_time(const Refresh *refresh);
 
 #endif							/* BATCHAGG_REFRESH_H */

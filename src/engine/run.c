@@ -559,7 +559,8 @@ run_plan(Run *run, Problems *problems)
 	}
 	if (run->repeats)
 		run->refreshes = refreshes_repeat(run->sources, run->slot, run->repeats->from,
-										  run->repeats->to, !run->dry_run);
+										  run->repeats->to, !run->dry_run,
+										  !run->dry_run && !run->repeats->goes_on);
 	else
 		run->refreshes = refreshes_plan(run->sources, run->slot, !run->dry_run);
 }
@@ -634,7 +635,7 @@ definition_ids(const Job *job, TimestampTz slot, TimestampTz *horizon)
 		const Definition *definition = lfirst(lc);
 
 		ids = lappend_int(ids, definition->id);
-		*horizon = Max(*horizon, slot - definition->job_delay * USECS_PER_HOUR);
+		*horizon = Max(*horizon, job_run_time(job, slot) - definition->job_delay * USECS_PER_HOUR);
 	}
 	return ids;
 }
@@ -779,11 +780,13 @@ run_leave_cursors(const Run *run)
 			.mode = refresh_mode_name(refresh->mode),
 			.fingerprint = refresh->fingerprint,
 			.horizon = refresh->horizon,
-			.ahead = refresh->ahead >= refresh->horizon ? refresh->ahead : DT_NOBEGIN,
+			.ahead = refresh->ahead,
+			.exact_from = refresh->exact_from,
 			.snapshot = snapshot,
 			.run_xid = run_xid
 		};
 
+		ahead_pass(&cursor.ahead, cursor.horizon);
 		if (refresh->mode != REFRESH_FULL)
 			cursor_save(&cursor);
 	}

@@ -25,6 +25,7 @@ typedef struct RunRequest
 	bool		repeats;
 	TimestampTz from;			/* for the buckets that begin from here on */
 	TimestampTz to;				/* and before this */
+	bool		goes_on;		/* another one was before, which has warned */
 	const struct DifferenceSink *differences;	/* of a dry run: who is told of
 												 * them; NULL: nobody */
 } RunRequest;

@@ -71,9 +71,9 @@ scan_tell_ahead(const SourceScan *scan)
 
 		if (finer == NULL)
 			continue;
-		refresh_saw(rollup->refresh, finer->refresh->ahead);
+		ahead_add_all(&rollup->refresh->ahead, &finer->refresh->ahead);
 		if (rollup->horizon < finer->horizon)
-			refresh_saw(rollup->refresh, finer->horizon - 1);
+			ahead_add(&rollup->refresh->ahead, rollup->horizon, finer->horizon - 1);
 	}
 }
 

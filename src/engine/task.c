@@ -147,7 +147,6 @@ add_rollup(SourceScan *scan)
 	rollup->definition = palloc0(sizeof(Definition));
 	rollup->source = palloc0(sizeof(Source));
 	rollup->refresh = palloc0(sizeof(Refresh));
-	rollup->refresh->ahead = DT_NOBEGIN;
 	rollup->reads = extents_everything();
 	rollup->layout = palloc0(sizeof(GroupLayout));
 	scan->rollups = lappend(scan->rollups, rollup);

@@ -832,7 +832,7 @@ rollup_writer_put(RollupWriter *writer, const GroupOut *group)
 
 	/* Additions are meant for what the extents do not bring up to date. */
 	if (rollup_reach(writer, group) == adds ||
-		group->bucket < writer->rollup->refresh->retained_from)
+		group->bucket < writer->rollup->refresh->exact_from)
 		return;
 	old_context = MemoryContextSwitchTo(store->row_context);
 	if (adds)

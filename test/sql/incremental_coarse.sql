@@ -185,7 +185,7 @@ ANALYZE visits;
 UPDATE batchjob_definitions SET complete_only = true WHERE granularity <> '1-hour';
 INSERT INTO visits SELECT 'u' || i % 6, now() - i * interval '10 minutes', i % 101, i FROM generate_series(0, 20 * 144 - 1) i;
 SELECT wrong, unverified FROM step(1);
-UPDATE batchagg_cursors c SET horizon = c.horizon - interval '1 week', ahead = now() FROM batchjob_definitions d WHERE d.id = definition_id AND granularity = '1-week';
+UPDATE batchagg_cursors c SET horizon = c.horizon - interval '1 week', ahead = '{0,900000000000000000}' FROM batchjob_definitions d WHERE d.id = definition_id AND granularity = '1-week';
 SELECT read, wrong, unverified FROM step(1);
 UPDATE batchjob_definitions SET job_delay = 24 * 9 WHERE granularity = '1-week';
 SELECT read, wrong, unverified FROM step(1);

@@ -34,7 +34,6 @@ TABLE verdict;
 DELETE FROM kpi WHERE ts < '2026-01-03 12:35+00';
 SELECT status, changed FROM batchagg_run_job(1);
 TABLE verdict;
-SELECT definition_id, history_before FROM batchagg_layouts ORDER BY 1;
 
 -- Younger rows that are deleted or changed count as ever.
 DELETE FROM kpi WHERE ts = '2026-01-05 00:00+00';
