@@ -46,8 +46,8 @@ struct Wanted
 	TimestampTz bucket;			/* the last one looked at */
 	BucketWanted fate;			/* what is wanted of it */
 
-	bool		by_value;		/* of the type of ids */
-	int16		length;
+	bool		by_value;		/* of the type of ids, which is that of all rollups */
+	int16		length;			/* fed from the same rows */
 	uint64	   *keys;			/* hashes of (bucket, id), open addressing; 0: free */
 	uint64		mask;
 };
@@ -109,8 +109,6 @@ keys_fill(Wanted *wanted, const Source *source)
 
 	while (size < (uint64) extents->nentities * 4)
 		size *= 2;
-	get_typlenbyval(getBaseType(get_atttype(source->relid, source->id_column)),
-					&wanted->length, &wanted->by_value);
 	wanted->keys = palloc0(size * sizeof(uint64));
 	wanted->mask = size - 1;
 	for (i = 0; i < extents->n; i++)
@@ -148,6 +146,11 @@ wanted_create(const Rollup *rollup)
 	wanted->extents = rollup->reads;
 	wanted->buckets = rollup->buckets;
 	wanted->bucket = DT_NOBEGIN;
+
+	/* Rows' ids are looked for in the keys of the coarser ones, too, so even without own keys. */
+	if (rollup->source->id_column != InvalidAttrNumber)
+		get_typlenbyval(getBaseType(get_atttype(rollup->source->relid, rollup->source->id_column)),
+						&wanted->length, &wanted->by_value);
 	if (wanted->extents->nentities > 0)
 		keys_fill(wanted, rollup->source);
 	return wanted;
