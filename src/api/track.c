@@ -21,6 +21,7 @@
 #include "utils/xid8.h"
 
 #include "api/export.h"
+#include "catalog/store.h"
 #include "track/install.h"
 #include "track/marks.h"
 
@@ -47,6 +48,22 @@ typedef struct NoteCall
  *----------
  */
 
+/*
+ * The extension's schema, which lasts as long as its functions.  They are in another one,
+ * see sql/26-tracking.sql.
+ */
+static Oid
+schema_of(Oid function)
+{
+	static Oid	last = InvalidOid;
+	static Oid	schema = InvalidOid;
+
+	if (function != last)
+		schema = store_schema();
+	last = function;
+	return schema;
+}
+
 /* The base type of an argument, which must be one that notes can take. */
 static Oid
 argument_type(FunctionCallInfo fcinfo, int argument, bool (*accepts) (Oid type))
@@ -67,7 +84,7 @@ make_call(FunctionCallInfo fcinfo, int first)
 {
 	NoteCall   *call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(NoteCall));
 
-	call->schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	call->schema = schema_of(fcinfo->flinfo->fn_oid);
 	call->time_type = argument_type(fcinfo, first, note_time_type_ok);
 	if (PG_NARGS() > first + 1)
 		call->id_type = argument_type(fcinfo, first + 1, note_id_type_ok);

@@ -60,6 +60,29 @@ name_parse(const char *written)
 }
 
 /*
+ * A relation's name, qualified and quoted, as our tables have it: the same in all
+ * sessions, whatever their quote_all_identifiers says.
+ */
+char *
+name_qualified(const char *schema, const char *name)
+{
+	bool		quote_all = quote_all_identifiers;
+	char	   *qualified;
+
+	quote_all_identifiers = false;
+	PG_TRY();
+	{
+		qualified = quote_qualified_identifier(schema, name);
+	}
+	PG_FINALLY();
+	{
+		quote_all_identifiers = quote_all;
+	}
+	PG_END_TRY();
+	return qualified;
+}
+
+/*
  * Finds the relation called `written`: an SQL name, qualified or not, else a
  * name taken literally ('My Table', 'UserActivity').  Resolved in the current
  * search_path.  Returns its oid, with AccessShareLock held to the end of the
@@ -81,8 +104,7 @@ name_lookup(const char *written, char **qualified)
 		return InvalidOid;
 
 	schema = get_rel_namespace(relid);
-	*qualified = quote_qualified_identifier(isTempNamespace(schema) ? "pg_temp" :
-											get_namespace_name(schema),
-											get_rel_name(relid));
+	*qualified = name_qualified(isTempNamespace(schema) ? "pg_temp" : get_namespace_name(schema),
+								get_rel_name(relid));
 	return relid;
 }

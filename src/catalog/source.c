@@ -1070,8 +1070,7 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 	int			member = -1;
 	int			guc_level;
 
-	draft.name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-											get_rel_name(relid));
+	draft.name = name_qualified(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	if (!draft_open(&draft, relid))
 		return;
 

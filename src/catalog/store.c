@@ -164,6 +164,19 @@ store_is_usable(void)
 }
 
 /*
+ * The schema that the extension is installed in, of whatever version; InvalidOid where
+ * it is not.
+ */
+Oid
+store_schema(void)
+{
+	Oid			schema = InvalidOid;
+
+	(void) read_extension(&schema);
+	return schema;
+}
+
+/*
  * The oid of the extension's table or view `name`.  ERROR as store_info(), or
  * where somebody dropped it.
  */
@@ -184,13 +197,20 @@ store_table(const char *name)
 }
 
 /*
- * Sets a setting until the scope (or the GUC nest level) around it ends.
+ * Sets a setting, to a value that is known to be valid, until the scope (or the GUC nest
+ * level) around it ends.  So that it cannot be set means that there is not enough
+ * memory, of which PostgreSQL says for some settings that the value is invalid: that
+ * would not pass for an error which passes by itself.
  */
 void
 store_set(const char *setting, const char *value)
 {
-	(void) set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	if (set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+						  true, DEBUG5, false) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Failed to set \"%s\" to \"%s\".", setting, value)));
 }
 
 /*
@@ -206,6 +226,8 @@ store_enter(StoreScope *scope, bool as_owner)
 	store_set("search_path", "pg_catalog, pg_temp");
 	store_set("row_security", "on");
 	store_set("IntervalStyle", "postgres");	/* intervals are read as texts */
+	if (quote_all_identifiers)
+		store_set("quote_all_identifiers", "off");	/* names are compared as texts */
 
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	if (as_owner)
@@ -355,6 +377,17 @@ store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const D
 {
 	return run_statement(as_owner, as_active_snapshot ? GetActiveSnapshot() : InvalidSnapshot, sql,
 						 nargs, types, values);
+}
+
+/*
+ * Likewise, of what the active snapshot sees, and what this transaction has written
+ * since it was taken.
+ */
+List *
+store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
+				   const Datum *values)
+{
+	return run_statement(as_owner, GetActiveSnapshot(), sql, nargs, types, values);
 }
 
 /*

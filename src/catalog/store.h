@@ -25,6 +25,7 @@ typedef struct StoreInfo
 
 extern const StoreInfo *store_info(void);
 extern bool store_is_usable(void);
+extern Oid	store_schema(void);
 extern Oid	store_relid(const char *name);
 extern char *store_table(const char *name);
 
@@ -46,6 +47,8 @@ extern void store_set(const char *setting, const char *value);
 /* Returns the rows as texts, in the caller's memory context. */
 extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *types,
 						 const Datum *values);
+extern List *store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
+								const Datum *values);
 extern List *store_query_latest(bool as_owner, const char *sql);
 extern void store_read_as_active(bool as_active);
 extern Datum store_int_array(const List *integers);

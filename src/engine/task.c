@@ -13,9 +13,9 @@
 
 #include "lib/stringinfo.h"
 #include "nodes/nodes.h"
-#include "pgtime.h"
 
 #include "engine/task.h"
+#include "time/zone.h"
 
 /*
  * A parcel holds what workers have to know.  The same functions pack it and
@@ -128,7 +128,8 @@ parcel_rollup(Parcel *parcel, Rollup *rollup)
 	PARCEL(parcel, definition->granularity_text);
 	definition->focal_entity = parcel_text(parcel, definition->focal_entity);
 	definition->timezone = parcel_text(parcel, definition->timezone);
-	definition->tz = pg_tzset(definition->timezone);
+	if (!parcel->packing && zone_parse(definition->timezone, &definition->tz) != NULL)
+		elog(ERROR, "time zone \"%s\" is not there any more", definition->timezone);
 	PARCEL(parcel, rollup->source->relid);
 	PARCEL(parcel, rollup->source->id_column);
 	PARCEL(parcel, rollup->horizon);

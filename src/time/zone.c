@@ -158,7 +158,7 @@ zone_known(const pg_tz *tz)
 /*
  * Looks a time zone up by name, one of those in pg_timezone_names, in any case.
  * Returns NULL and sets *result, or says what is wrong, in a sentence for
- * errdetail().
+ * errdetail().  ERROR where there is not enough memory to load it.
  */
 const char *
 zone_parse(const char *name, pg_tz **result)
@@ -168,7 +168,13 @@ zone_parse(const char *name, pg_tz **result)
 
 	if (name[0] == '\0' || strlen(name) > TZ_STRLEN_MAX)
 		return "A time zone is named as in the view pg_timezone_names, such as Europe/Paris.";
+	errno = 0;
 	tz = pg_tzset(name);
+	if (tz == NULL && errno == ENOMEM)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Failed to load time zone \"%s\".", name)));
 	if (tz == NULL)
 		return "There is no such time zone in the view pg_timezone_names.";
 	problem = zone_known(tz)->problem;

@@ -22,6 +22,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -34,6 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "catalog/names.h"
 #include "catalog/store.h"
 #include "track/triggers.h"
 
@@ -76,7 +78,7 @@ track_table_name(Oid relid)
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
 	char	   *name = get_rel_name(relid);
 
-	return schema && name ? quote_qualified_identifier(schema, name) : psprintf("%u", relid);
+	return schema && name ? name_qualified(schema, name) : psprintf("%u", relid);
 }
 
 /*----------
@@ -132,15 +134,15 @@ is_ours(HeapTuple tuple)
  *----------
  */
 
-/* "batchagg_note(7, NEW.ts, NEW.user_id)" */
+/* "pg_catalog.batchagg_note(7, NEW.ts, NEW.user_id)" */
 static char *
 note_call(const Tracking *tracking, const char *row, bool unstamped)
 {
 	StringInfoData call;
 
 	initStringInfo(&call);
-	appendStringInfo(&call, "%s(%d", store_table(unstamped ? "batchagg_note_unstamped" :
-												 "batchagg_note"), tracking->id);
+	appendStringInfo(&call, "pg_catalog.%s(%d", unstamped ? "batchagg_note_unstamped" :
+					 "batchagg_note", tracking->id);
 	if (unstamped)
 		appendStringInfo(&call, ", %s.%s", row, quote_identifier(tracking->xid_column));
 	appendStringInfo(&call, ", %s.%s", row, quote_identifier(tracking->time_column));
@@ -283,7 +285,7 @@ is_note(Node *node, const char *function, int32 source_id, int row, const AttrNu
 		return false;
 	name = get_func_name(call->funcid);
 	if (name == NULL || strcmp(name, function) != 0 ||
-		get_func_namespace(call->funcid) != store_info()->schema)
+		get_func_namespace(call->funcid) != PG_CATALOG_NAMESPACE)
 		return false;
 	number = linitial(call->args);
 	if (!IsA(number, Const) || number->constisnull || number->consttype != INT4OID ||
