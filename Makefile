@@ -161,6 +161,12 @@ PGFILEDESC = "batchagg - scheduled roll-ups"
 OBJS := $(patsubst $(here)/%.c,%.o,$(sort $(wildcard $(here)/src/*.c $(here)/src/*/*.c)))
 DATA_built = batchagg--$(BATCHAGG_VERSION).sql
 
+# For the tests of faults (test/README.md): a library that fails where it is told to.
+ifdef BATCHAGG_FAULTS
+OBJS += test/faults/faults.o
+override PG_CPPFLAGS += -include $(here)/test/faults/faults.h
+endif
+
 ifeq ($(and $(OBJS),$(BATCHAGG_VERSION)),)
 $(error there is no batchagg in "$(here)": make -f DIRECTORY/Makefile, or make VPATH=DIRECTORY, builds it elsewhere)
 endif

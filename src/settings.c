@@ -47,64 +47,75 @@ static const struct config_enum_entry log_level_options[] = {
 	{NULL, 0, false}
 };
 
+/* Defines a setting, unless it is there: to define one anew is an error. */
+#define ONCE(...) \
+	do { \
+		static bool done = false; \
+\
+		if (!done) \
+			__VA_ARGS__; \
+		done = true; \
+	} while (0)
+
 static bool check_work_mem(int *newval, void **extra, GucSource source);
 static bool check_timezone(char **newval, void **extra, GucSource source);
 static bool check_databases(char **newval, void **extra, GucSource source);
 static void define_service_settings(void);
 
 /*
- * Defines all settings and reserves their prefix.  Called once, by _PG_init.
+ * Defines all settings and reserves their prefix.  Called by _PG_init, and again if an
+ * error has ended that half-way.
  */
 void
 settings_define(void)
 {
-	DefineCustomIntVariable("batchagg.batch_size",
-							"Number of groups that a run writes in one batch.",
-							NULL,
-							&batchagg_batch_size,
-							1000, 1, 10000,
-							PGC_USERSET, 0,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.batch_size",
+								 "Number of groups that a run writes in one batch.",
+								 NULL,
+								 &batchagg_batch_size,
+								 1000, 1, 10000,
+								 PGC_USERSET, 0,
+								 NULL, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.work_mem",
-							"Memory for the groups of one run, before it uses temporary files.",
-							"-1 means work_mem times hash_mem_multiplier.",
-							&batchagg_work_mem,
-							-1, -1, MAX_KILOBYTES,
-							PGC_USERSET, GUC_UNIT_KB,
-							check_work_mem, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.work_mem",
+								 "Memory for the groups of one run, before it uses temporary files.",
+								 "-1 means work_mem times hash_mem_multiplier.",
+								 &batchagg_work_mem,
+								 -1, -1, MAX_KILOBYTES,
+								 PGC_USERSET, GUC_UNIT_KB,
+								 check_work_mem, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.max_parallel_workers_per_run",
-							"Largest number of parallel workers that help a run to read a large source.",
-							"They are taken from max_parallel_workers. 0 means that a run reads alone.",
-							&batchagg_max_parallel_workers_per_run,
-							2, 0, MAX_PARALLEL_WORKER_LIMIT,
-							PGC_USERSET, 0,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.max_parallel_workers_per_run",
+								 "Largest number of parallel workers that help a run to read a large source.",
+								 "They are taken from max_parallel_workers. 0 means that a run reads alone.",
+								 &batchagg_max_parallel_workers_per_run,
+								 2, 0, MAX_PARALLEL_WORKER_LIMIT,
+								 PGC_USERSET, 0,
+								 NULL, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.job_timeout",
-							"Longest time that a run of a job may take.",
-							"Jobs can override it in batch_jobs.job_timeout. 0 means no limit.",
-							&batchagg_job_timeout,
-							3600, 0, INT_MAX / 1000,
-							PGC_USERSET, GUC_UNIT_S,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.job_timeout",
+								 "Longest time that a run of a job may take.",
+								 "Jobs can override it in batch_jobs.job_timeout. 0 means no limit.",
+								 &batchagg_job_timeout,
+								 3600, 0, INT_MAX / 1000,
+								 PGC_USERSET, GUC_UNIT_S,
+								 NULL, NULL, NULL));
 
-	DefineCustomEnumVariable("batchagg.log_level",
-							 "Least important messages of batchagg's own that are logged.",
-							 "Each run is logged at level info, and each of its scans at level debug.",
-							 &batchagg_log_level,
-							 LOG, log_level_options,
-							 PGC_USERSET, 0,
-							 NULL, NULL, NULL);
+	ONCE(DefineCustomEnumVariable("batchagg.log_level",
+								  "Least important messages of batchagg's own that are logged.",
+								  "Each run is logged at level info, and each of its scans at level debug.",
+								  &batchagg_log_level,
+								  LOG, log_level_options,
+								  PGC_USERSET, 0,
+								  NULL, NULL, NULL));
 
-	DefineCustomStringVariable("batchagg.timezone",
-							   "Time zone of events that do not name one.",
-							   NULL,
-							   &batchagg_timezone,
-							   "UTC",
-							   PGC_SIGHUP, 0,
-							   check_timezone, NULL, NULL);
+	ONCE(DefineCustomStringVariable("batchagg.timezone",
+									"Time zone of events that do not name one.",
+									NULL,
+									&batchagg_timezone,
+									"UTC",
+									PGC_SIGHUP, 0,
+									check_timezone, NULL, NULL));
 
 	define_service_settings();
 
@@ -119,53 +130,53 @@ settings_define(void)
 static void
 define_service_settings(void)
 {
-	DefineCustomBoolVariable("batchagg.enabled",
-							 "Lets the service start jobs.",
-							 "Slots that come due while it is off are missed. ALTER DATABASE can switch it off for one database.",
-							 &batchagg_enabled,
-							 true,
-							 PGC_SUSET, 0,
-							 NULL, NULL, NULL);
+	ONCE(DefineCustomBoolVariable("batchagg.enabled",
+								  "Lets the service start jobs.",
+								  "Slots that come due while it is off are missed. ALTER DATABASE can switch it off for one database.",
+								  &batchagg_enabled,
+								  true,
+								  PGC_SUSET, 0,
+								  NULL, NULL, NULL));
 
-	DefineCustomStringVariable("batchagg.databases",
-							   "Databases that the service looks after.",
-							   "A list of names, or * for every database that has the extension.",
-							   &batchagg_databases,
-							   "*",
-							   PGC_SIGHUP, GUC_LIST_INPUT,
-							   check_databases, NULL, NULL);
+	ONCE(DefineCustomStringVariable("batchagg.databases",
+									"Databases that the service looks after.",
+									"A list of names, or * for every database that has the extension.",
+									&batchagg_databases,
+									"*",
+									PGC_SIGHUP, GUC_LIST_INPUT,
+									check_databases, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.max_concurrent_jobs",
-							"Largest number of processes that run jobs at the same time.",
-							"Databases share them. They count towards max_worker_processes.",
-							&batchagg_max_concurrent_jobs,
-							10, 1, MAX_CONCURRENT_JOBS,
-							PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.max_concurrent_jobs",
+								 "Largest number of processes that run jobs at the same time.",
+								 "Databases share them. They count towards max_worker_processes.",
+								 &batchagg_max_concurrent_jobs,
+								 10, 1, MAX_CONCURRENT_JOBS,
+								 PGC_SIGHUP, 0,
+								 NULL, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.max_retries",
-							"How often a run is tried again after a passing error.",
-							"Jobs can override it in batch_jobs.max_retries.",
-							&batchagg_max_retries,
-							3, 0, 1000,
-							PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.max_retries",
+								 "How often a run is tried again after a passing error.",
+								 "Jobs can override it in batch_jobs.max_retries.",
+								 &batchagg_max_retries,
+								 3, 0, 1000,
+								 PGC_SIGHUP, 0,
+								 NULL, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.retry_delay",
-							"Wait before the first retry of a run, doubled with each further one.",
-							"Jobs can override it in batch_jobs.retry_delay.",
-							&batchagg_retry_delay,
-							60, 0, SECS_PER_DAY,
-							PGC_SIGHUP, GUC_UNIT_S,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.retry_delay",
+								 "Wait before the first retry of a run, doubled with each further one.",
+								 "Jobs can override it in batch_jobs.retry_delay.",
+								 &batchagg_retry_delay,
+								 60, 0, SECS_PER_DAY,
+								 PGC_SIGHUP, GUC_UNIT_S,
+								 NULL, NULL, NULL));
 
-	DefineCustomIntVariable("batchagg.history_retention",
-							"How long finished runs and slots are kept, in days.",
-							"0 means for ever.",
-							&batchagg_history_retention,
-							30, 0, 36500,
-							PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
+	ONCE(DefineCustomIntVariable("batchagg.history_retention",
+								 "How long finished runs and slots are kept, in days.",
+								 "0 means for ever.",
+								 &batchagg_history_retention,
+								 30, 0, 36500,
+								 PGC_SIGHUP, 0,
+								 NULL, NULL, NULL));
 }
 
 /*

@@ -113,6 +113,9 @@ split_indexes(RowWriter *writer)
 	writer->series_index = series;
 	writer->series = palloc(MAX_SERIES_ENTRIES * sizeof(SeriesEntry));
 	writer->series_slot = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel), &TTSOpsVirtual);
+
+	/* Its rows are ones of the table, as PostgreSQL asserts where it inserts into indexes. */
+	writer->series_slot->tts_tableOid = RelationGetRelid(writer->rel);
 	writer->series_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg series entries",
 												  ALLOCSET_DEFAULT_SIZES);
 }

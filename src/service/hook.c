@@ -268,7 +268,10 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 void
 hook_install(void)
 {
+	/* What can fail comes first: a hook that is put in place twice calls itself. */
+	RegisterXactCallback(at_transaction_end, NULL);
+	if (ProcessUtility_hook == process_utility)
+		return;
 	previous_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
-	RegisterXactCallback(at_transaction_end, NULL);
 }

@@ -12,6 +12,11 @@
  * the row before, which is kept at hand, and its entity is the same one, or the
  * hour has had too many already.
  *
+ * Any allocation may fail, and the transaction go on all the same, from a savepoint.
+ * Then the row at hand is undone, but what was remembered of others must be whole: so
+ * each function allocates first, and changes what is there when nothing can fail any
+ * more.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,6 +25,7 @@
 #include "common/hashfn.h"
 #include "datatype/timestamp.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/uuid.h"
 
 #include "track/notes.h"
@@ -44,7 +50,7 @@ typedef struct Id
 typedef struct Hour
 {
 	int64		number;			/* its start, in hours since the epoch */
-	char		status;			/* of the hash table */
+	bool		used;			/* else its place in the table is free */
 	bool		any;			/* ids are of no use any more */
 	uint8		n;
 	uint8		size;
@@ -54,22 +60,21 @@ typedef struct Hour
 	Id		   *ids;
 } Hour;
 
-#define SH_PREFIX hours
-#define SH_ELEMENT_TYPE Hour
-#define SH_KEY_TYPE int64
-#define SH_KEY number
-#define SH_HASH_KEY(table, key) murmurhash32((uint32) (key) ^ (uint32) ((uint64) (key) >> 32))
-#define SH_EQUAL(table, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+/* Hours by number: open addressing, at most three quarters full. */
+typedef struct Hours
+{
+	MemoryContext context;		/* of the items and their ids */
+	Hour	   *items;
+	uint32		size;			/* a power of 2; 0: there are no items yet */
+	uint32		n;
+} Hours;
 
 struct Notes
 {
 	MemoryContext context;
 	uint64		width;			/* of an "hour", in microseconds */
-	hours_hash *hours;
+	Hours		hours;
+	MemoryContext spare;		/* of hours that could not be taken together, or NULL */
 	Hour	   *current;		/* the hour that was last met, or NULL */
 	int64		current_start;
 	NoteKind	kind;			/* of all ids so far */
@@ -139,7 +144,7 @@ notes_create(MemoryContext context)
 
 	notes->context = context;
 	notes->width = USECS_PER_HOUR;
-	notes->hours = hours_create(context, 4, NULL);
+	notes->hours.context = context;
 	return notes;
 }
 
@@ -160,11 +165,22 @@ forget_ids(Hour *hour)
 	hour->any = true;
 }
 
+/* Makes room for one more id. */
+static void
+grow_ids(MemoryContext context, Hour *hour)
+{
+	int			size = hour->size == 0 ? 2 : Min(hour->size * 2, MAX_IDS);
+
+	hour->ids = hour->ids ? repalloc(hour->ids, size * sizeof(Id)) :
+		MemoryContextAlloc(context, size * sizeof(Id));
+	hour->size = size;
+}
+
 /* Adds an id that the hour does not have. */
 static void
-append_id(Notes *notes, Hour *hour, uint32 hash, const char *bytes, int length)
+append_id(MemoryContext context, Hour *hour, uint32 hash, const char *bytes, int length)
 {
-	Id		   *id;
+	char	   *copy;
 
 	if (hour->n == MAX_IDS || length > MAX_ID_LENGTH)
 	{
@@ -172,17 +188,11 @@ append_id(Notes *notes, Hour *hour, uint32 hash, const char *bytes, int length)
 		return;
 	}
 	if (hour->n == hour->size)
-	{
-		hour->size = hour->size == 0 ? 2 : Min(hour->size * 2, MAX_IDS);
-		hour->ids = hour->ids ? repalloc(hour->ids, hour->size * sizeof(Id)) :
-			MemoryContextAlloc(notes->context, hour->size * sizeof(Id));
-	}
+		grow_ids(context, hour);
+	copy = MemoryContextAlloc(context, Max(length, 1));
+	memcpy(copy, bytes, length);
 	hour->last = hour->n;
-	id = &hour->ids[hour->n++];
-	id->hash = hash;
-	id->length = length;
-	id->bytes = MemoryContextAlloc(notes->context, Max(length, 1));
-	memcpy(id->bytes, bytes, length);
+	hour->ids[hour->n++] = (Id) {.hash = hash,.length = length,.bytes = copy};
 }
 
 static inline bool
@@ -192,7 +202,7 @@ same_id(const Id *id, const char *bytes, int length)
 }
 
 static void
-add_id(Notes *notes, Hour *hour, const char *bytes, int length)
+add_id(MemoryContext context, Hour *hour, const char *bytes, int length)
 {
 	uint32		hash;
 
@@ -205,7 +215,7 @@ add_id(Notes *notes, Hour *hour, const char *bytes, int length)
 			hour->last = i;
 			return;
 		}
-	append_id(notes, hour, hash, bytes, length);
+	append_id(context, hour, hash, bytes, length);
 }
 
 /*
@@ -215,9 +225,6 @@ add_id(Notes *notes, Hour *hour, const char *bytes, int length)
 static void
 change_kind(Notes *notes, NoteKind kind)
 {
-	hours_iterator i;
-	Hour	   *hour;
-
 	if (!notes->kind_known)
 	{
 		notes->kind = kind;
@@ -226,9 +233,9 @@ change_kind(Notes *notes, NoteKind kind)
 	else if (notes->kind != NOTE_NO_ID)
 	{
 		notes->kind = NOTE_NO_ID;
-		hours_start_iterate(notes->hours, &i);
-		while ((hour = hours_iterate(notes->hours, &i)) != NULL)
-			forget_ids(hour);
+		for (uint32 i = 0; i < notes->hours.size; i++)
+			if (notes->hours.items[i].used)
+				forget_ids(&notes->hours.items[i]);
 	}
 }
 
@@ -237,76 +244,138 @@ change_kind(Notes *notes, NoteKind kind)
  *----------
  */
 
-/* The hour that a time is in, by the current width. */
+/* The hour that a time is in, by this width. */
 static int64
-hour_number(const Notes *notes, int64 time)
+hour_number(uint64 width, int64 time)
 {
-	int64		width = (int64) notes->width;
-
-	return time / width - (time % width < 0);
+	return time / (int64) width - (time % (int64) width < 0);
 }
 
-/* The hour of this number; a new one is empty: its low is above its high. */
+/* The place of the hour of this number, or the one where it belongs. */
 static Hour *
-get_hour(Notes *notes, int64 number)
+hour_place(Hour *items, uint32 size, int64 number)
 {
-	bool		found;
-	Hour	   *hour = hours_insert(notes->hours, number, &found);
+	uint32		at = murmurhash32((uint32) number ^ (uint32) ((uint64) number >> 32));
 
-	if (!found)
-	{
-		hour->any = false;
-		hour->n = hour->size = hour->last = 0;
-		hour->ids = NULL;
-		hour->low = PG_INT64_MAX;
-		hour->high = PG_INT64_MIN;
-	}
+	while (items[at & (size - 1)].used && items[at & (size - 1)].number != number)
+		at++;
+	return &items[at & (size - 1)];
+}
+
+/* The hour of this number; NULL where there is none. */
+static Hour *
+find_hour(const Hours *hours, int64 number)
+{
+	Hour	   *place = hours->size > 0 ? hour_place(hours->items, hours->size, number) : NULL;
+
+	return place && place->used ? place : NULL;
+}
+
+/* Makes the table larger. */
+static void
+grow_hours(Hours *hours, uint32 size)
+{
+	Hour	   *items = MemoryContextAllocZero(hours->context, size * sizeof(Hour));
+
+	for (uint32 i = 0; i < hours->size; i++)
+		if (hours->items[i].used)
+			*hour_place(items, size, hours->items[i].number) = hours->items[i];
+	if (hours->items)
+		pfree(hours->items);
+	hours->items = items;
+	hours->size = size;
+}
+
+/* Adds an hour that is not there, and is empty: its low is above its high. */
+static Hour *
+add_hour(Hours *hours, int64 number)
+{
+	Hour	   *hour;
+
+	if ((hours->n + 1) * 4 > hours->size * 3)
+		grow_hours(hours, Max(hours->size * 2, 4));
+	hour = hour_place(hours->items, hours->size, number);
+	*hour = (Hour) {.number = number,.used = true,.low = PG_INT64_MAX,.high = PG_INT64_MIN};
+	hours->n++;
 	return hour;
 }
 
 /* Adds what `from` has to `to`. */
 static void
-merge_hour(Notes *notes, Hour *to, Hour *from)
+merge_hour(MemoryContext context, Hour *to, const Hour *from)
 {
 	to->low = Min(to->low, from->low);
 	to->high = Max(to->high, from->high);
 	for (int i = 0; i < from->n && !to->any; i++)
-		add_id(notes, to, from->ids[i].bytes, from->ids[i].length);
+		add_id(context, to, from->ids[i].bytes, from->ids[i].length);
 	if (from->any && !to->any)
 		forget_ids(to);
-	forget_ids(from);
 }
 
-/* Takes hours together two by two. */
+/* Frees a table. */
+static void
+free_hours(const Notes *notes, Hours *hours)
+{
+	if (hours->context != notes->context)
+	{
+		MemoryContextDelete(hours->context);
+		return;
+	}
+	for (uint32 i = 0; i < hours->size; i++)
+		if (hours->items[i].used)
+			forget_ids(&hours->items[i]);
+	pfree(hours->items);
+}
+
+/*
+ * Takes hours together two by two: into a table in a context of its own, so that all
+ * is as it was where there is not enough memory.
+ */
 static void
 coarsen(Notes *notes)
 {
-	hours_hash *before = notes->hours;
-	hours_iterator i;
-	Hour	   *hour;
+	uint64		width = notes->width * 2;
+	Hours		hours = {0};
 
-	notes->width *= 2;
-	notes->hours = hours_create(notes->context, MAX_HOURS, NULL);
-	hours_start_iterate(before, &i);
-	while ((hour = hours_iterate(before, &i)) != NULL)
-		merge_hour(notes, get_hour(notes, hour_number(notes, hour->low)), hour);
-	hours_destroy(before);
+	if (notes->spare != NULL)
+		MemoryContextDelete(notes->spare);
+	notes->spare = NULL;
+	notes->spare = hours.context = AllocSetContextCreate(notes->context, "batchagg hours",
+														 ALLOCSET_DEFAULT_SIZES);
+	grow_hours(&hours, MAX_HOURS);
+	for (uint32 i = 0; i < notes->hours.size; i++)
+	{
+		const Hour *from = &notes->hours.items[i];
+		int64		number = hour_number(width, from->low);
+		Hour	   *to;
+
+		if (!from->used)
+			continue;
+		to = find_hour(&hours, number);
+		merge_hour(hours.context, to ? to : add_hour(&hours, number), from);
+	}
+	notes->spare = NULL;
+	notes->current = NULL;
+	free_hours(notes, &notes->hours);
+	notes->hours = hours;
+	notes->width = width;
 }
 
 /* Makes the hour of this time the current one. */
 static void
 turn_to(Notes *notes, int64 time)
 {
-	notes->current = get_hour(notes, hour_number(notes, time));
-	while (notes->hours->members > MAX_HOURS)
+	int64		number = hour_number(notes->width, time);
+	Hour	   *hour = find_hour(&notes->hours, number);
+
+	while (hour == NULL && notes->hours.n >= MAX_HOURS)
 	{
-		/* An hour must have a time to be merged. */
-		notes->current->low = Min(notes->current->low, time);
-		notes->current->high = Max(notes->current->high, time);
 		coarsen(notes);
-		notes->current = get_hour(notes, hour_number(notes, time));
+		number = hour_number(notes->width, time);
+		hour = find_hour(&notes->hours, number);
 	}
-	notes->current_start = hour_number(notes, time) * (int64) notes->width;
+	notes->current = hour ? hour : add_hour(&notes->hours, number);
+	notes->current_start = number * (int64) notes->width;
 }
 
 /*
@@ -334,7 +403,7 @@ notes_add(Notes *notes, int64 time, const NoteId *id)
 	if (notes->kind == NOTE_NO_ID)
 		forget_ids(hour);
 	else
-		add_id(notes, hour, id->bytes, id->length);
+		add_id(notes->hours.context, hour, id->bytes, id->length);
 }
 
 /*----------
@@ -376,14 +445,15 @@ List *
 notes_list(Notes *notes)
 {
 	List	   *list = NIL;
-	hours_iterator i;
-	Hour	   *hour;
 
-	hours_start_iterate(notes->hours, &i);
-	while ((hour = hours_iterate(notes->hours, &i)) != NULL)
+	for (uint32 i = 0; i < notes->hours.size; i++)
 	{
-		Note	   *note = palloc0(sizeof(Note));
+		const Hour *hour = &notes->hours.items[i];
+		Note	   *note;
 
+		if (!hour->used)
+			continue;
+		note = palloc0(sizeof(Note));
 		note->low = hour->low;
 		note->high = hour->high;
 		if (!hour->any)

@@ -10,7 +10,7 @@
  * each transaction; so these are kept for the session, until the table is altered
  * or renamed, or the source is tracked in another way.  He may be anybody, and the
  * library may be newer than the SQL objects for a while: so he finds our tables by
- * the schema of the function that he has called, and needs no rights on them.
+ * the extension's schema alone, and needs no rights on them.
  *
  * batchagg_note() can be called by all, and marks cost time: whoever could leave
  * them for any source could have all runs read everything.  So they are only taken
@@ -32,12 +32,11 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
+#include "storage/sinval.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -127,10 +126,27 @@ tracking_load(const char *source)
 	return find_source(store_relid("batchagg_sources"), GetActiveSnapshot(), &key);
 }
 
+/* Source `id`, as of now; NULL where there is none. */
+static Tracking *
+source_of_id(Oid sources_relid, int32 id)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Tracking   *tracking;
+	ScanKeyData key;
+
+	ScanKeyInit(&key, SOURCES_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	tracking = find_source(sources_relid, snapshot, &key);
+	UnregisterSnapshot(snapshot);
+	return tracking;
+}
+
 /*----------
  * What a session remembers for its writers
  *----------
  */
+
+/* So many sources, those that were looked up last. */
+#define MAX_KNOWN 256
 
 typedef struct Writable
 {
@@ -139,41 +155,38 @@ typedef struct Writable
 	Oid			locked;			/* or one of its partitions, locked the last time */
 } Writable;
 
+/* Where our tables are. */
+typedef struct Tables
+{
+	Oid			sources;
+	Oid			marks;
+} Tables;
+
 static struct
 {
 	Oid			schema;			/* the extension's */
-	Oid			sources_relid;	/* InvalidOid: not known */
-	Oid			marks_relid;
-	HTAB	   *sources;		/* of Writable */
-	uint64		changes;		/* how often all was forgotten */
+	Tables		tables;			/* as they were when the last source was looked up */
+	Writable	sources[MAX_KNOWN];
+	int			n;
+	int			next;			/* the place of the next one to be looked up */
 	bool		registered;
 } known;
 
 static void
 forget(void)
 {
-	if (known.sources != NULL)
-		hash_destroy(known.sources);
-	known.sources = NULL;
-	known.sources_relid = known.marks_relid = InvalidOid;
-	known.changes++;
+	known.n = known.next = 0;
 }
 
 /* A relation was changed: is it one of ours, or a source? */
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	HASH_SEQ_STATUS i;
-	Writable   *source;
-	bool		matters = !OidIsValid(relid) || relid == known.sources_relid ||
-		relid == known.marks_relid;
+	bool		matters = !OidIsValid(relid) || relid == known.tables.sources ||
+		relid == known.tables.marks;
 
-	if (known.sources != NULL)
-	{
-		hash_seq_init(&i, known.sources);
-		while ((source = hash_seq_search(&i)) != NULL)
-			matters |= source->relid == relid;
-	}
+	for (int i = 0; i < known.n; i++)
+		matters |= known.sources[i].relid == relid;
 	if (matters)
 		forget();
 }
@@ -184,31 +197,14 @@ schema_changed(Datum arg, int cache, uint32 hash)
 	forget();
 }
 
-/* Looks up our tables, where they are not known.  Returns whether they are there. */
-static bool
-know_tables(void)
+static void
+register_callbacks(void)
 {
-	if (!known.registered)
-	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
-		known.registered = true;
-	}
-	while (!OidIsValid(known.sources_relid) || !OidIsValid(known.marks_relid))
-	{
-		uint64		changes = known.changes;
-		Oid			sources = get_relname_relid("batchagg_sources", known.schema);
-		Oid			marks = get_relname_relid("batchagg_marks", known.schema);
-
-		/* Looking one up may have us forget what we know of the other. */
-		if (changes != known.changes)
-			continue;
-		if (!OidIsValid(sources) || !OidIsValid(marks))
-			return false;
-		known.sources_relid = sources;
-		known.marks_relid = marks;
-	}
-	return true;
+	if (known.registered)
+		return;
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	known.registered = true;
 }
 
 /* The oid of a qualified name, for those who may lack rights on its schema, too. */
@@ -222,48 +218,70 @@ relid_of(const char *qualified)
 	return OidIsValid(schema) ? get_relname_relid(name->relname, schema) : InvalidOid;
 }
 
+/* A source that is remembered; NULL: it is not. */
 static Writable *
-know_source(int32 id, Oid relid)
+remembered(int32 id)
 {
-	HASHCTL		control = {.keysize = sizeof(int32),.entrysize = sizeof(Writable)};
-	Writable   *source;
-
-	if (known.sources == NULL)
-		known.sources = hash_create("batchagg tracked sources", 16, &control,
-									HASH_ELEM | HASH_BLOBS);
-	source = hash_search(known.sources, &id, HASH_ENTER, NULL);
-	source->relid = source->locked = relid;
-	return source;
+	for (int i = 0; i < known.n; i++)
+		if (known.sources[i].id == id)
+			return &known.sources[i];
+	return NULL;
 }
 
-/* Source `id`, looked up where it is not known; NULL where there is none. */
-static Writable *
-find_writable(int32 id)
+/* Remembers a source, in the place of one that has been for long where they are many. */
+static void
+remember(const Writable *source, const Tables *tables)
 {
-	Writable   *source;
+	known.tables = *tables;
+	known.sources[known.next] = *source;
+	known.n = Max(known.n, known.next + 1);
+	known.next = (known.next + 1) % MAX_KNOWN;
+}
+
+/*
+ * Looks source `id` up.  Returns whether there is one.
+ *
+ * Whatever is looked up can be out of date by the end, as each look takes in what
+ * others have changed meanwhile: then all is looked up once more, as
+ * RangeVarGetRelidExtended() does.  That what we remember was forgotten on the way does
+ * not matter: with debug_discard_caches it always is.
+ */
+static bool
+look_up(int32 id, Writable *source, Tables *tables)
+{
 	Tracking   *tracking;
-	Snapshot	snapshot;
-	ScanKeyData key;
-	uint64		changes;
-	Oid			relid;
+	uint64		messages;
 
-	source = known.sources ? hash_search(known.sources, &id, HASH_FIND, NULL) : NULL;
-	if (source != NULL)
-		return source;
-
-	/* What is looked up may be out of date by the end: then once more. */
-	ScanKeyInit(&key, SOURCES_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
 	do
 	{
-		if (!know_tables())
-			return NULL;
-		changes = known.changes;
-		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		tracking = find_source(known.sources_relid, snapshot, &key);
-		UnregisterSnapshot(snapshot);
-		relid = tracking ? relid_of(tracking->source) : InvalidOid;
-	} while (changes != known.changes);
-	return tracking ? know_source(id, relid) : NULL;
+		messages = SharedInvalidMessageCounter;
+		tables->sources = get_relname_relid("batchagg_sources", known.schema);
+		tables->marks = get_relname_relid("batchagg_marks", known.schema);
+		tracking = OidIsValid(tables->sources) && OidIsValid(tables->marks) ?
+			source_of_id(tables->sources, id) : NULL;
+		source->id = id;
+		source->relid = source->locked = tracking ? relid_of(tracking->source) : InvalidOid;
+	} while (messages != SharedInvalidMessageCounter);
+	return tracking != NULL;
+}
+
+/* Source `id`, looked up where it is not remembered.  Returns whether there is one. */
+static bool
+find_writable(int32 id, Writable *source, Tables *tables)
+{
+	const Writable *before = remembered(id);
+
+	if (before != NULL)
+	{
+		*source = *before;
+		*tables = known.tables;
+		return true;
+	}
+	register_callbacks();
+	if (!look_up(id, source, tables))
+		return false;
+	remember(source, tables);
+	return true;
 }
 
 static bool
@@ -325,21 +343,24 @@ find_locked(int32 id, Oid relid)
 bool
 tracking_writing(Oid schema, int32 id)
 {
-	Writable   *source;
+	Writable	source;
+	Tables		tables;
+	Writable   *before;
 	Oid			locked;
 
 	if (schema != known.schema)
 		forget();
 	known.schema = schema;
-	source = find_writable(id);
-	if (source == NULL || is_locked(source->relid) || is_locked(source->locked))
-		return source != NULL;
+	if (!find_writable(id, &source, &tables))
+		return false;
+	if (is_locked(source.relid) || is_locked(source.locked))
+		return true;
 
 	/* Looking at tables may have us forget the source. */
-	locked = find_locked(id, source->relid);
-	source = find_writable(id);
-	if (source != NULL && OidIsValid(locked))
-		source->locked = locked;
+	locked = find_locked(id, source.relid);
+	before = remembered(id);
+	if (before != NULL && OidIsValid(locked))
+		before->locked = locked;
 	return OidIsValid(locked);
 }
 
@@ -350,7 +371,26 @@ tracking_writing(Oid schema, int32 id)
 Oid
 tracking_marks_relid(int32 id)
 {
-	return find_writable(id) && know_tables() ? known.marks_relid : InvalidOid;
+	Writable	source;
+	Tables		tables;
+
+	return find_writable(id, &source, &tables) ? tables.marks : InvalidOid;
+}
+
+/*
+ * The name of source `id` in batchagg_sources, as of now; NULL where there is none.
+ */
+const char *
+tracking_source_name(int32 id)
+{
+	Writable	source;
+	Tables		tables;
+	Tracking   *tracking;
+
+	if (!find_writable(id, &source, &tables))
+		return NULL;
+	tracking = source_of_id(tables.sources, id);
+	return tracking ? tracking->source : NULL;
 }
 
 /*

@@ -43,6 +43,7 @@ extern const char *tracking_settle(const Tracking *tracking, Oid relid, bool may
 extern const char *tracking_mode_name(TrackMode mode);
 extern bool tracking_writing(Oid schema, int32 id);
 extern Oid	tracking_marks_relid(int32 id);
+extern const char *tracking_source_name(int32 id);
 extern void tracking_changed(void);
 extern const char *leaves_renew(const Tracking *tracking, Oid relid);
 extern void leaves_forget(int32 source_id);

@@ -1,0 +1,219 @@
+# Faults made on purpose: whatever needs memory, writes or sets something may fail,
+# at any point, in transactions of others too.  The server stays up, nothing is half
+# written, no mark is lost, and after a run the results are those of plain SQL.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Checkout;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $pg_config = run_line('sh', '-c', 'command -v pg_config');
+plan skip_all => 'there is no make, or no compiler'
+  if !run_line('sh', '-c', 'command -v make') || !run_line('sh', '-c', 'command -v cc gcc clang | head -n 1');
+
+# The library that fails where it is told to.
+my $source = PostgreSQL::Test::Utils::tempdir() . '/source';
+copy_checkout($source);
+my ($status, undef, $errors) = run_in($source, 'make', '-s', 'BATCHAGG_FAULTS=1', 'PROFILE=-O0', "PG_CONFIG=$pg_config", 'batchagg.so');
+is($status, 0, 'the library with faults is built') or BAIL_OUT($errors);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', <<'CONF');
+fsync = off
+max_parallel_workers = 0
+restart_after_crash = on
+max_prepared_transactions = 2
+CONF
+$node->start;
+
+# Uses the library in a database of its own.
+sub make_database
+{
+	my ($name) = @_;
+
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->safe_psql($name, <<"SQL");
+CREATE EXTENSION batchagg;
+UPDATE pg_proc SET probin = '$source/batchagg.so' WHERE probin = '\$libdir/batchagg';
+SQL
+	# A session can load one of the two.
+	$node->safe_psql($name, <<"SQL");
+CREATE FUNCTION fault(kind text, n bigint) RETURNS bigint AS '$source/batchagg.so', 'batchagg_fault' LANGUAGE C STRICT;
+CREATE TABLE v (user_id text, ts timestamptz, n integer);
+INSERT INTO v SELECT 'u' || g % 3, '2024-10-07 00:00+00'::timestamptz + g * interval '10 min', g FROM generate_series(0, 999) g;
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'v', '{1-hour,1-day}', '{"n": "sum,count,max"}');
+SELECT batchagg_track_source('v');
+SELECT batchagg_run_job(1);
+-- What is stored and what should be, of both granularities; what differs.
+CREATE FUNCTION wrong() RETURNS bigint LANGUAGE SQL AS \$\$
+WITH stored AS (
+	SELECT d.granularity, entity_id, timestamp, aggregation_type, metric_value FROM RuleExecutionResults JOIN batchjob_definitions d ON d.id = definition_id),
+groups AS (
+	SELECT g, user_id, date_trunc(substr(g, 3), ts, 'UTC') AS t, sum(n) AS sum, count(n) AS count, max(n) AS max
+	FROM v, unnest(ARRAY['1-hour', '1-day']) g GROUP BY 1, 2, 3),
+expected AS (
+	SELECT g, user_id, t, a, x::float8 FROM groups, LATERAL (VALUES ('sum', sum), ('count', count), ('max', max)) r (a, x))
+SELECT count(*) FROM ((TABLE stored EXCEPT TABLE expected) UNION ALL (TABLE expected EXCEPT TABLE stored)) d
+\$\$;
+-- Marks of times and entities that nobody has written.
+CREATE FUNCTION strange() RETURNS bigint LANGUAGE SQL AS \$\$
+SELECT count(*) FROM batchagg_marks m LEFT JOIN LATERAL unnest(ids) id ON true
+WHERE id !~ '^[a-z]+[0-9]+\$' OR low > high OR high > '2100-01-01' OR low < '1900-01-01' AND low > '-infinity'
+\$\$;
+CREATE TABLE found (n bigint, what text);
+-- The n-th fault of a kind in the second of three statements, which a savepoint undoes;
+-- for each n up to the one that is not reached, or for these.
+CREATE PROCEDURE sweep(kind text, before text, failing text, after text, numbers bigint[] DEFAULT NULL) LANGUAGE plpgsql AS \$\$
+DECLARE
+	n bigint := 0;
+	struck boolean := true;
+	strange bigint;
+	code text;
+BEGIN
+	WHILE struck LOOP
+		n := CASE WHEN numbers IS NULL THEN n + 1 ELSE (SELECT min(i) FROM unnest(numbers) i WHERE i > n) END;
+		EXIT WHEN n IS NULL;
+		struck := false;
+		code := '53200';
+		EXECUTE before;
+		BEGIN
+			PERFORM fault(kind, n);
+			EXECUTE failing;
+		EXCEPTION WHEN OTHERS THEN
+			struck := true;
+			code := sqlstate;
+		END;
+		PERFORM fault(kind, 0);
+		EXECUTE after;
+		COMMIT;
+		strange := strange();
+		PERFORM batchagg_run_job(1);
+		COMMIT;
+		INSERT INTO found SELECT n, 'strange' WHERE strange > 0;
+		INSERT INTO found SELECT n, 'wrong' WHERE wrong() > 0;
+		INSERT INTO found SELECT n, code WHERE code NOT IN ('53200', '53100');
+		INSERT INTO found SELECT n, 'struck' WHERE struck;
+		COMMIT;
+	END LOOP;
+END \$\$;
+SQL
+}
+
+# What a sweep has found: faults, at least so many, and nothing else.
+sub found
+{
+	my ($database, $what, $least) = @_;
+	my ($struck, $points, $bad) = split /\|/, $node->safe_psql($database, <<'SQL');
+SELECT count(*) FILTER (WHERE what = 'struck'), max(n), string_agg(n || ' ' || what, ', ' ORDER BY n) FILTER (WHERE what <> 'struck') FROM found
+SQL
+	cmp_ok($struck, '>=', $least, "$what: there are faults, at points up to $points");
+	is($bad // '', '', "$what: marks are whole, and results exact");
+	$node->safe_psql($database, 'TRUNCATE found');
+}
+
+# Calls a procedure that sweeps.
+sub sweep
+{
+	my ($database, $what, $least, $kind, @arguments) = @_;
+	my $list = join ', ', "'$kind'", map { ref $_ ? "'{" . join(',', @$_) . "}'" : "\$x\$$_\$x\$" } @arguments;
+	my ($status, undef, $error) = $node->psql($database, "CALL sweep($list)");
+
+	is("$status $error", '0 ', "$what: the server stays up");
+	$node->poll_query_until('postgres', 'SELECT true') if $status;
+	found($database, $what, $least);
+}
+
+# Numbers that grow faster and faster.
+sub numbers
+{
+	my ($to, $factor) = @_;
+	my @numbers;
+
+	for (my $n = 1; $n <= $to; $n = int($n * $factor) + 1)
+	{
+		push @numbers, $n;
+	}
+	return \@numbers;
+}
+
+#
+# Writers, of which some write again after a savepoint
+#
+sub few { sprintf q{INSERT INTO v SELECT 'w' || g, '2024-10-09 05:00+00'::timestamptz + g * interval '1 min', g FROM generate_series(%d, %d) g}, @_ }
+sub hours { sprintf q{INSERT INTO v SELECT 'h' || g %% 3, '2024-01-01 00:00+00'::timestamptz + g * interval '1 hour', g FROM generate_series(%d, %d) g}, @_ }
+
+make_database('few');
+sweep('few', 'a few entities of an hour', 10, 'memory', 'SELECT', few(1, 5), few(6, 7));
+sweep('few', '... after others', 5, 'memory', few(1, 5), few(6, 9), few(8, 12));
+sweep('few', '... more than are told apart', 10, 'memory', few(1, 90), few(80, 120), few(70, 75));
+make_database('hours');
+sweep('hours', 'more hours than there is room for', 10, 'memory', hours(1, 11), hours(12, 30), hours(20, 50));
+make_database('coarse');
+sweep('coarse', 'more hours than are kept', 10, 'memory', hours(1, 4090), hours(4091, 4100), hours(4101, 4110), numbers(9000, 1.6));
+
+#
+# A commit, which writes the marks; they are lost together with the rows
+#
+sub commits
+{
+	my ($kind) = @_;
+	my $script = join '', map { few(1, 5) . ";\nBEGIN;\n" . few(10, 15) . ";\nSELECT fault('$kind', $_);\nCOMMIT;\n"
+		  . "INSERT INTO found SELECT $_, 'struck' WHERE fault('$kind', 0) = 0;\n" } 1 .. 20;
+
+	$node->psql('few', $script, on_error_stop => 0);
+	$node->safe_psql('few', "INSERT INTO found SELECT 0, 'strange' WHERE strange() > 0; SELECT batchagg_run_job(1); INSERT INTO found SELECT 0, 'wrong' WHERE wrong() > 0");
+}
+commits('memory');
+found('few', 'memory at a commit', 8);
+commits('write');
+found('few', 'writes at a commit', 1);
+
+#
+# The library is loaded by the first row, and that fails
+#
+my @loads;
+foreach my $n (1 .. 20)
+{
+	append_to_file($node->data_dir . '/batchagg_fault', "memory $n");
+	my ($status, $out, $error) = $node->psql('few', "BEGIN; SAVEPOINT a; " . few(1, 2) . "; ROLLBACK TO a; SAVEPOINT b;" . few(3, 4)
+		. "; COMMIT; SELECT 'done'; CREATE TABLE made (); DROP TABLE IF EXISTS made", on_error_stop => 0);
+	unlink $node->data_dir . '/batchagg_fault';
+	push @loads, "$n: $out $error" if $out ne 'done' || grep { $_ ne 'out of memory' } $error =~ /ERROR:  (.*)/g;
+}
+is(join("\n", @loads), '', 'where the library cannot be loaded, the next row tries again');
+$node->safe_psql('few', "SELECT batchagg_run_job(1); INSERT INTO found SELECT 0, 'wrong' WHERE wrong() > 0; INSERT INTO found VALUES (1, 'struck')");
+found('few', 'loading', 1);
+
+#
+# Runs, in each mode
+#
+sub new_rows { few(@_) =~ s{INTO v}{INTO v (user_id, ts, n)}r }
+
+foreach my $mode (qw(log snapshot))
+{
+	make_database($mode);
+	$node->safe_psql($mode, "SELECT batchagg_track_source('v', '$mode'); SELECT batchagg_run_job(1)");
+	foreach my $kind (qw(memory write))
+	{
+		sweep($mode, "a run, mode $mode: $kind", 5, $kind, new_rows(1, 5), 'SELECT batchagg_run_job(1)', new_rows(6, 7),
+			numbers($kind eq 'memory' ? 3000 : 40, $kind eq 'memory' ? 1.3 : 1));
+	}
+	sweep($mode, "a run, mode $mode: settings", 5, 'setting', new_rows(1, 5), 'SELECT batchagg_run_job(1)', new_rows(6, 7), numbers(400, 1.4));
+}
+
+# Processes that die
+foreach my $n (3, 40, 400)
+{
+	$node->psql('log', "SELECT fault('kill', $n); BEGIN; " . few(1, 3) . "; SELECT batchagg_run_job(1); COMMIT");
+	$node->poll_query_until('log', 'SELECT true');
+	is($node->safe_psql('log', few(4, 5) . '; SELECT status FROM batchagg_run_job(1); SELECT wrong()'), "succeeded\n0", "killed at point $n");
+}
+
+done_testing();
