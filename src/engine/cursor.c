@@ -21,43 +21,18 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "storage/bufmgr.h"
-#include "storage/lock.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "engine/cursor.h"
-
-/* Marks that are kept for a cursor that lags behind, at most. */
-#define MAX_KEPT_MARKS 1000000
-
-/* More than a block holds. */
-#define MARKS_PER_BLOCK 150
-
-/*
- * The 64-bit id of a transaction of this snapshot's time: of the two that it
- * could be, the one before the next id.
- */
-static uint64
-full_xid(TransactionId xid, FullTransactionId next)
-{
-	uint32		epoch = EpochFromFullTransactionId(next);
-
-	if (xid > XidFromFullTransactionId(next))
-		epoch--;
-	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
-}
+#include "track/collect.h"
 
 static int
 xid_compare(const void *a, const void *b)
@@ -78,18 +53,19 @@ snapshot_text(Snapshot snapshot)
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId own = GetTopTransactionIdIfAny();
 	uint64	   *running = palloc((snapshot->xcnt + 1) * sizeof(uint64));
-	uint64		xmin = full_xid(snapshot->xmin, next);
-	uint64		xmax = full_xid(snapshot->xmax, next);
+	uint64		xmin = U64FromFullTransactionId(full_xid(snapshot->xmin, next));
+	uint64		xmax = U64FromFullTransactionId(full_xid(snapshot->xmax, next));
+	uint64		own_full = U64FromFullTransactionId(full_xid(own, next));
 	int			n = 0;
 	StringInfoData text;
 	int			i;
 
 	for (i = 0; i < snapshot->xcnt; i++)
-		running[n++] = full_xid(snapshot->xip[i], next);
-	if (TransactionIdIsValid(own) && full_xid(own, next) < xmax)
+		running[n++] = U64FromFullTransactionId(full_xid(snapshot->xip[i], next));
+	if (TransactionIdIsValid(own) && own_full < xmax)
 	{
-		running[n++] = full_xid(own, next);
-		xmin = Min(xmin, full_xid(own, next));
+		running[n++] = own_full;
+		xmin = Min(xmin, own_full);
 	}
 	qsort(running, n, sizeof(uint64), xid_compare);
 
@@ -101,8 +77,8 @@ snapshot_text(Snapshot snapshot)
 }
 
 /*
- * The cursors of these definitions that can be used in this cluster, a list of
- * Cursor.
+ * The cursors of these definitions that can be used in this cluster and that the active
+ * snapshot sees, a list of Cursor.
  */
 List *
 cursors_load(const List *definition_ids)
@@ -112,16 +88,16 @@ cursors_load(const List *definition_ids)
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query(true,
-							psprintf("SELECT definition_id, source, mode, fingerprint, "
-									 STORE_MICROSECONDS("horizon") ", "
-									 "ahead, snapshot, run_xid, "
-									 STORE_MICROSECONDS("exact_from") " "
-									 "FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
-									 "AND pg_snapshot_xmax(snapshot) <= "
-									 "pg_snapshot_xmax(pg_current_snapshot())",
-									 store_table("batchagg_cursors")),
-							lengthof(types), types, values))
+	foreach(lc, store_query_active(true,
+								   psprintf("SELECT definition_id, source, mode, fingerprint, "
+											STORE_MICROSECONDS("horizon") ", "
+											"ahead, snapshot, run_xid, "
+											STORE_MICROSECONDS("exact_from") " "
+											"FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
+											"AND pg_snapshot_xmax(snapshot) <= "
+											"pg_snapshot_xmax(pg_current_snapshot())",
+											store_table("batchagg_cursors")),
+								   lengthof(types), types, values))
 	{
 		char	  **row = lfirst(lc);
 		Cursor	   *cursor = palloc(sizeof(Cursor));
@@ -210,84 +186,5 @@ cursors_drop_others(const List *definition_ids, const List *sources)
 						 "(SELECT FROM ROWS FROM (unnest($2), unnest($3)) AS k (d, s) "
 						 "WHERE d = definition_id AND s = source)",
 						 store_table("batchagg_cursors")),
-				lengthof(types), types, values);
-}
-
-/*
- * Drops the cursors of a source that many marks are kept for: their definitions'
- * next runs read it as a whole.  So a job that does not run any more, or seldom,
- * does not make marks pile up.
- */
-static void
-cursors_drop_laggards(int32 source_id, const char *source)
-{
-	Oid			types[] = {INT4OID, TEXTOID, INT8OID};
-	Datum		values[] = {
-		Int32GetDatum(source_id),
-		CStringGetTextDatum(source),
-		Int64GetDatum(MAX_KEPT_MARKS)
-	};
-	char	   *cursors = store_table("batchagg_cursors");
-
-	store_query(true,
-				psprintf("DELETE FROM %s WHERE (definition_id, source) IN "
-						 "(SELECT definition_id, source FROM %s WHERE source = $2 "
-						 "AND pg_snapshot_xmax(snapshot) < (SELECT xid FROM %s "
-						 "WHERE source_id = $1 ORDER BY xid DESC OFFSET $3 LIMIT 1) "
-						 "FOR UPDATE SKIP LOCKED)",
-						 cursors, cursors, store_table("batchagg_marks")),
-				lengthof(types), types, values);
-}
-
-/* Are there so many marks that it is worth counting them? */
-static bool
-marks_are_many(void)
-{
-	Relation	marks = table_open(store_relid("batchagg_marks"), AccessShareLock);
-	BlockNumber blocks = RelationGetNumberOfBlocks(marks);
-
-	table_close(marks, AccessShareLock);
-	return blocks > MAX_KEPT_MARKS / MARKS_PER_BLOCK;
-}
-
-/* The oldest transaction that any snapshot in use might not see. */
-static FullTransactionId
-oldest_unseen(void)
-{
-	Relation	marks = table_open(store_relid("batchagg_marks"), AccessShareLock);
-	TransactionId oldest = GetOldestNonRemovableTransactionId(marks);
-	FullTransactionId result;
-
-	table_close(marks, NoLock);
-	result.value = full_xid(oldest, ReadNextFullTransactionId());
-	return result;
-}
-
-/*
- * Deletes the marks of a source that all cursors have seen, and those that runs
- * under way will leave: a first run has none yet that we could see, but a
- * snapshot.  If another transaction is at that, it is left to it: runs do not
- * wait for each other.
- */
-void
-marks_forget_seen(int32 source_id, const char *source)
-{
-	Oid			types[] = {INT4OID, TEXTOID, XID8OID};
-	Datum		values[] = {
-		Int32GetDatum(source_id),
-		CStringGetTextDatum(source),
-		FullTransactionIdGetDatum(oldest_unseen())
-	};
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batchagg_marks"), (uint32) source_id, 0);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return;
-	if (marks_are_many())
-		cursors_drop_laggards(source_id, source);
-	store_query(true,
-				psprintf("DELETE FROM %s WHERE source_id = $1 AND xid < $3 AND xid < "
-						 "(SELECT min(pg_snapshot_xmin(snapshot)) FROM %s WHERE source = $2)",
-						 store_table("batchagg_marks"), store_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }

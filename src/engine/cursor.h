@@ -35,7 +35,6 @@ extern List *cursors_load(const List *definition_ids);
 extern const Cursor *cursor_find(const List *cursors, int32 definition_id, const char *source);
 extern void cursor_save(const Cursor *cursor);
 extern void cursors_drop_others(const List *definition_ids, const List *sources);
-extern void marks_forget_seen(int32 source_id, const char *source);
 extern char *snapshot_text(Snapshot snapshot);
 
 #endif							/* BATCHAGG_CURSOR_H */

@@ -39,10 +39,10 @@
  * states are stored in every mode (history.c).  The fingerprint tells whether states
  * are stored, so that a definition which begins to store them does so everywhere.
  *
- * Marks are read with the run's snapshot or a later one, and the cursor that
- * the run leaves has the snapshot that the rows were read with.  So a
- * transaction can be taken into account twice, which does no harm, but never be
- * left out: no order of commits, and no writer that takes long, changes that.
+ * Cursors, marks and rows are read with the run's snapshot, and the cursor that the
+ * run leaves has that snapshot.  So no transaction is left out: no order of commits,
+ * and no writer that takes long, changes that; nor does a run that deletes cursors or
+ * marks meanwhile.
  *
  * A part of the results can be recomputed on its own, to repair or to verify it.
  * That repeats the last run for these buckets, with its horizon, and from rows
@@ -303,6 +303,7 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh, Node *filter)
 	refresh->mode = source->definition->lookback ? REFRESH_LOOKBACK : REFRESH_FULL;
 	if (relation->tracking == NULL)
 		return;
+	refresh->marked = relation->tracking;
 	refresh->reason = relation->broken ? relation->broken :
 		tracking_obstacle(source, relation->tracking, filter);
 	if (refresh->reason != NULL)
@@ -480,7 +481,9 @@ marks_name_entities(const Refresh *refresh)
 }
 
 /*
- * Adds what transactions have marked that the cursor does not see.
+ * Adds what transactions have marked that the cursor does not see.  Marks are read with
+ * the snapshot that the cursor was read with: a later one may lack some that were
+ * deleted together with the cursor.
  */
 static void
 add_marks(Refresh *refresh)
@@ -497,8 +500,8 @@ add_marks(Refresh *refresh)
 								 store_table("batchagg_marks"),
 								 marks_name_entities(refresh) ? "ids" : "NULL::text[]");
 
-	add_gathered(refresh, store_query(true, psprintf(gather_sql, marks), lengthof(types), types,
-									  values));
+	add_gathered(refresh, store_query_active(true, psprintf(gather_sql, marks), lengthof(types),
+											 types, values));
 }
 
 /* A source's time column, quoted. */

@@ -33,6 +33,7 @@ typedef struct Refresh
 	const char *reason;			/* why everything is recomputed where the mode
 								 * knows better; NULL: it is not */
 	const Tracking *tracking;	/* of the source; NULL: not tracked, or not usable */
+	const Tracking *marked;		/* likewise, usable or not */
 	const Cursor *cursor;		/* where the last run left off; NULL: nowhere usable */
 	char	   *fingerprint;	/* of all that results depend on besides rows */
 

@@ -79,6 +79,7 @@
 #include "engine/scan.h"
 #include "engine/write.h"
 #include "settings.h"
+#include "track/collect.h"
 #include "track/marks.h"
 
 /* One of the jobs of a run. */
@@ -769,6 +770,7 @@ run_leave_cursors(const Run *run)
 {
 	char	   *snapshot = snapshot_text(GetActiveSnapshot());
 	FullTransactionId run_xid = GetTopFullTransactionId();
+	List	   *collected = NIL;
 	ListCell   *lc;
 
 	foreach(lc, run->refreshes)
@@ -794,8 +796,11 @@ run_leave_cursors(const Run *run)
 	{
 		const Refresh *refresh = lfirst(lc);
 
-		if (refresh->tracking != NULL && !IsolationUsesXactSnapshot())
-			marks_forget_seen(refresh->tracking->id, refresh->source->name);
+		if (refresh->marked == NULL || list_member_int(collected, refresh->marked->id))
+			continue;
+		marks_collect(store_relid("batchagg_marks"), refresh->marked->id,
+					  refresh->source->name, PG_INT64_MAX);
+		collected = lappend_int(collected, refresh->marked->id);
 	}
 }
 

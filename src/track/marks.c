@@ -16,6 +16,9 @@
  * Other extensions may write as the transaction commits, after we have written all:
  * what is noted then is written at once.
  *
+ * All this is done in other people's transactions, in which any allocation may fail and
+ * be caught by a savepoint: what is kept in static variables is whole at each of them.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -25,12 +28,15 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "common/pg_prng.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "catalog/store.h"
+#include "track/collect.h"
 #include "track/marks.h"
 #include "track/tracking.h"
 
@@ -45,6 +51,10 @@ enum
 	MARKS_COLUMNS
 };
 
+/* A writer collects about each time that so many marks are written, and deletes so many. */
+#define MARKS_PER_COLLECTION 50000
+#define COLLECTED_AT_ONCE 100000
+
 uint64		marks_generation = 1;
 
 static struct
@@ -52,6 +62,7 @@ static struct
 	MemoryContext context;		/* of all notes; NULL: there are none */
 	PendingMarks *first;
 	bool		closing;		/* the transaction is about to end */
+	bool		committing;		/* by a commit, and not by being prepared */
 	bool		run_made;		/* a run has counted its rows so far */
 } pending;
 
@@ -86,8 +97,11 @@ insert_marks(Oid marks_relid, int32 source_id, List *notes)
 	CatalogIndexState indexes = CatalogOpenIndexes(rel);
 	ListCell   *lc;
 
+	/* A long list of ids may be toasted, for which there has to be a snapshot. */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(lc, notes)
 		insert_mark(rel, indexes, source_id, lfirst(lc));
+	PopActiveSnapshot();
 	CatalogCloseIndexes(indexes);
 	table_close(rel, NoLock);
 }
@@ -103,15 +117,40 @@ marks_write(int32 source_id, int64 low, int64 high)
 	insert_marks(store_relid("batchagg_marks"), source_id, list_make1(&note));
 }
 
+/* Is it this transaction's turn to collect marks, that has written so many? */
+static bool
+collection_is_due(int written)
+{
+	static int64 left = 0;		/* to be written until the next time; 0: not known yet */
+
+	/* A session may be too short to write that many. */
+	if (left == 0)
+		left = pg_prng_uint64_range(&pg_global_prng_state, 1, MARKS_PER_COLLECTION);
+	left -= written;
+	if (left > 0)
+		return false;
+	left = MARKS_PER_COLLECTION;
+	return true;
+}
+
 /* Writes what was noted of one source, unless that is tracked no more. */
 static void
 write_pending(PendingMarks *marks)
 {
 	Oid			marks_relid = tracking_marks_relid(marks->source_id);
+	const char *source;
+	List	   *notes;
 
 	marks->unwritten = false;
-	if (OidIsValid(marks_relid))
-		insert_marks(marks_relid, marks->source_id, notes_list(marks->notes));
+	if (!OidIsValid(marks_relid))
+		return;
+	notes = notes_list(marks->notes);
+	insert_marks(marks_relid, marks->source_id, notes);
+	if (!pending.committing || !collection_is_due(list_length(notes)))
+		return;
+	source = tracking_source_name(marks->source_id);
+	if (source != NULL)
+		marks_collect(marks_relid, marks->source_id, source, COLLECTED_AT_ONCE);
 }
 
 static void
@@ -160,14 +199,15 @@ at_transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			pending.closing = true;
+			pending.committing = event == XACT_EVENT_PRE_COMMIT;
 			marks_flush();
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
-			pending.closing = pending.run_made = false;
+			pending.closing = pending.committing = pending.run_made = false;
 			/* The memory goes with the transaction's. */
-			if (pending.first != NULL)
+			if (pending.context != NULL)
 				forget_all();
 			break;
 		default:
@@ -188,13 +228,15 @@ at_subtransaction_event(SubXactEvent event, SubTransactionId id, SubTransactionI
 static void
 register_callbacks(void)
 {
-	static bool registered = false;
+	static bool for_transactions = false;
+	static bool for_subtransactions = false;
 
-	if (registered)
-		return;
-	RegisterXactCallback(at_transaction_event, NULL);
-	RegisterSubXactCallback(at_subtransaction_event, NULL);
-	registered = true;
+	if (!for_transactions)
+		RegisterXactCallback(at_transaction_event, NULL);
+	for_transactions = true;
+	if (!for_subtransactions)
+		RegisterSubXactCallback(at_subtransaction_event, NULL);
+	for_subtransactions = true;
 }
 
 /*
