@@ -99,7 +99,7 @@ LEFT JOIN LATERAL (
 	SELECT * FROM batchagg_runs r WHERE r.job_id = j.id ORDER BY r.started_at DESC LIMIT 1) r ON true
 LEFT JOIN LATERAL (
 	SELECT * FROM batchagg_runs s WHERE s.job_id = j.id AND s.status = 'succeeded'
-	ORDER BY s.started_at DESC LIMIT 1) s ON true
+	ORDER BY s.run_id DESC LIMIT 1) s ON true
 LEFT JOIN LATERAL (
 	SELECT string_agg(DISTINCT coalesce(c.mode, 'full'), ', ') AS mode
 	FROM batchagg_layouts l

@@ -95,10 +95,10 @@ settings_define(void)
 
 	ONCE(DefineCustomIntVariable("batchagg.job_timeout",
 								 "Longest time that a run of a job may take.",
-								 "Jobs can override it in batch_jobs.job_timeout. 0 means no limit.",
+								 "Jobs can have less in batch_jobs.job_timeout. 0 means no limit.",
 								 &batchagg_job_timeout,
 								 3600, 0, INT_MAX / 1000,
-								 PGC_USERSET, GUC_UNIT_S,
+								 PGC_SUSET, GUC_UNIT_S,
 								 NULL, NULL, NULL));
 
 	ONCE(DefineCustomEnumVariable("batchagg.log_level",
@@ -215,16 +215,31 @@ check_timezone(char **newval, void **extra, GucSource source)
 
 /*
  * Fixes those of PostgreSQL's settings that a process of the service relies on,
- * whatever databases and roles say.
+ * whatever databases and roles say.  No timeout but the job's own ends a run.
  */
 void
 settings_pin(void)
 {
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	}			pinned[] =
+	{
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"idle_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
+	};
+
+	for (int i = 0; i < lengthof(pinned); i++)
+		SetConfigOption(pinned[i].name, pinned[i].value, PGC_USERSET, PGC_S_SESSION);
 }
 
 /*

@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -48,6 +49,7 @@
 #include "catalog/suggest.h"
 #include "catalog/validate.h"
 #include "service/shared.h"
+#include "settings.h"
 #include "time/zone.h"
 
 PG_FUNCTION_INFO_V1(batchagg_check_event);
@@ -62,6 +64,10 @@ PG_FUNCTION_INFO_V1(batchagg_validate_job);
 
 /* The longest interval that a definition may have. */
 #define MAX_YEARS 1000
+
+/* The beginnings of the years 1900 and 10000: in days from PostgreSQL's epoch. */
+#define FIRST_TIME (-36524 * USECS_PER_DAY)
+#define TIME_LIMIT (2921940 * USECS_PER_DAY)
 
 /* Problems are raised as they come. */
 static Problems raise_at_once = {.collect = false};
@@ -228,6 +234,63 @@ check_owner(Row *row)
 }
 
 /*----------
+ * Limits of texts
+ *----------
+ */
+
+/* The longest text that a column may have, in bytes; of NULL ends the list. */
+typedef struct ColumnLimit
+{
+	const char *column;
+	int			bytes;
+} ColumnLimit;
+
+#define MAX_NAME_BYTES 1000
+
+static const ColumnLimit event_limits[] = {
+	{"event_name", EVENT_TEXT_LEN - 1}, {"schedule", EVENT_TEXT_LEN - 1},
+	{"timezone", EVENT_TEXT_LEN - 1}, {"description", 10000}, {NULL}
+};
+static const ColumnLimit job_limits[] = {
+	{"job_name", MAX_NAME_BYTES}, {"event_name", EVENT_TEXT_LEN - 1}, {NULL}
+};
+static const ColumnLimit definition_limits[] = {
+	{"focal_entity", MAX_NAME_BYTES}, {"entity", MAX_NAME_BYTES}, {"source_table", MAX_NAME_BYTES},
+	{"granularity", 100}, {"resource_filter", 100000}, {"timezone", EVENT_TEXT_LEN - 1}, {NULL}
+};
+static const ColumnLimit metric_limits[] = {
+	{"metric_name", MAX_NAME_BYTES}, {"aggregation_types", 10000}, {NULL}
+};
+static const ColumnLimit mapping_limits[] = {
+	{"metricname", MAX_NAME_BYTES}, {"tablename", MAX_NAME_BYTES}, {"id_column", MAX_NAME_BYTES},
+	{"time_column", MAX_NAME_BYTES}, {"metric_column", MAX_NAME_BYTES},
+	{"name_column", MAX_NAME_BYTES}, {"value_column", MAX_NAME_BYTES}, {NULL}
+};
+static const ColumnLimit measurement_limits[] = {
+	{"entity_id", 2000}, {"metric_name", MAX_NAME_BYTES},
+	{"focal_entity", MAX_NAME_BYTES}, {"granularity", MAX_NAME_BYTES},
+	{"aggregation_type", MAX_NAME_BYTES}, {"result_name", MAX_NAME_BYTES}, {NULL}
+};
+
+/* Refuses texts that are too long, before anything looks at what is in them. */
+static void
+check_lengths(const Row *row, const ColumnLimit *limits)
+{
+	for (; limits->column; limits++)
+	{
+		bool		isnull;
+		Datum		text = row_value(row, limits->column, &isnull);
+		Size		bytes = isnull ? 0 : toast_raw_datum_size(text) - VARHDRSZ;
+
+		if (bytes > limits->bytes)
+			ereport(ERROR,
+					(errcode(ERRCODE_CHECK_VIOLATION),
+					 errmsg("%s is too long", limits->column),
+					 errdetail("It has %zu bytes; the limit is %d.", bytes, limits->bytes)));
+	}
+}
+
+/*----------
  * Triggers
  *----------
  */
@@ -307,6 +370,8 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (row.now == NULL)
 		PG_RETURN_POINTER(row.before);
 
+	check_lengths(&row, event_limits);
+
 	/* A NULL is refused by the column itself. */
 	text = row_text(&row, "built_in");
 	if (text && text[0] == 't')
@@ -319,8 +384,6 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (text)
 	{
 		error = cron_parse(text, &schedule);
-		if (error == NULL && strlen(text) >= EVENT_TEXT_LEN)
-			error = "The cron expression is too long.";
 		if (error)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -372,6 +435,20 @@ check_not_empty(const Row *row, const char *column)
 				 errmsg("%s must not be empty", column)));
 }
 
+/* The times that the rows of jobs may have: the service calculates with them. */
+static void
+check_time(const Row *row, const char *column)
+{
+	bool		isnull;
+	TimestampTz time = DatumGetTimestampTz(row_value(row, column, &isnull));
+
+	if (!isnull && (time < FIRST_TIME || time >= TIME_LIMIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s is out of range", column),
+				 errdetail("It is %s; it must be of the years 1900 to 9999.", timestamptz_to_str(time))));
+}
+
 /* Refuses an interval that is not positive. */
 static void
 check_positive(const Row *row, const char *column)
@@ -421,13 +498,18 @@ check_delay_bound(const Row *row)
 				 errhint("A day is 24.")));
 }
 
-/* Refuses a number that is less than it may be. */
+/* Refuses a number that is less or more than it may be. */
 static void
-check_number(const Row *row, const char *column, int least, const char *hint)
+check_number(const Row *row, const char *column, int least, int most, const char *hint)
 {
 	bool		isnull;
 	int32		number = DatumGetInt32(row_value(row, column, &isnull));
 
+	if (!isnull && number > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s must be at most %d, not %d", column, most, number),
+				 errhint("%s", hint)));
 	if (!isnull && number < least)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -435,9 +517,27 @@ check_number(const Row *row, const char *column, int least, const char *hint)
 				 errhint("%s", hint)));
 }
 
+/* Says that a job's limit of time, if it is new, is more than it may have. */
+static void
+warn_of_timeout(const Row *row)
+{
+	int32		seconds = row_int(row, "job_timeout");
+
+	if (batchagg_job_timeout > 0 && seconds > batchagg_job_timeout &&
+		row_changed(row, "job_timeout") && !restoring())
+		ereport(WARNING,
+				(errmsg("job_timeout of %d seconds is more than a run may take", seconds),
+				 errdetail("The setting batchagg.job_timeout allows %d seconds.",
+						   batchagg_job_timeout),
+				 errhint("An administrator can raise the setting, also for one role: ALTER ROLE ... SET batchagg.job_timeout.")));
+}
+
+/* The times of a job's row. */
+static const char *const job_times[] = {"created_at", "updated_at", "scheduled_from"};
+
 /*
  * Trigger on batch_jobs, BEFORE INSERT OR UPDATE.  ERROR: an unknown event; a policy
- * for missed runs that is none; a number out of range; an owner that the current user
+ * for missed runs that is none; a number, a time or a text out of range; an owner that the current user
  * is no member of.  On UPDATE, sets updated_at, and
  * with another event scheduled_from, unless that is set too: its slots of the
  * past are not expected.
@@ -446,17 +546,22 @@ Datum
 batchagg_check_job(PG_FUNCTION_ARGS)
 {
 	Row			row = row_of_trigger(fcinfo);
-	char	   *event_name = row_text(&row, "event_name");
+	char	   *event_name;
 	EventMeaning meaning;
 
+	check_lengths(&row, job_limits);
+	event_name = row_text(&row, "event_name");
 	(void) check_owner(&row);
 	check_not_empty(&row, "job_name");
 	check_choice(&row, "missed_runs", missed_runs, "Specify coalesce, each or skip.");
-	check_number(&row, "job_timeout", 1,
+	check_number(&row, "job_timeout", 1, PG_INT32_MAX,
 				 "It is in seconds; NULL means the setting batchagg.job_timeout.");
-	check_number(&row, "max_retries", 0, "NULL means the setting batchagg.max_retries.");
-	check_number(&row, "retry_delay", 0,
+	check_number(&row, "max_retries", 0, 1000, "NULL means the setting batchagg.max_retries.");
+	check_number(&row, "retry_delay", 0, SECS_PER_DAY,
 				 "It is in seconds; NULL means the setting batchagg.retry_delay.");
+	warn_of_timeout(&row);
+	for (int i = 0; i < lengthof(job_times); i++)
+		check_time(&row, job_times[i]);
 	if (event_name && row_changed(&row, "event_name") && !restoring())
 	{
 		event_require(event_name, &meaning);
@@ -591,8 +696,10 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 {
 	Row			row = row_of_trigger(fcinfo);
 	Definition	definition = {.id = row_int(&row, "id")};
-	char	   *granularity = row_text(&row, "granularity");
+	char	   *granularity;
 
+	check_lengths(&row, definition_limits);
+	granularity = row_text(&row, "granularity");
 	check_not_empty(&row, "focal_entity");
 	check_not_empty(&row, "entity");
 	check_positive(&row, "lookback");
@@ -601,7 +708,7 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	check_interval_bound(&row, "lookback");
 	check_interval_bound(&row, "results_retention");
 	check_interval_bound(&row, "source_retention");
-	check_number(&row, "job_delay", 0,
+	check_number(&row, "job_delay", 0, PG_INT32_MAX,
 				 "It is in hours: a run reads the rows up to so many hours before its time.");
 	check_delay_bound(&row);
 	definition.timezone = row_text(&row, "timezone");
@@ -632,12 +739,15 @@ Datum
 batchagg_check_metric(PG_FUNCTION_ARGS)
 {
 	Row			row = row_of_trigger(fcinfo);
-	char	   *name = row_text(&row, "metric_name");
-	char	   *list = row_text(&row, "aggregation_types");
+	char	   *name;
+	char	   *list;
 	Aggregate  *aggregates;
 	int			n;
 	StringInfoData canonical;
 
+	check_lengths(&row, metric_limits);
+	name = row_text(&row, "metric_name");
+	list = row_text(&row, "aggregation_types");
 	check_not_empty(&row, "metric_name");
 	if (name == NULL || list == NULL || !row_changed(&row, "aggregation_types"))
 		PG_RETURN_POINTER(row.now);
@@ -689,8 +799,10 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 {
 	Row			row = row_of_trigger(fcinfo);
 	Oid			owner = check_owner(&row);
-	SourceMapping mapping = mapping_of_row(&row);
+	SourceMapping mapping;
 
+	check_lengths(&row, mapping_limits);
+	mapping = mapping_of_row(&row);
 	check_not_empty(&row, "metricname");
 	check_not_empty(&row, "tablename");
 	check_choice(&row, "layout", layouts, "Specify column, row, or NULL to have it found out.");
@@ -717,6 +829,7 @@ batchagg_check_measurement(PG_FUNCTION_ARGS)
 {
 	Row			row = row_of_trigger(fcinfo);
 
+	check_lengths(&row, measurement_limits);
 	(void) check_owner(&row);
 	PG_RETURN_POINTER(row.now);
 }

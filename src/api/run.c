@@ -23,6 +23,7 @@
 #include "engine/explain.h"
 #include "engine/run.h"
 #include "service/attempt.h"
+#include "service/order.h"
 #include "service/pgcron.h"
 #include "service/service.h"
 
@@ -65,7 +66,7 @@ Datum
 batchagg_run_job(PG_FUNCTION_ARGS)
 {
 	RunRequest	request = {
-		.job_id = job_argument(fcinfo),.dry_run = PG_GETARG_BOOL(1),.attempt = 1
+		.job_id = job_argument(fcinfo),.dry_run = PG_GETARG_BOOL(1),.waits = true,.attempt = 1
 	};
 	RunResult	result;
 	TupleDesc	desc;
@@ -115,9 +116,32 @@ put_run(ReturnSetInfo *rsinfo, int32 job_id, const RunResult *result)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* The ids in rows of jobs (id, owner), in the order in which these are to run. */
+static int32 *
+ids_in_order(List *rows)
+{
+	int			n = list_length(rows);
+	int32	   *ids = palloc(Max(n, 1) * sizeof(int32));
+	Oid		   *owners = palloc(Max(n, 1) * sizeof(Oid));
+	JobOrder   *order;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		char	  **row = lfirst(lc);
+
+		ids[foreach_current_index(lc)] = pg_strtoint32(row[0]);
+		owners[foreach_current_index(lc)] = atooid(row[1]);
+	}
+	order = order_load(ids, owners, n);
+	if (order)
+		order_sort(order, ids, n);
+	return ids;
+}
+
 /*
- * Runs the jobs of a list of ids for an SQL command, and returns a row for
- * each: the job's id, and its run's result.
+ * Runs the jobs of a list of rows (id, owner) for an SQL command, and returns a row
+ * for each: the job's id, and its run's result.
  */
 static void
 run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
@@ -126,17 +150,16 @@ run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 	int			n = list_length(rows);
 	RunRequest *requests = palloc0(Max(n, 1) * sizeof(RunRequest));
 	RunResult  *results = palloc0(Max(n, 1) * sizeof(RunResult));
-	ListCell   *lc;
+	int32	   *ids;
 	int			i;
 
 	PreventCommandIfReadOnly(command);
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(lc, rows)
+	ids = ids_in_order(rows);
+	for (i = 0; i < n; i++)
 	{
-		RunRequest *request = &requests[foreach_current_index(lc)];
-
-		request->job_id = pg_strtoint32(((char **) lfirst(lc))[0]);
-		request->attempt = 1;
+		requests[i].job_id = ids[i];
+		requests[i].attempt = 1;
 	}
 	run_in_groups(requests, n, results);
 	for (i = 0; i < n; i++)
@@ -145,14 +168,14 @@ run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 
 /*
  * batchagg_run_all() returns setof record: runs every enabled job that the
- * caller sees, by id.  A job that fails does not keep the others from running.
+ * caller sees, by id, and those that read results after those that write them.  A job that fails does not keep the others from running.
  */
 Datum
 batchagg_run_all(PG_FUNCTION_ARGS)
 {
 	run_list(fcinfo, "batchagg_run_all()",
 			 store_query(false,
-						 psprintf("SELECT id FROM %s WHERE enable_flag ORDER BY id",
+						 psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag ORDER BY id",
 								  store_table("batch_jobs")),
 						 0, NULL, NULL));
 	return (Datum) 0;
@@ -172,7 +195,7 @@ batchagg_run_event(PG_FUNCTION_ARGS)
 	event_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
 	run_list(fcinfo, "batchagg_run_event()",
 			 store_query(false,
-						 psprintf("SELECT id FROM %s WHERE enable_flag "
+						 psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag "
 								  "AND upper(event_name) = upper($1) ORDER BY id",
 								  store_table("batch_jobs")),
 						 lengthof(types), types, values));
@@ -190,10 +213,24 @@ require_no_scheduler(void)
 				 errhint("To run jobs now, use batchagg_run_event() or batchagg_run_all().")));
 }
 
+/* The ids of an agenda's jobs, in the order in which these are to run. */
+static int32 *
+agenda_ids(Agenda *agenda)
+{
+	int32	   *ids = palloc((agenda->njobs + 1) * sizeof(int32));
+
+	for (int i = 0; i < agenda->njobs; i++)
+		ids[i] = agenda->jobs[i].id;
+	agenda_load_order(agenda);
+	if (agenda->order)
+		order_sort(agenda->order, ids, agenda->njobs);
+	return ids;
+}
+
 /*
  * batchagg_run_due(event_name text) returns setof record: runs the slots that
  * are due, of the enabled jobs of an event (NULL: of all) that the caller sees,
- * by id; of a job, up to the first that fails, which does not keep other jobs
+ * by id, and those that read results after those that write them; of a job, up to the first that fails, which does not keep other jobs
  * from running.  ERROR where the event is not known, or the service does it.
  */
 Datum
@@ -203,6 +240,7 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 	char	   *event_name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	EventMeaning meaning;
 	Agenda	   *agenda;
+	int32	   *ids;
 
 	PreventCommandIfReadOnly("batchagg_run_due()");
 	if (event_name)
@@ -210,15 +248,17 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 	require_no_scheduler();
 	InitMaterializedSRF(fcinfo, 0);
 	agenda = agenda_load(CurrentMemoryContext, false, event_name);
+	ids = agenda_ids(agenda);
 	for (int i = 0; i < agenda->njobs; i++)
 	{
+		AgendaJob  *job = agenda_find(agenda, ids[i]);
 		RunResult	result;
 
 		do
 		{
-			if (!attempt_if_due(&agenda->jobs[i], &result))
+			if (!attempt_if_due(job, &result))
 				break;
-			put_run(rsinfo, agenda->jobs[i].id, &result);
+			put_run(rsinfo, job->id, &result);
 		} while (result.message == NULL);
 	}
 	pgcron_sync();

@@ -28,7 +28,9 @@
 
 #include "api/export.h"
 #include "catalog/store.h"
+#include "engine/run.h"
 #include "service/agenda.h"
+#include "service/order.h"
 #include "service/pgcron.h"
 #include "service/pool.h"
 #include "service/service.h"
@@ -216,6 +218,8 @@ batchagg_wake(PG_FUNCTION_ARGS)
 typedef struct SlotObstacle
 {
 	bool		known;			/* it was looked for */
+	bool		ordered;		/* the order of the jobs is known */
+	bool		starting;		/* nothing keeps the database's jobs from being started */
 	const char *standing;		/* nothing starts jobs until somebody acts; or NULL */
 	const char *passing;		/* else: why one that is due has not been started yet */
 } SlotObstacle;
@@ -282,6 +286,23 @@ find_obstacle(SlotObstacle *obstacle)
 		return;
 	obstacle->standing = standing_obstacle(&database);
 	obstacle->passing = passing_obstacle(&database);
+	obstacle->starting = database.obstacle == OBSTACLE_NONE;
+}
+
+/* The job that another waits for, as it reads its results, as far as the caller sees it. */
+static const AgendaJob *
+job_waited_for(Agenda *agenda, const AgendaJob *job, SlotObstacle *obstacle)
+{
+	bool		trusted;
+
+	if (!obstacle->ordered)
+	{
+		agenda_load_order(agenda);
+		for (int i = 0; i < agenda->njobs; i++)
+			agenda_plan(&agenda->jobs[i], service_now());
+	}
+	obstacle->ordered = true;
+	return order_blocker(agenda->order, agenda, job, &trusted);
 }
 
 /*
@@ -289,13 +310,23 @@ find_obstacle(SlotObstacle *obstacle)
  * nothing is in the way.
  */
 static const char *
-waiting_reason(const AgendaJob *job, bool due, SlotObstacle *obstacle)
+waiting_reason(Agenda *agenda, const AgendaJob *job, bool due, SlotObstacle *obstacle)
 {
+	const AgendaJob *other;
+
+
 	if (due && job->state == SLOT_RUNNING)
 		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
+	if (due && job_is_locked(store_relid("batch_jobs"), job->id))
+		return "another run of the job is under way";
 	find_obstacle(obstacle);
 	if (obstacle->standing != NULL)
 		return obstacle->standing;
+	if (due && obstacle->starting &&
+		(other = job_waited_for(agenda, job, obstacle)) != NULL)
+		return psprintf("waiting for job %d, whose results it reads", other->id);
+	if (due && obstacle->starting && pool_keeps_last_place(job->owner))
+		return "waiting for a worker slot: the last one is kept for jobs of other roles";
 	return due ? obstacle->passing : NULL;
 }
 
@@ -352,7 +383,7 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 		values[1] = TimestampTzGetDatum(waiting.first);
 		values[2] = TimestampTzGetDatum(waiting.last);
 		values[3] = Int32GetDatum(waiting.count);
-		reason = waiting_reason(job, waiting.count != 0, &obstacle);
+		reason = waiting_reason(agenda, job, waiting.count != 0, &obstacle);
 		values[4] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
 		values[5] = TimestampTzGetDatum(next);
 		nulls[1] = nulls[2] = waiting.count == 0;

@@ -23,8 +23,25 @@
 #include "time/zone.h"
 
 /*
- * Sets *result to the meaning of event `name` and returns true; false where
- * it has none.  Its timezone is "" where the setting decides.
+ * Sets *result to the meaning of event `name` and returns true; false where it has
+ * none.  `schedule` and `timezone` are those of its row of batchagg_events; NULL
+ * where there is none.  Its timezone is "" where the setting decides.
+ */
+bool
+event_meaning(const char *name, const char *schedule, const char *timezone, EventMeaning *result)
+{
+	pg_tz	   *tz;
+
+	if (schedule == NULL)
+		return event_parse(name, result) &&
+			(result->timezone[0] == '\0' || zone_parse(result->timezone, &tz) == NULL);
+	strlcpy(result->cron, schedule, sizeof(result->cron));
+	strlcpy(result->timezone, timezone ? timezone : "", sizeof(result->timezone));
+	return true;
+}
+
+/*
+ * Likewise, and looks for its row.
  */
 bool
 event_lookup(const char *name, EventMeaning *result)
@@ -41,17 +58,9 @@ event_lookup(const char *name, EventMeaning *result)
 								store_table("batchagg_events")),
 					   lengthof(types), types, values);
 	if (rows == NIL)
-	{
-		pg_tz	   *tz;
-
-		return event_parse(name, result) &&
-			(result->timezone[0] == '\0' || zone_parse(result->timezone, &tz) == NULL);
-	}
-
+		return event_meaning(name, NULL, NULL, result);
 	row = linitial(rows);
-	strlcpy(result->cron, row[0], sizeof(result->cron));
-	strlcpy(result->timezone, row[1] ? row[1] : "", sizeof(result->timezone));
-	return true;
+	return event_meaning(name, row[0], row[1], result);
 }
 
 /*

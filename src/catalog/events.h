@@ -11,6 +11,8 @@
 #include "catalog/problem.h"
 #include "time/event.h"
 
+extern bool event_meaning(const char *name, const char *schedule, const char *timezone,
+						  EventMeaning *result);
 extern bool event_lookup(const char *name, EventMeaning *result);
 extern void event_require(const char *name, EventMeaning *result);
 extern void event_report_unknown(const char *name, Problems *problems);

@@ -57,6 +57,20 @@ static const char keys_sql[] =
 "LEFT JOIN sources s ON s.id = i.id GROUP BY i.n, j.owner ORDER BY i.n";
 
 /*
+ * The tables that runs write, as an array of oids.
+ */
+Datum
+written_relations(void)
+{
+	Datum		written[lengthof(written_tables)];
+
+	for (int i = 0; i < lengthof(written_tables); i++)
+		written[i] = ObjectIdGetDatum(store_relid(written_tables[i]));
+	return PointerGetDatum(construct_array(written, lengthof(written), OIDOID, sizeof(Oid),
+										   true, TYPALIGN_INT));
+}
+
+/*
  * The source keys of jobs, in the order of job_ids; NULL for a job that is to
  * run alone.  The caller's right to see the jobs is not looked at.
  */
@@ -64,7 +78,6 @@ char	  **
 job_source_keys(const int32 *job_ids, int n)
 {
 	Oid			types[] = {INT4ARRAYOID, OIDARRAYOID};
-	Datum		written[lengthof(written_tables)];
 	Datum	   *ids = palloc(Max(n, 1) * sizeof(Datum));
 	char	  **keys = palloc(Max(n, 1) * sizeof(char *));
 	Datum		values[2];
@@ -73,12 +86,9 @@ job_source_keys(const int32 *job_ids, int n)
 
 	for (i = 0; i < n; i++)
 		ids[i] = Int32GetDatum(job_ids[i]);
-	for (i = 0; i < lengthof(written_tables); i++)
-		written[i] = ObjectIdGetDatum(store_relid(written_tables[i]));
 	values[0] = PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true,
 												TYPALIGN_INT));
-	values[1] = PointerGetDatum(construct_array(written, lengthof(written), OIDOID, sizeof(Oid),
-												true, TYPALIGN_INT));
+	values[1] = written_relations();
 
 	foreach(lc, store_query(true,
 							psprintf(keys_sql, store_table("batch_jobs"),

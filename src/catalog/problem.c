@@ -108,6 +108,18 @@ error_detail(const ErrorData *edata)
 }
 
 /*
+ * Has somebody cancelled the statement?  That is meant for all that it does.  An error
+ * of the same code that a function raises, or another server, is like any other: what
+ * tells them apart is the place where PostgreSQL answers interrupts.
+ */
+bool
+error_is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+/*
  * Calls work(arg) in a subtransaction.  Returns NULL; or the error that it
  * raised, in the current memory context, with all that it did undone.
  */

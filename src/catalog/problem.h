@@ -31,6 +31,7 @@ typedef struct Problems
 
 extern void problem_report(Problems *problems, int sqlerrcode, int definition_id,
 						   bool is_warning, char *message, char *detail, char *hint);
+extern bool error_is_cancel(const ErrorData *error);
 extern ErrorData *error_of(void (*work) (void *arg), void *arg);
 extern bool problem_catch(Problems *problems, int definition_id, void (*check) (void *arg),
 						  void *arg);

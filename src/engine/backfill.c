@@ -524,7 +524,7 @@ do_piece(Backfill *backfill)
 	Job		   *job = job_load(backfill->job_id, &raise);
 	TimestampTz end = piece_end(backfill, job);
 	RunRequest	request = {
-		.job_id = backfill->job_id,.attempt = 1,.repeats = true,.goes_on = backfill->pieces_done > 0
+		.job_id = backfill->job_id,.waits = true,.attempt = 1,.repeats = true,.goes_on = backfill->pieces_done > 0
 	};
 	TimestampTz next = end == backfill->until ? end : skip_empty(backfill, job, end);
 	RunResult	result;

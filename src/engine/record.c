@@ -15,6 +15,10 @@
  * read or serializable transaction is, as it would fail where another was
  * counted since its snapshot.  All are in the history.
  *
+ * A notification is the least of the three: where PostgreSQL has no more room for
+ * any, as somebody listens and does not read, the run is told of nobody, rather
+ * than undone.
+ *
  * The payload of a notification must be shorter than 8000 bytes.  JSON needs
  * up to six bytes for a character, so the texts in it that may be of any length
  * are cut.
@@ -27,11 +31,15 @@
 #include "commands/async.h"
 #include "commands/sequence.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "catalog/store.h"
 #include "engine/record.h"
+
+/* The queue of notifications is full for us when so much of it is in use. */
+#define FULL_QUEUE 0.9
 
 /* Upper bounds of a histogram's classes but the last, which has none. */
 static const int64 histogram_bounds[] = {
@@ -46,7 +54,7 @@ static const int64 histogram_bounds[] = {
  * function of a view raises may do so.
  */
 static const char record_sql[] =
-"WITH job AS (SELECT id, job_name, event_name FROM %s WHERE id = $1 FOR KEY SHARE), "
+"WITH job AS (SELECT id, job_name, event_name FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED), "
 "run AS (INSERT INTO %s (run_id, job_id, slot, started_at, finished_at, status, attempt, "
 "rows_read, rows_skipped, groups, results, changed, range_from, range_to, "
 "error_sqlstate, error_message, error_detail, worker_pid) OVERRIDING SYSTEM VALUE "
@@ -98,7 +106,8 @@ histogram_class(int64 duration)
  * Records a run, with the error that ended it, if one did.  With `counted`, adds
  * it to the job's counters, whose lock must be held.  Sends the run's
  * notification, or leaves that of a scheduled run to the caller.  Where the job is
- * not there any more, nothing is recorded, and result->run_id becomes 0.
+ * not there any more, or somebody is deleting it, who is not waited for, nothing is
+ * recorded, and result->run_id becomes 0.
  */
 void
 record_run(const RunRequest *request, RunResult *result, bool counted)
@@ -146,11 +155,30 @@ record_run(const RunRequest *request, RunResult *result, bool counted)
 }
 
 /*
- * Sends the notification of a run, when the transaction commits.
+ * Is there hardly any room left for notifications?  A transaction that finds none when
+ * it commits fails.
+ */
+static bool
+is_queue_full(void)
+{
+	return DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > FULL_QUEUE;
+}
+
+/*
+ * Sends the notification of a run, when the transaction commits.  A WARNING where
+ * there is no room for it.
  */
 void
 run_notify(const RunResult *result)
 {
-	if (result->notification != NULL)
+	if (result->notification == NULL)
+		return;
+	if (!is_queue_full())
 		Async_Notify("batchagg", result->notification);
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("no notification of run " INT64_FORMAT " is sent: the queue of notifications is full",
+						result->run_id),
+				 errhint("PostgreSQL's log says which session listens and keeps the queue from being emptied.")));
 }

@@ -47,7 +47,9 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlogutils.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -82,6 +84,12 @@
 #include "track/collect.h"
 #include "track/marks.h"
 
+/* A run that does not end when its time is over is cancelled again, milliseconds. */
+#define CANCEL_AGAIN 10000
+
+/* Longest texts of an error that are recorded, bytes. */
+#define MAX_ERROR_TEXT 4000
+
 /* One of the jobs of a run. */
 typedef struct JobRun
 {
@@ -108,6 +116,8 @@ typedef struct Run
 	const Rollup *rollup;		/* the rollup being stored */
 	const OwnerScope *reading;	/* who we were before we read as the owner */
 	bool		again;			/* what was late is read again: nothing may be late */
+	uint64		locked;			/* rows of jobs and definitions */
+	const char *database;		/* its name, for the log */
 	bool		layouts_changed;	/* some were made or dropped */
 } Run;
 
@@ -116,6 +126,7 @@ static struct
 {
 	Run		   *run;			/* NULL: none */
 	bool		timed_out;
+	bool		kept_out;		/* the last run could not begin, as others were at its job */
 	TimeoutId	timeout;		/* our timeout, registered at its first use */
 	bool		registered;
 } current;
@@ -200,9 +211,15 @@ job_sources(Job *job, Problems *problems)
 	return sources;
 }
 
+/*
+ * Cancels the run.  A function of a source may catch that and go on, so it comes again;
+ * and a process of the service, which has no more to do than the run, ends then.
+ */
 static void
 timeout_handler(void)
 {
+	if (current.timed_out && IsBackgroundWorker)
+		ProcDiePending = true;
 	current.timed_out = true;
 	InterruptPending = true;
 	QueryCancelPending = true;
@@ -216,23 +233,24 @@ timeout_set(int seconds)
 	if (!current.registered)
 		current.timeout = RegisterTimeout(USER_TIMEOUT, timeout_handler);
 	current.registered = true;
+	disable_timeout(current.timeout, false);
 	if (seconds > 0)
-		enable_timeout_after(current.timeout, Min(seconds, INT_MAX / 1000) * 1000);
-	else
-		disable_timeout(current.timeout, false);
+		enable_timeout_every(current.timeout,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 seconds * INT64CONST(1000)),
+							 CANCEL_AGAIN);
 }
 
-/* The limit of a run: the least of its jobs'. */
+/* The limit of a run: the least of its jobs' and the setting; 0: none. */
 static int
 timeout_of(const Run *run)
 {
-	int			least = 0;		/* no limit */
+	int			least = batchagg_job_timeout;
 	int			i;
 
 	for (i = 0; i < run->n; i++)
 	{
-		const Job  *job = run->jobs[i].job;
-		int			seconds = job->timeout >= 0 ? job->timeout : batchagg_job_timeout;
+		int			seconds = run->jobs[i].job->timeout;
 
 		if (seconds > 0 && (least == 0 || seconds < least))
 			least = seconds;
@@ -254,7 +272,11 @@ job_acquire_lock(int32 job_id, bool wait)
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-static bool
+/*
+ * Locks a job against runs before one of the caller's.  False where another
+ * transaction has run it, or is running it.
+ */
+bool
 job_try_lock(int32 job_id)
 {
 	return job_acquire_lock(job_id, false);
@@ -270,17 +292,39 @@ job_lock(int32 job_id)
 	(void) job_acquire_lock(job_id, true);
 }
 
+/* Who keeps a job locked: a list that ends with one that is not valid. */
+static VirtualTransactionId *
+job_lock_holders(Oid jobs_relid, int32 job_id)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, jobs_relid, (uint32) job_id, 0);
+	return GetLockConflicts(&tag, ExclusiveLock, NULL);
+}
+
+/*
+ * Does another transaction keep a job locked?  Takes no lock itself, which might be in
+ * somebody's way.  The first argument is the oid of batch_jobs.
+ */
+bool
+job_is_locked(Oid jobs_relid, int32 job_id)
+{
+	VirtualTransactionId *holders = job_lock_holders(jobs_relid, job_id);
+	bool		result = VirtualTransactionIdIsValid(*holders);
+
+	if (!InHotStandby)
+		pfree(holders);
+	return result;
+}
+
 /* The run under way that keeps a job locked, if the caller may see it; or NULL. */
 static const Progress *
 run_in_the_way(int32 job_id)
 {
-	LOCKTAG		tag;
-	VirtualTransactionId *holder;
+	VirtualTransactionId *holder = job_lock_holders(store_relid("batch_jobs"), job_id);
 	PGPROC	   *process;
 	ListCell   *lc;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
-	holder = GetLockConflicts(&tag, ExclusiveLock, NULL);
 	if (!VirtualTransactionIdIsValid(*holder))
 		return NULL;
 #if PG_VERSION_NUM >= 170000
@@ -304,6 +348,7 @@ report_running(int32 job_id)
 {
 	const Progress *progress = run_in_the_way(job_id);
 
+	current.kept_out = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 			 errmsg("job %d is already running", job_id),
@@ -315,16 +360,33 @@ report_running(int32 job_id)
 					 job_id)));
 }
 
+/* Locks rows of jobs against being deleted.  Returns how many. */
+static int
+rows_lock(const char *table, const char *column, Datum ids, bool waits)
+{
+	Oid			types[] = {INT4ARRAYOID};
+	Datum		values[] = {ids};
+
+	return list_length(store_query(true,
+								   psprintf("SELECT FROM %s WHERE %s = ANY ($1) ORDER BY id "
+											"FOR KEY SHARE%s", store_table(table), column,
+											waits ? "" : " SKIP LOCKED"), 1, types, values));
+}
+
 /*
  * Locks the jobs of a run.  The rows of the jobs and their definitions are
  * locked too, so that nobody deletes them while results for them are written.
+ *
+ * Where many jobs are run in one transaction, it must not wait for who is deleting
+ * one of them, and may want to delete another of them next.  Rows that are left out
+ * for that reason are noticed when all are loaded.
  */
 static void
-jobs_lock(const Run *run)
+jobs_lock(Run *run)
 {
 	Datum	   *ids = palloc(run->n * sizeof(Datum));
-	Oid			types[] = {INT4ARRAYOID};
-	Datum		values[1];
+	bool		waits = run->jobs[0].request->waits;
+	Datum		array;
 	int			i;
 
 	for (i = 0; i < run->n; i++)
@@ -335,12 +397,29 @@ jobs_lock(const Run *run)
 		if (!job_try_lock(job_id))
 			report_running(job_id);
 	}
-	values[0] = PointerGetDatum(construct_array(ids, run->n, INT4OID, sizeof(int32), true,
-												TYPALIGN_INT));
-	store_query(true, psprintf("SELECT FROM %s WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE",
-							   store_table("batch_jobs")), 1, types, values);
-	store_query(true, psprintf("SELECT FROM %s WHERE job_id = ANY ($1) ORDER BY id FOR KEY SHARE",
-							   store_table("batchjob_definitions")), 1, types, values);
+	array = PointerGetDatum(construct_array(ids, run->n, INT4OID, sizeof(int32), true,
+											TYPALIGN_INT));
+	run->locked = rows_lock("batch_jobs", "id", array, waits);
+	run->locked += rows_lock("batchjob_definitions", "job_id", array, waits);
+}
+
+/* Sees to it that no row of the jobs was left out when they were locked. */
+static void
+jobs_check_locked(const Run *run)
+{
+	uint64		n = run->n;
+	int			i;
+
+	for (i = 0; i < run->n; i++)
+		n += list_length(run->jobs[i].job->definitions);
+	if (run->dry_run || run->locked >= n)
+		return;
+	current.kept_out = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("job %d is being deleted", run->jobs[0].request->job_id),
+			 errdetail("Another transaction is deleting it or one of its definitions, and has not ended yet."),
+			 errhint("Run the job again when that transaction has ended.")));
 }
 
 /* The ids of the jobs that a scan reads for, as a list for people. */
@@ -366,7 +445,7 @@ error_context(void *arg)
 {
 	const Run  *run = arg;
 	const char *slot = run->jobs[0].request->scheduled ?
-		psprintf(", slot %s", timestamptz_to_str(run->slot)) : "";
+		psprintf(", slot %s, database \"%s\"", timestamptz_to_str(run->slot), run->database) : "";
 
 	if (run->rollup != NULL)
 		errcontext("batchagg job %d, source %s%s", run->rollup->definition->job->id,
@@ -392,6 +471,7 @@ run_init(Run *run, const RunRequest *requests, int n, RunResult *results)
 	run->dry_run = requests[0].dry_run;
 	run->repeats = requests[0].repeats ? &requests[0] : NULL;
 	run->slot = requests[0].slot != 0 ? requests[0].slot : GetCurrentStatementStartTimestamp();
+	run->database = get_database_name(MyDatabaseId);
 	memset(results, 0, n * sizeof(RunResult));
 	for (i = 0; i < n; i++)
 	{
@@ -435,6 +515,7 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 	run_init(&run, requests, n, results);
 	current.run = &run;
 	current.timed_out = false;
+	current.kept_out = false;
 	PG_TRY();
 	{
 		run_locked(&run);
@@ -462,12 +543,12 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 }
 
 /*
- * Was it the timeout that ended this backend's last run?
+ * Could this backend's last run not begin, because others run or delete the job?
  */
 bool
-run_timed_out(void)
+run_was_kept_out(void)
 {
-	return current.timed_out;
+	return current.kept_out;
 }
 
 /*
@@ -481,7 +562,7 @@ run_job(const RunRequest *request, RunResult *result)
 
 /* Logs how a scan's groups fared. */
 static void
-scan_log(const SourceScan *scan)
+scan_log(const SourceScan *scan, const char *database)
 {
 	ListCell   *lc;
 
@@ -492,8 +573,8 @@ scan_log(const SourceScan *scan)
 		const Rollup *rollup = lfirst(lc);
 
 		ereport(LOG,
-				(errmsg("batchagg job %d, definition %d: read %s with %d workers, groups took %zu kB of memory, %d sorted runs in temporary files",
-						rollup->definition->job->id, rollup->definition->id, scan->source->name,
+				(errmsg("batchagg job %d in database \"%s\", definition %d: read %s with %d workers, groups took %zu kB of memory, %d sorted runs in temporary files",
+						rollup->definition->job->id, database, rollup->definition->id, scan->source->name,
 						scan->workers, rollup->usage.peak / 1024, rollup->usage.runs),
 				 errhidestmt(true), errhidecontext(true)));
 	}
@@ -501,17 +582,17 @@ scan_log(const SourceScan *scan)
 
 /* Logs a run's figures. */
 static void
-run_log(const JobRun *job)
+run_log(const JobRun *job, const char *database)
 {
 	const RunResult *result = job->result;
 
 	if (LOG < batchagg_log_level)
 		return;
 	ereport(LOG,
-			(errmsg("batchagg job %d: run " INT64_FORMAT ", slot %s, attempt %d: read "
+			(errmsg("batchagg job %d in database \"%s\": run " INT64_FORMAT ", slot %s, attempt %d: read "
 					INT64_FORMAT " rows, skipped " INT64_FORMAT ", " INT64_FORMAT " groups, "
 					INT64_FORMAT " results, " INT64_FORMAT " rows changed, %.3f s",
-					job->job->id, result->run_id, timestamptz_to_str(result->slot),
+					job->job->id, database, result->run_id, timestamptz_to_str(result->slot),
 					job->request->attempt, result->rows_read, result->rows_skipped,
 					result->groups, result->results, result->changed,
 					(result->finished - result->started) / 1000000.0),
@@ -542,6 +623,7 @@ run_load(Run *run, Problems *problems)
 					(errmsg("job %d is disabled", job->job->id),
 					 errdetail("It runs now because it was started by hand; events do not run it.")));
 	}
+	jobs_check_locked(run);
 }
 
 /*
@@ -825,7 +907,7 @@ run_finish(Run *run, JobRun *job)
 	if (run->dry_run)
 		return;
 	record_run(job->request, result, !IsolationUsesXactSnapshot());
-	run_log(job);
+	run_log(job, run->database);
 }
 
 /* Tells others of a run that begins. */
@@ -1145,7 +1227,7 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 		rollup_finish(lfirst(lc));
 	parallel_end(scan);
 	scan_end(scan);
-	scan_log(scan);
+	scan_log(scan, run->database);
 	foreach(lc, scan->rollups)
 	{
 		run->rollup = lfirst(lc);
@@ -1199,6 +1281,17 @@ scan_count(const Run *run, const SourceScan *scan)
 		rollup_count(run, lfirst(lc));
 }
 
+/* A text of an error as it is recorded; NULL for NULL. */
+static const char *
+recorded_text(const char *text)
+{
+	int			length = text ? strlen(text) : 0;
+
+	if (length <= MAX_ERROR_TEXT)
+		return text;
+	return psprintf("%.*s ...", pg_mbcliplen(text, length, MAX_ERROR_TEXT), text);
+}
+
 /*
  * Records the run of a job that failed with `error`, or that ended without one
  * because its process did (NULL).  result->run_id and pid are those that the run
@@ -1223,8 +1316,9 @@ run_record_failure(const RunRequest *request, TimestampTz started, const ErrorDa
 	result->finished = GetCurrentTimestamp();
 	result->from = result->to = DT_NOBEGIN;
 	result->sqlerrcode = error != NULL ? error->sqlerrcode : 0;
-	result->message = error != NULL ? error->message : "the worker ended before the run did";
-	result->detail = error != NULL ? error->detail : NULL;
+	result->message = error != NULL ? recorded_text(error->message) :
+		"the worker ended before the run did";
+	result->detail = error != NULL ? recorded_text(error->detail) : NULL;
 	record_run(request, result, counted);
 }
 
@@ -1258,7 +1352,7 @@ run_caught(const RunRequest *requests, int n, RunResult *results)
 	for (i = 0; i < n; i++)
 		results[i].pid = MyProcPid;
 	error = error_of(run_caught_work, &run);
-	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED && !current.timed_out)
+	if (error != NULL && error_is_cancel(error))
 		ReThrowError(error);
 	return error;
 }
@@ -1331,8 +1425,9 @@ run_jobs_caught(const RunRequest *requests, int n, RunResult *results)
 			return;
 		if (DEBUG1 >= batchagg_log_level)
 			ereport(LOG,
-					(errmsg("batchagg jobs %d to %d cannot run together, each runs alone: %s",
-							requests[0].job_id, requests[n - 1].job_id, error->message),
+					(errmsg("batchagg jobs %d to %d in database \"%s\" cannot run together, each runs alone: %s",
+							requests[0].job_id, requests[n - 1].job_id,
+							get_database_name(MyDatabaseId), error->message),
 					 errhidestmt(true), errhidecontext(true)));
 	}
 	for (i = 0; i < n; i++)

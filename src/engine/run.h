@@ -18,6 +18,8 @@ typedef struct RunRequest
 	bool		dry_run;		/* compute and compare, write nothing */
 	bool		scheduled;		/* started by its event, not by hand; then the caller
 								 * sends the notification (run_notify) */
+	bool		waits;			/* for whoever is deleting the job; else that is an error,
+								 * as is a run of the job by somebody else in any case */
 	int			attempt;		/* of the slot, from 1 */
 	TimestampTz slot;			/* nominal time; 0: the statement's start */
 
@@ -51,11 +53,13 @@ typedef struct RunResult
 	TimestampTz finished;
 } RunResult;
 
+extern bool job_try_lock(int32 job_id);
 extern void job_lock(int32 job_id);
+extern bool job_is_locked(Oid jobs_relid, int32 job_id);
 extern TimestampTz run_last_slot(int32 job_id);
 extern void run_job(const RunRequest *request, RunResult *result);
 extern void run_jobs(const RunRequest *requests, int n, RunResult *results);
-extern bool run_timed_out(void);
+extern bool run_was_kept_out(void);
 extern void run_job_caught(const RunRequest *request, RunResult *result);
 extern void run_jobs_caught(const RunRequest *requests, int n, RunResult *results);
 extern void run_record_failure(const RunRequest *request, TimestampTz started,

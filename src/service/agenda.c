@@ -12,7 +12,10 @@
  * has all jobs; one read for an SQL function has those that the caller sees.
  *
  * There may be thousands of jobs, and a scan of an array of thousands takes
- * microseconds; so there is no queue to be kept in order.
+ * microseconds; so there is no queue to be kept in order.  All that is done for
+ * each job, whether it is due or not, takes the same time however many of its slots
+ * wait, and the tables are read by one statement for all jobs: who has thousands of
+ * jobs, or has them wait for years of slots, must not keep the others' from starting.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +25,7 @@
 #include "common/hashfn.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -29,6 +33,8 @@
 #include "catalog/group.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
+#include "service/order.h"
+#include "service/retry.h"
 #include "service/shared.h"
 #include "settings.h"
 #include "time/zone.h"
@@ -46,46 +52,51 @@ enum
 	JOB_MAX_RETRIES,
 	JOB_RETRY_DELAY,
 	JOB_SCHEDULED_FROM,
-	JOB_AHEAD
+	JOB_UPDATED_AT,
+	JOB_SCHEDULE,				/* of the row of batchagg_events, if there is one */
+	JOB_TIMEZONE
 };
 
 /* An event's schedule, read once for all of its jobs. */
 typedef struct EventSchedule
 {
+	uint64		hash;			/* of the name */
 	const char *name;
 	bool		known;
 	CronSchedule schedule;
 	pg_tz	   *tz;
 } EventSchedule;
 
-/* The schedule of an event, from `events` or put there. */
-static const EventSchedule *
-event_schedule(List **events, const char *name)
-{
-	EventSchedule *event;
-	EventMeaning meaning;
-	ListCell   *lc;
-
-	foreach(lc, *events)
-	{
-		event = lfirst(lc);
-		if (strcmp(event->name, name) == 0)
-			return event;
-	}
-	event = palloc0(sizeof(EventSchedule));
-	event->name = name;
-	event->known = event_lookup(name, &meaning) &&
-		cron_parse(meaning.cron, &event->schedule) == NULL &&
-		zone_parse(meaning.timezone[0] != '\0' ? meaning.timezone : batchagg_timezone,
-				   &event->tz) == NULL;
-	*events = lappend(*events, event);
-	return event;
-}
-
 static uint64
 text_hash(const char *text)
 {
 	return text ? hash_bytes_extended((const unsigned char *) text, strlen(text), 0) : 0;
+}
+
+/* Reads the schedule of a job's event. */
+static void
+read_schedule(char **row, EventSchedule *event)
+{
+	EventMeaning meaning;
+
+	event->name = row[JOB_EVENT];
+	event->known = event_meaning(row[JOB_EVENT], row[JOB_SCHEDULE], row[JOB_TIMEZONE], &meaning) &&
+		cron_parse(meaning.cron, &event->schedule) == NULL &&
+		zone_parse(meaning.timezone[0] != '\0' ? meaning.timezone : batchagg_timezone,
+				   &event->tz) == NULL;
+}
+
+/* The schedule of a job's event, from `events` or put there. */
+static const EventSchedule *
+event_schedule(HTAB *events, char **row)
+{
+	uint64		hash = text_hash(row[JOB_EVENT]);
+	bool		found;
+	EventSchedule *event = hash_search(events, &hash, HASH_ENTER, &found);
+
+	if (!found || strcmp(event->name, row[JOB_EVENT]) != 0)
+		read_schedule(row, event);
+	return event;
 }
 
 static MissedPolicy
@@ -96,11 +107,16 @@ read_policy(const char *name)
 	return strcmp(name, "skip") == 0 ? MISSED_SKIP : MISSED_COALESCE;
 }
 
-/* One job from its row.  False where its event has no meaning. */
+/*
+ * One job from its row.  False where its event has no meaning.
+ *
+ * A scheduled_from to come is somebody's wish, unless it was the time when the
+ * row was written: then the clock has gone back behind both.
+ */
 static bool
-read_job(char **row, List **events, TimestampTz now, AgendaJob *job)
+read_job(char **row, HTAB *events, TimestampTz now, AgendaJob *job)
 {
-	const EventSchedule *event = event_schedule(events, row[JOB_EVENT]);
+	const EventSchedule *event = event_schedule(events, row);
 
 	if (!event->known)
 		return false;
@@ -112,14 +128,36 @@ read_job(char **row, List **events, TimestampTz now, AgendaJob *job)
 	job->policy = read_policy(row[JOB_POLICY]);
 	job->max_retries = row[JOB_MAX_RETRIES] ? pg_strtoint32(row[JOB_MAX_RETRIES]) :
 		batchagg_max_retries;
-	job->retry_delay = row[JOB_RETRY_DELAY] ? pg_strtoint32(row[JOB_RETRY_DELAY]) :
-		batchagg_retry_delay;
+	job->retry_delay = row[JOB_RETRY_DELAY] ?
+		retry_delay_of_job(pg_strtoint32(row[JOB_RETRY_DELAY])) : batchagg_retry_delay;
 	job->scheduled_from = pg_strtoint64(row[JOB_SCHEDULED_FROM]);
-	if (row[JOB_AHEAD][0] == 't' && cron_follows_real_time(&job->schedule))
+	if (job->scheduled_from > now + CLOCK_TOLERANCE &&
+		job->scheduled_from - CLOCK_TOLERANCE < pg_strtoint64(row[JOB_UPDATED_AT]) &&
+		cron_follows_real_time(&job->schedule))
 		job->scheduled_from = now - CLOCK_TOLERANCE;
 	job->slot = DT_NOBEGIN;
+	job->next_after = DT_NOBEGIN;
 	job->worker = -1;
 	return true;
+}
+
+/*
+ * Finds out which jobs wait for the results of others.
+ */
+void
+agenda_load_order(Agenda *agenda)
+{
+	MemoryContext caller = MemoryContextSwitchTo(agenda->context);
+	int32	   *ids = palloc_extended((agenda->njobs + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
+	Oid		   *owners = palloc_extended((agenda->njobs + 1) * sizeof(Oid), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		ids[i] = agenda->jobs[i].id;
+		owners[i] = agenda->jobs[i].owner;
+	}
+	agenda->order = order_load(ids, owners, agenda->njobs);
+	MemoryContextSwitchTo(caller);
 }
 
 /* Reads the last slots of all jobs. */
@@ -150,6 +188,26 @@ read_source_keys(Agenda *agenda)
 }
 
 /*
+ * The query for what the rows of jobs say, as a number: %1$s to %4$s are batch_jobs,
+ * batchjob_definitions, batchjob_metrics and metricsandtables.  Each row is taken for
+ * itself, as there may be many.  As in mapping.c, mappings count that are the owner's
+ * or a superuser's: others' are no change of the job.
+ */
+static const char meanings_sql[] =
+"WITH mappings AS (SELECT replace(lower(t.metricname), '.', '_') AS name, t.owner, r.rolsuper, "
+"bit_xor(hashtextextended(t::text, 0)) AS meaning "
+"FROM %4$s t JOIN pg_roles r ON r.oid = t.owner GROUP BY 1, 2, 3), "
+"metrics AS (SELECT m.job_id, bit_xor(hashtextextended(m::text, coalesce(t.meaning, 0))) AS meaning "
+"FROM %3$s m JOIN %1$s j ON j.id = m.job_id LEFT JOIN mappings t "
+"ON t.name = replace(lower(m.metric_name), '.', '_') AND (t.owner = j.owner OR t.rolsuper) "
+"GROUP BY 1), "
+"definitions AS (SELECT d.job_id, bit_xor(hashtextextended(d::text, 0)) AS meaning "
+"FROM %2$s d GROUP BY 1) "
+"SELECT j.id, hashtextextended(concat_ws(' ', j.owner::oid, j.job_timeout, d.meaning), coalesce(m.meaning, 0)) "
+"FROM %1$s j LEFT JOIN definitions d ON d.job_id = j.id LEFT JOIN metrics m ON m.job_id = j.id "
+"WHERE j.enable_flag";
+
+/*
  * Reads what the jobs' rows say, to see later whether it has changed; only the
  * scheduler asks.
  */
@@ -159,14 +217,7 @@ read_meanings(Agenda *agenda)
 	ListCell   *lc;
 
 	foreach(lc, store_query(true,
-							psprintf("SELECT j.id, concat(j.owner, ' ', j.job_timeout, ' ', "
-									 "(SELECT string_agg(d::text, ' ' ORDER BY d.id) "
-									 "FROM %2$s d WHERE d.job_id = j.id), ' ', "
-									 "(SELECT string_agg(concat(m.metric_name, ' ', m.aggregation_types, ' ', "
-									 "(SELECT string_agg(t::text, ' ' ORDER BY t.tablename, t.owner) FROM %4$s t "
-									 "WHERE replace(lower(t.metricname), '.', '_') = replace(lower(m.metric_name), '.', '_'))), ' ' "
-									 "ORDER BY m.metric_name) FROM %3$s m WHERE m.job_id = j.id)) "
-									 "FROM %1$s j WHERE j.enable_flag",
+							psprintf(meanings_sql,
 									 store_table("batch_jobs"), store_table("batchjob_definitions"),
 									 store_table("batchjob_metrics"), store_table("metricsandtables")),
 							0, NULL, NULL))
@@ -175,16 +226,36 @@ read_meanings(Agenda *agenda)
 		AgendaJob  *job = agenda_find(agenda, pg_strtoint32(row[0]));
 
 		if (job != NULL)
-			job->meaning = text_hash(row[1]);
+			job->meaning = (uint64) pg_strtoint64(row[1]);
 	}
+}
+
+/*
+ * The query for jobs: $1 is an event's name or empty, %1$s and %2$s are batch_jobs
+ * and batchagg_events.  As in event_lookup(), a row for the very name comes first.
+ */
+static const char jobs_sql[] =
+"SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, j.retry_delay, "
+STORE_MICROSECONDS("j.scheduled_from") ", " STORE_MICROSECONDS("j.updated_at") ", "
+"e.schedule, e.timezone FROM %1$s j LEFT JOIN (SELECT n.event_name, e.schedule, e.timezone, "
+"row_number() OVER (PARTITION BY n.event_name ORDER BY e.event_name = n.event_name DESC, e.event_name) AS rank "
+"FROM (SELECT DISTINCT event_name FROM %1$s) n JOIN %2$s e ON upper(e.event_name) = upper(n.event_name)) e "
+"ON e.event_name = j.event_name AND e.rank = 1 "
+"WHERE j.enable_flag AND ($1 = '' OR upper(j.event_name) = upper($1)) ORDER BY j.id";
+
+/* A table of the events' schedules, by the hash of their names, in the current context. */
+static HTAB *
+make_events(void)
+{
+	HASHCTL		control = {.keysize = sizeof(uint64),.entrysize = sizeof(EventSchedule),
+	.hcxt = CurrentMemoryContext};
+
+	return hash_create("batchagg events", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /*
  * Reads the enabled jobs, of one event or (NULL) of all, in the order of their
  * ids, and their last slots.  Jobs whose event means nothing are left out.
- *
- * A scheduled_from to come is somebody's wish, unless it was the time when the
- * row was written: then the clock has gone back behind both.
  */
 Agenda *
 agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
@@ -196,34 +267,31 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 												  ALLOCSET_DEFAULT_SIZES);
 	Agenda	   *agenda = MemoryContextAllocZero(context, sizeof(Agenda));
 	TimestampTz now = service_now();
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		values[2];
-	List	   *events = NIL;
+	Oid			types[] = {TEXTOID};
+	Datum		values[1];
+	HTAB	   *events;
 	List	   *rows;
 	ListCell   *lc;
 
 	agenda->context = context;
 	MemoryContextSwitchTo(work);
+	events = make_events();
 	values[0] = CStringGetTextDatum(event_name ? event_name : "");
-	values[1] = TimestampTzGetDatum(now + CLOCK_TOLERANCE);
 	rows = store_query(as_owner,
-					   psprintf("SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, "
-								"j.retry_delay, " STORE_MICROSECONDS("j.scheduled_from") ", "
-								"j.scheduled_from > $2 AND j.scheduled_from < j.updated_at + interval '1 minute' "
-								"FROM %s j WHERE j.enable_flag AND ($1 = '' OR upper(j.event_name) = upper($1)) "
-								"ORDER BY j.id", store_table("batch_jobs")),
+					   psprintf(jobs_sql, store_table("batch_jobs"), store_table("batchagg_events")),
 					   lengthof(types), types, values);
 
 	agenda->jobs = MemoryContextAllocHuge(context, (list_length(rows) + 1) * sizeof(AgendaJob));
 	foreach(lc, rows)
 	{
-		if (read_job(lfirst(lc), &events, now, &agenda->jobs[agenda->njobs]))
+		if (read_job(lfirst(lc), events, now, &agenda->jobs[agenda->njobs]))
 			agenda->njobs++;
 	}
 	if (as_owner)
 	{
 		read_source_keys(agenda);
 		read_meanings(agenda);
+		agenda_load_order(agenda);
 	}
 	read_ledger(agenda, as_owner);
 
@@ -299,28 +367,45 @@ is_open(const AgendaJob *job)
 	return job->state == SLOT_RUNNING || job->state == SLOT_WAITING;
 }
 
+/* Up to where the slots of a job are accounted for. */
+static TimestampTz
+accounted_for(const AgendaJob *job)
+{
+	return Max(job->slot, job->scheduled_from);
+}
+
 /*
- * Finds out what is to be done for a job, and when: sets `due` and `ready`.
+ * Finds out when something is to be done for a job: sets `next` and `ready`.
  */
 void
 agenda_plan(AgendaJob *job, TimestampTz now)
 {
-	TimestampTz accounted = Max(job->slot, job->scheduled_from);
+	TimestampTz accounted = accounted_for(job);
 
-	slots_due(&job->schedule, job->tz, job->policy, accounted,
-			  is_open(job) ? DT_NOBEGIN : job->watched_since, now, &job->due);
+	if (job->next_after != accounted &&
+		!cron_next(&job->schedule, job->tz, accounted, &job->next))
+		job->next = DT_NOEND;
+	job->next_after = accounted;
 
 	if (job->state == SLOT_RUNNING || job->worker >= 0)
 		job->ready = DT_NOEND;
 	else if (job->state == SLOT_WAITING)
 		job->ready = job->policy == MISSED_COALESCE ?
-			Min(job->not_before, job->due.slot) : job->not_before;
-	else if (job->due.skipped.count != 0)
-		job->ready = now;
+			Min(job->not_before, job->next) : job->not_before;
 	else
-		job->ready = job->due.slot;
+		job->ready = job->next;
 	if (job->ready != DT_NOEND)
 		job->ready = Max(job->ready, job->hold_off);
+}
+
+/*
+ * Finds out what is to be done for a job that is ready: sets `due`.
+ */
+void
+agenda_decide(AgendaJob *job, TimestampTz now)
+{
+	slots_due(&job->schedule, job->tz, job->policy, accounted_for(job),
+			  is_open(job) ? DT_NOBEGIN : job->watched_since, now, &job->due);
 }
 
 /*
@@ -362,21 +447,26 @@ agenda_attempt(const AgendaJob *job)
 }
 
 /*
- * The oldest slot that the job's next run is for, by which jobs come in turn.
+ * Since when a job that is ready has waited for its turn: since its oldest slot, or
+ * since its last attempt, if that was later.  So a job with many slots comes after
+ * those that have had no turn meanwhile.
  */
 TimestampTz
-agenda_oldest(const AgendaJob *job)
+agenda_since(const AgendaJob *job)
 {
-	return job->state == SLOT_WAITING ? job->slot : job->due.oldest;
+	if (job->state == SLOT_WAITING)
+		return job->policy == MISSED_COALESCE ? Min(job->not_before, job->next) : job->not_before;
+	return Max(job->next, job->started);
 }
 
 /*
  * Are there slots that are to be skipped?
  */
 bool
-agenda_has_skipped(const AgendaJob *job)
+agenda_has_skipped(const AgendaJob *job, TimestampTz now)
 {
-	return job->state != SLOT_WAITING && job->due.skipped.count != 0;
+	return job->policy == MISSED_SKIP && !is_open(job) &&
+		job->next <= Min(job->watched_since, now);
 }
 
 /*
@@ -385,10 +475,14 @@ agenda_has_skipped(const AgendaJob *job)
 void
 agenda_skip(AgendaJob *job, TimestampTz now)
 {
-	ledger_pass_over(job->id, &job->due.skipped, SLOT_SKIPPED,
+	SlotRange	skipped;
+
+	agenda_decide(job, now);
+	skipped = slots_between(&job->schedule, job->tz, accounted_for(job), job->due.skipped_to);
+	ledger_pass_over(job->id, &skipped, SLOT_SKIPPED,
 					 "nobody could start it in time, and missed_runs of the job is skip");
 	job->state = SLOT_SKIPPED;
-	job->slot = job->due.skipped.last;
+	job->slot = skipped.last;
 	agenda_plan(job, now);
 }
 
@@ -406,8 +500,13 @@ agenda_catch_up(const AgendaJob *job)
 		return;
 	if (job->state == SLOT_WAITING && job->policy == MISSED_COALESCE)
 		ledger_give_up(job->id, job->slot, reason);
-	if (job->due.coalesced.count != 0)
-		ledger_pass_over(job->id, &job->due.coalesced, SLOT_MISSED, reason);
+	if (job->due.oldest < attempt.slot)
+	{
+		SlotRange	coalesced = slots_between(&job->schedule, job->tz, accounted_for(job),
+											  attempt.slot - 1);
+
+		ledger_pass_over(job->id, &coalesced, SLOT_MISSED, reason);
+	}
 }
 
 /*

@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
@@ -32,6 +33,9 @@
  * A slot is missed where no other scheduler has started it within this time.
  */
 #define GRACE USECS_PER_MINUTE
+
+/* A job that somebody else is at is looked at again after this. */
+#define BUSY_PAUSE USECS_PER_SEC
 
 static RunRequest
 request_of(const SlotAttempt *attempt)
@@ -70,19 +74,42 @@ end_attempt(void)
 }
 
 /*
- * Sends the notifications of runs that are done.  A transaction that notifies
+ * Sends the notifications of runs that are recorded.  A transaction that notifies
  * keeps all others that do so waiting until it is on disk.  So those of the
- * runs do not, but this one does, which does not wait for the disk.
+ * runs do not, but this one does, which does not wait for the disk.  And it may fail
+ * without taking the runs with it.
  */
 static void
 notify(const RunResult *results, int n)
 {
-	StartTransactionCommand();
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
-	for (int i = 0; i < n; i++)
-		run_notify(&results[i]);
-	CommitTransactionCommand();
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+		for (int i = 0; i < n; i++)
+			run_notify(&results[i]);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}
+
+/* Has a result's notification outlive the transaction. */
+static void
+keep_notification(RunResult *result, MemoryContext context)
+{
+	if (result->notification)
+		result->notification = MemoryContextStrdup(context, result->notification);
 }
 
 /*
@@ -102,8 +129,7 @@ attempt_all(const SlotAttempt *attempts, int n, RunResult *results, MemoryContex
 	for (int i = 0; i < n; i++)
 	{
 		ledger_finish(&attempts[i], SLOT_DONE, results[i].run_id, 0, NULL);
-		if (results[i].notification)
-			results[i].notification = MemoryContextStrdup(keep, results[i].notification);
+		keep_notification(&results[i], keep);
 	}
 	end_attempt();
 }
@@ -122,7 +148,7 @@ retry_limits(int32 job_id, int *max_retries, int *retry_delay)
 					   lengthof(types), types, values);
 	row = rows ? linitial(rows) : NULL;
 	*max_retries = row && row[0] ? pg_strtoint32(row[0]) : batchagg_max_retries;
-	*retry_delay = row && row[1] ? pg_strtoint32(row[1]) : batchagg_retry_delay;
+	*retry_delay = row && row[1] ? retry_delay_of_job(pg_strtoint32(row[1])) : batchagg_retry_delay;
 }
 
 /* Why an attempt has failed, for those who may see the job. */
@@ -146,7 +172,7 @@ finish_failed(const SlotAttempt *attempt, const RunResult *result)
 
 	if (result->run_id == 0)
 	{
-		ledger_take_back(attempt->job_id, DT_NOBEGIN);
+		ledger_forget_deleted(attempt->job_id);
 		return;
 	}
 	retry_limits(attempt->job_id, &max_retries, &retry_delay);
@@ -173,8 +199,8 @@ record_failure(const SlotAttempt *attempt, TimestampTz started, const ErrorData 
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		run_record_failure(&request, started, error, result);
-		run_notify(result);
 		finish_failed(attempt, result);
+		keep_notification(result, caller);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 	}
@@ -184,16 +210,22 @@ record_failure(const SlotAttempt *attempt, TimestampTz started, const ErrorData 
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
+		result->notification = NULL;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
+	notify(result, 1);
 }
 
-/* Is an error somebody's wish that the jobs shall not run, all of them? */
-static bool
-is_cancel(const ErrorData *error)
+/* Gives an attempt back that could not begin, as somebody else is at the job. */
+static void
+give_back(const SlotAttempt *attempt, const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !run_timed_out();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ledger_give_back(attempt, service_now() + BUSY_PAUSE, error->message);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
 }
 
 /*
@@ -215,7 +247,7 @@ attempt_caught(const SlotAttempt *attempts, int n, RunResult *results)
 	{
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (n == 1 || is_cancel(error))
+		if ((n == 1 && !run_was_kept_out()) || error_is_cancel(error))
 			EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
@@ -240,7 +272,7 @@ attempt_together(const SlotAttempt *attempts, int n)
 	AttemptEnd	end = ATTEMPT_DONE;
 
 	if (error != NULL)
-		end = is_cancel(error) ? ATTEMPT_FAILED : ATTEMPT_AGAIN;
+		end = error_is_cancel(error) ? ATTEMPT_FAILED : ATTEMPT_AGAIN;
 	for (int i = 0; i < n && end == ATTEMPT_FAILED; i++)
 		record_failure(&attempts[i], started, error, &results[i]);
 	if (error == NULL)
@@ -250,7 +282,8 @@ attempt_together(const SlotAttempt *attempts, int n)
 
 /*
  * Makes an attempt at a slot.  Returns whether it is done; an error is logged
- * and recorded.
+ * and recorded.  That somebody else runs the job, or is deleting it, is none: then it
+ * was no attempt.
  */
 bool
 attempt_alone(const SlotAttempt *attempt)
@@ -261,6 +294,8 @@ attempt_alone(const SlotAttempt *attempt)
 
 	if (error == NULL)
 		notify(&result, 1);
+	else if (run_was_kept_out())
+		give_back(attempt, error);
 	else
 		record_failure(attempt, started, error, &result);
 	return error == NULL;
@@ -284,15 +319,16 @@ attempt_was_interrupted(AgendaJob *job, int pid)
 	run_record_failure(&request, job->started, NULL, &result);
 	if (result.run_id == 0)
 	{
-		/* The job has been deleted; see finish_failed(). */
-		ledger_take_back(job->id, DT_NOBEGIN);
+		/* See finish_failed(). */
+		ledger_forget_deleted(job->id);
 		return;
 	}
 	run_notify(&result);
 	ledger_finish(&attempt, job->state, result.run_id, job->not_before, result.message);
 	ereport(LOG,
-			(errmsg("batchagg job %d: the worker ended before attempt %d at slot %s did",
-					job->id, job->attempt, timestamptz_to_str(job->slot)),
+			(errmsg("batchagg job %d in database \"%s\": the worker ended before attempt %d at slot %s did",
+					job->id, get_database_name(MyDatabaseId), job->attempt,
+					timestamptz_to_str(job->slot)),
 			 errhidestmt(true)));
 }
 
@@ -303,6 +339,30 @@ has_worker(const AgendaJob *job)
 	uint64		token;
 
 	return shared_attach(true) && shared_find_worker(job->id, job->slot, &token) >= 0;
+}
+
+/*
+ * Locks a job against other runs and against being deleted, to the end of the caller's
+ * transaction.  False where somebody else is at it, who is not waited for: the caller
+ * may hold locks of other jobs.
+ */
+static bool
+lock_job(int32 job_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
+
+	return job_try_lock(job_id) &&
+		store_query(true, psprintf("SELECT 1 FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED",
+								   store_table("batch_jobs")),
+					lengthof(types), types, values) != NIL;
+}
+
+/* Has the last attempt at a job's slot ended without a word? */
+static bool
+is_left_running(const AgendaJob *job)
+{
+	return job->state == SLOT_RUNNING && !has_worker(job);
 }
 
 /* Notes that an attempt at a job's next slot begins, and what it catches up for. */
@@ -318,7 +378,8 @@ start_next(void *arg)
 
 /*
  * Makes an attempt at a job's next slot, if one is due, in the caller's
- * transaction.  Returns whether there was one.  A run that fails is a WARNING,
+ * transaction.  Returns whether there was one; there is none while somebody else runs
+ * the job or is deleting it.  A run that fails is a WARNING,
  * recorded.
  */
 bool
@@ -331,14 +392,19 @@ attempt_if_due(AgendaJob *job, RunResult *result)
 
 	CHECK_FOR_INTERRUPTS();
 	job->watched_since = now - GRACE;
-	if (job->state == SLOT_RUNNING && !has_worker(job))
+	agenda_plan(job, now);
+	if ((job->ready > now && !is_left_running(job)) || !lock_job(job->id))
+		return false;
+	agenda_read_ledger(&job, 1, true);
+	if (is_left_running(job))
 		attempt_was_interrupted(job, 0);
 	agenda_plan(job, now);
-	if (job->ready <= now && agenda_has_skipped(job))
+	if (job->ready <= now && agenda_has_skipped(job, now))
 		agenda_skip(job, now);
 	if (job->ready > now)
 		return false;
 
+	agenda_decide(job, now);
 	attempt = agenda_attempt(job);
 	error = error_of(start_next, job);
 	if (error != NULL && error->sqlerrcode == ERRCODE_OBJECT_IN_USE)

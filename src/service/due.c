@@ -25,12 +25,14 @@
 
 /*
  * The last slot in (after, until], of which there must be one: found from the
- * end, in steps that double, so that a long time is no long search.
+ * end, in steps that double, and then by halves, so that a long time is no long
+ * search.
  */
 static TimestampTz
 last_slot(const CronSchedule *schedule, const pg_tz *tz, TimestampTz after, TimestampTz until)
 {
 	TimestampTz result = after;
+	TimestampTz end = until;
 	TimestampTz next;
 
 	for (int64 step = USECS_PER_MINUTE; result <= after; step *= 2)
@@ -41,8 +43,17 @@ last_slot(const CronSchedule *schedule, const pg_tz *tz, TimestampTz after, Time
 		else
 			result = next;
 	}
-	while (cron_next(schedule, tz, result, &next) && next <= until)
-		result = next;
+
+	/* No slot is after `end`. */
+	while (result < end)
+	{
+		TimestampTz middle = result + (end - result) / 2;
+
+		if (cron_next(schedule, tz, middle, &next) && next <= end)
+			result = next;
+		else
+			end = middle;
+	}
 	return result;
 }
 
@@ -72,29 +83,27 @@ slots_between(const CronSchedule *schedule, const pg_tz *tz, TimestampTz after, 
 /*
  * What is to be done at `now` about the slots after `accounted`.  Slots up to
  * watched_since were missed, as nobody could have started them in time; that
- * matters to MISSED_SKIP alone.
+ * matters to MISSED_SKIP alone.  However many slots there are, it takes no longer:
+ * they are not counted (slots_between).
  */
 void
 slots_due(const CronSchedule *schedule, const pg_tz *tz, MissedPolicy policy,
 		  TimestampTz accounted, TimestampTz watched_since, TimestampTz now, DueSlots *result)
 {
-	memset(result, 0, sizeof(DueSlots));
-	if (policy == MISSED_SKIP)
-	{
-		result->skipped = slots_between(schedule, tz, accounted, Min(watched_since, now));
-		if (result->skipped.count != 0)
-			accounted = result->skipped.last;
-	}
+	TimestampTz next;
 
+	result->skipped_to = DT_NOBEGIN;
 	if (!cron_next(schedule, tz, accounted, &result->slot))
 		result->slot = DT_NOEND;
-	result->oldest = result->slot <= now ? result->slot : DT_NOEND;
-	if (policy == MISSED_COALESCE && result->oldest != DT_NOEND)
+	if (policy == MISSED_SKIP && result->slot <= Min(watched_since, now))
 	{
-		SlotRange	waiting = slots_between(schedule, tz, accounted, now);
-
-		result->slot = waiting.last;
-		if (waiting.count != 1)
-			result->coalesced = slots_between(schedule, tz, accounted, waiting.last - 1);
+		result->skipped_to = last_slot(schedule, tz, accounted, Min(watched_since, now));
+		if (!cron_next(schedule, tz, result->skipped_to, &result->slot))
+			result->slot = DT_NOEND;
 	}
+
+	result->oldest = result->slot <= now ? result->slot : DT_NOEND;
+	if (policy == MISSED_COALESCE && result->oldest != DT_NOEND &&
+		cron_next(schedule, tz, result->oldest, &next) && next <= now)
+		result->slot = last_slot(schedule, tz, result->oldest, now);
 }

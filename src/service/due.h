@@ -32,10 +32,10 @@ typedef struct SlotRange
 /* What is to be done about the slots of a job after one that is accounted for. */
 typedef struct DueSlots
 {
-	SlotRange	skipped;		/* not to be run: before all others */
-	SlotRange	coalesced;		/* caught up for by the run of `slot` */
+	TimestampTz skipped_to;		/* those up to this one are not to be run; DT_NOBEGIN: none */
 	TimestampTz oldest;			/* the first that waits; DT_NOEND: none does */
-	TimestampTz slot;			/* the one to run; where none is due, the next */
+	TimestampTz slot;			/* the one to run, which catches up for those before it; where
+								 * none is due, the next */
 } DueSlots;
 
 extern SlotRange slots_between(const CronSchedule *schedule, const pg_tz *tz, TimestampTz after,

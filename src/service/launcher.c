@@ -386,6 +386,7 @@ batchagg_launcher_main(Datum main_arg)
 	if (!launcher_attach())
 		proc_exit(0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	settings_pin();
 	pgstat_report_appname("batchagg launcher");
 	launcher.context = AllocSetContextCreate(TopMemoryContext, "batchagg launcher",
 											 ALLOCSET_DEFAULT_SIZES);

@@ -20,6 +20,9 @@
  *		   |				+--finish--> failed <--give up
  *		   +--pass over--> missed, skipped
  *
+ * An attempt that could not begin, as somebody else is at the job, is none: it is
+ * given back, and the slot is what it was before the start.
+ *
  * All functions run in the caller's transaction, with the rights of the
  * extension's owner.
  *
@@ -174,6 +177,32 @@ ledger_finish(const SlotAttempt *attempt, SlotState state, int64 run_id, Timesta
 }
 
 /*
+ * Takes back that an attempt has been started, as nothing of it was done.  The slot is
+ * as it was before; one that waits for a retry does so until not_before.
+ */
+void
+ledger_give_back(const SlotAttempt *attempt, TimestampTz not_before, const char *reason)
+{
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[] = {
+		Int32GetDatum(attempt->job_id),
+		TimestampTzGetDatum(attempt->slot),
+		Int32GetDatum(attempt->attempt),
+		TimestampTzGetDatum(not_before),
+		CStringGetTextDatum(reason)
+	};
+
+	store_query(true,
+				psprintf("WITH fresh AS (DELETE FROM %1$s WHERE job_id = $1 AND slot = $2 "
+						 "AND attempt = $3 AND attempt = 1 AND state = 'running') "
+						 "UPDATE %1$s SET state = 'waiting', attempt = attempt - 1, not_before = $4, "
+						 "reason = $5 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
+						 "AND attempt > 1 AND state = 'running'",
+						 store_table("batchagg_ledger")),
+				lengthof(types), types, values);
+}
+
+/*
  * Notes that a slot that waits for a retry gets none.
  */
 void
@@ -192,8 +221,23 @@ ledger_give_up(int32 job_id, TimestampTz slot, const char *reason)
 }
 
 /*
- * Forgets the slots of a job after an instant: the clock has gone back behind
- * it, or the job is gone (DT_NOBEGIN).
+ * Forgets the slots of a job that is not there any more.
+ */
+void
+ledger_forget_deleted(int32 job_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(job_id)};
+
+	store_query(true,
+				psprintf("DELETE FROM %s WHERE job_id = $1 "
+						 "AND NOT EXISTS (SELECT FROM %s WHERE id = $1)",
+						 store_table("batchagg_ledger"), store_table("batch_jobs")),
+				lengthof(types), types, values);
+}
+
+/*
+ * Forgets the slots of a job after an instant: the clock has gone back behind it.
  */
 void
 ledger_take_back(int32 job_id, TimestampTz after)

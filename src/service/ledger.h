@@ -38,8 +38,11 @@ extern void ledger_pass_over(int32 job_id, const SlotRange *range, SlotState sta
 							 const char *reason);
 extern void ledger_finish(const SlotAttempt *attempt, SlotState state, int64 run_id,
 						  TimestampTz not_before, const char *reason);
+extern void ledger_give_back(const SlotAttempt *attempt, TimestampTz not_before,
+							 const char *reason);
 extern void ledger_give_up(int32 job_id, TimestampTz slot, const char *reason);
 extern void ledger_take_back(int32 job_id, TimestampTz after);
+extern void ledger_forget_deleted(int32 job_id);
 extern int	ledger_trim(int days, int limit);
 
 #endif							/* BATCHAGG_LEDGER_H */

@@ -10,6 +10,10 @@
  * those that have more, until their numbers are even; where there are more databases
  * than workers, they take turns.
  *
+ * No role has all of them, unless nobody else has jobs: one that has a worker does not
+ * take the last place, so that those who have none need not wait until a run has ended.
+ * Superusers may.
+ *
  * There can be fewer than that, as other extensions and parallel queries use
  * processes too.  Nobody can ask how many are left, only try; so one who was
  * refused waits, longer each time, but not where a worker has ended since.
@@ -266,6 +270,57 @@ must_make_way(void)
 	return result;
 }
 
+/* Has anybody but this role jobs that the service looks after? */
+static bool
+others_have_jobs(Oid owner)
+{
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		const SharedDatabase *database = &shared->databases[i];
+
+		if (OidIsValid(database->id) && database->scheduler != 0 &&
+			(database->owners > 1 || (database->owners == 1 && database->owner != owner)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Must a role that is no superuser leave what is left to those that have no worker?
+ * Idle workers are no obstacle to these, as they go.
+ */
+static bool
+must_leave_last_place(Oid owner)
+{
+	int			left = count_places();
+	int			workers = 0;
+
+	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
+	{
+		const SharedWorker *worker = &shared->workers[i];
+
+		left += worker->state == WORKER_IDLE || worker->state == WORKER_LEAVING;
+		workers += worker->state == WORKER_BUSY && worker->owner == owner;
+	}
+	return left <= 1 && workers > 0 && pool_limit() > 1 && others_have_jobs(owner);
+}
+
+/*
+ * Does a role get no worker now, as the last place is for others?
+ */
+bool
+pool_keeps_last_place(Oid owner)
+{
+	bool		result;
+
+	if (superuser_arg(owner))
+		return false;
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	result = must_leave_last_place(owner);
+	LWLockRelease(&shared->lock);
+	return result;
+}
+
 /* Will the database of a worker need it itself, as far as is known? */
 static bool
 is_needed_at_home(const SharedWorker *worker)
@@ -370,6 +425,11 @@ pool_find_worker(Oid owner, Obstacle *obstacle)
 	bool		fresh = false;
 	uint64		departures;
 
+	if (pool_keeps_last_place(owner))
+	{
+		*obstacle = OBSTACLE_LAST_PLACE;
+		return -1;
+	}
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	departures = shared->departures;
 	number = must_make_way() ? -1 : take_idle_worker(owner);

@@ -13,6 +13,7 @@
 extern int	pool_limit(void);
 extern int	pool_processes_needed(void);
 extern int	pool_find_worker(Oid owner, Obstacle *obstacle);
+extern bool pool_keeps_last_place(Oid owner);
 extern void pool_try_again(void);
 extern long pool_pause(void);
 extern void pool_break_promises(Oid database);

@@ -17,9 +17,13 @@
 #include "common/pg_prng.h"
 
 #include "service/retry.h"
+#include "settings.h"
 
 /* No wait is longer. */
 #define MAX_WAIT_SECONDS SECS_PER_HOUR
+
+/* No job has a shorter one, unless the setting does. */
+#define LEAST_WAIT_SECONDS 1
 
 /*
  * Does an error of this code pass by itself?
@@ -48,6 +52,16 @@ error_is_transient(int sqlerrcode)
 		default:
 			return false;
 	}
+}
+
+/*
+ * The first wait of a job that asks for `delay` seconds: no less than one second, or
+ * than the setting, whose business it is how much of the server retries may take.
+ */
+int
+retry_delay_of_job(int delay)
+{
+	return Max(delay, Min(batchagg_retry_delay, LEAST_WAIT_SECONDS));
 }
 
 /*

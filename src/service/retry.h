@@ -11,6 +11,7 @@
 #include "datatype/timestamp.h"
 
 extern bool error_is_transient(int sqlerrcode);
+extern int	retry_delay_of_job(int delay);
 extern int64 retry_wait(int delay, int attempt);
 
 #endif							/* BATCHAGG_RETRY_H */

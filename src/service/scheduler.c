@@ -11,14 +11,16 @@
  *		of those.  A slot that is still running in the ledger has lost its
  *		worker: it is to be tried again, or has failed for good;
  *	 3. passes over slots that are not to be run;
- *	 4. finds workers for the jobs that are due, the job with the oldest slot
- *		first; notes their slots as running in the ledger, commits, and only
- *		then tells the workers;
+ *	 4. finds workers for the jobs that are due, in turn (turns.c); notes their
+ *		slots as running in the ledger, commits, and only then tells the workers;
  *	 5. removes some of what is too old.
  *
- * Nothing that it knows is lost when it dies: another one reads it from the
- * tables, and finds the workers in shared memory.  So an error that is not
- * foreseen simply ends it, and the launcher starts another.
+ * No job can end it, nor keep it from the others.  What is done for one job is
+ * undone where it fails, and that job is left for a while (for_job); what fails
+ * for all is tried again, with what is known from before (survive).
+ *
+ * Nothing that it knows is lost when it dies all the same: another one reads it
+ * from the tables, and finds the workers in shared memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,9 +51,11 @@
 #include "catalog/store.h"
 #include "engine/run.h"
 #include "service/attempt.h"
+#include "service/order.h"
 #include "service/pgcron.h"
 #include "service/pool.h"
 #include "service/service.h"
+#include "service/turns.h"
 
 /* The longest sleep, milliseconds: steps of the clock are seen then. */
 #define MAX_SLEEP 10000
@@ -63,6 +67,12 @@
 #define FIRST_PAUSE 1000
 #define LONGEST_PAUSE 30000
 
+/* Jobs that change all the time are read again for a part of the time only. */
+#define PAUSE_PER_LOAD 4
+
+/* So many jobs get a row of the ledger without a worker, until the others had a turn. */
+#define MAX_SETTLED 100
+
 /* A scheduler that has lived as long has not failed at its start. */
 #define PROVED (60 * USECS_PER_SEC)
 
@@ -70,6 +80,13 @@
 #define TRIM_ROWS 2000
 #define TRIM_PAUSE (2 * USECS_PER_SEC)
 #define TRIM_INTERVAL (USECS_PER_HOUR / 4)
+
+/*
+ * How long a job waits for those whose results it reads; and for those that it sees as
+ * a superuser only: nobody's job is to wait for one that anybody can have made.
+ */
+#define LONGEST_WAIT USECS_PER_HOUR
+#define SHORT_WAIT (10 * USECS_PER_SEC)
 
 /* What is given to a worker. */
 typedef struct Assignment
@@ -88,7 +105,11 @@ static struct
 	uint32		database_hash;	/* of its row, as messages about that have it */
 	Oid			jobs_relid;		/* batch_jobs */
 	bool		reload;			/* read the jobs again */
-	Agenda	   *agenda;
+	TimestampTz reload_not_before;
+	int			failures;		/* errors that were survived, one after the other */
+	TimestampTz not_before;		/* after one: nothing is done */
+	bool		more;			/* was left over, and goes on at once */
+	Agenda	   *agenda;			/* NULL: not read yet */
 	TimestampTz looked;			/* at the clock, what it said; 0: not yet */
 	TimestampTz next_trim;
 } scheduler;
@@ -275,12 +296,27 @@ reconsider(AgendaJob *job)
 	job->not_before = 0;
 }
 
+/* Is a job due at the same times as it was? */
+static bool
+has_schedule_of(const AgendaJob *job, const AgendaJob *before)
+{
+	return job->tz == before->tz &&
+		memcmp(&job->schedule, &before->schedule, sizeof(CronSchedule)) == 0;
+}
+
 /* What the scheduler knew of a job before it was read again. */
 static void
 take_over(AgendaJob *job, const AgendaJob *before)
 {
+	if (has_schedule_of(job, before))
+	{
+		job->next = before->next;
+		job->next_after = before->next_after;
+	}
 	job->watched_since = before->watched_since;
 	job->hold_off = before->hold_off;
+	job->waits_since = before->waits_since;
+	job->waits_at = before->waits_at;
 	job->changed = before->changed || job->meaning != before->meaning;
 	if (before->worker >= 0)
 	{
@@ -291,22 +327,28 @@ take_over(AgendaJob *job, const AgendaJob *before)
 		reconsider(job);
 }
 
-/* Reads all jobs. */
+/*
+ * Reads all jobs.  Where that takes long, or fails, the next time is put off: somebody
+ * may be changing jobs again and again.
+ */
 static void
 load_jobs(TimestampTz now)
 {
+	TimestampTz began = GetCurrentTimestamp();
 	Agenda	   *before = scheduler.agenda;
+	Agenda	   *agenda;
 
-	scheduler.reload = false;
+	scheduler.reload_not_before = began + FIRST_PAUSE * INT64CONST(1000);
 	begin_transaction();
 	check_service();
 	scheduler.jobs_relid = store_relid("batch_jobs");
-	scheduler.agenda = agenda_load(TopMemoryContext, true, NULL);
+	scheduler.reload = false;
+	agenda = agenda_load(TopMemoryContext, true, NULL);
 	end_transaction();
 
-	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	for (int i = 0; i < agenda->njobs; i++)
 	{
-		AgendaJob  *job = &scheduler.agenda->jobs[i];
+		AgendaJob  *job = &agenda->jobs[i];
 		AgendaJob  *known = before ? agenda_find(before, job->id) : NULL;
 
 		job->watched_since = now;
@@ -316,8 +358,12 @@ load_jobs(TimestampTz now)
 			job->worker = shared_find_worker(job->id, job->slot, &job->token);
 		agenda_plan(job, now);
 	}
+	turns_load(agenda);
+	scheduler.agenda = agenda;
 	if (before)
 		MemoryContextDelete(before->context);
+	scheduler.reload_not_before = GetCurrentTimestamp() +
+		PAUSE_PER_LOAD * (GetCurrentTimestamp() - began);
 }
 
 /*
@@ -343,6 +389,7 @@ notice_clock(TimestampTz now)
 	pool_try_again();
 	scheduler.next_trim = now + TRIM_PAUSE;
 	scheduler.reload = true;
+	scheduler.reload_not_before = 0;
 }
 
 /*
@@ -369,19 +416,75 @@ pid_of_worker(const AgendaJob *job)
 	return worker != NULL && worker->token == job->token ? worker->pid : 0;
 }
 
+/* A job that something is done for, see for_job(). */
+typedef struct JobWork
+{
+	void		(*work) (AgendaJob *job, TimestampTz now);
+	AgendaJob  *job;
+	TimestampTz now;
+} JobWork;
+
+static void
+job_work(void *arg)
+{
+	const JobWork *work = arg;
+
+	work->work(work->job, work->now);
+}
+
+/*
+ * Does something for one job, in the transaction that others share.  Where it fails,
+ * nothing of it remains but a line in the log, and the job is put off.
+ */
+static void
+for_job(AgendaJob *job, TimestampTz now, void (*work) (AgendaJob *job, TimestampTz now))
+{
+	JobWork		arg = {.work = work,.job = job,.now = now};
+	AgendaJob	before = *job;
+	ErrorData  *error = error_of(job_work, &arg);
+
+	if (error == NULL)
+		return;
+	*job = before;
+	job->hold_off = now + LONGEST_PAUSE * INT64CONST(1000);
+	agenda_plan(job, now);
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("batchagg job %d in database \"%s\" is put off: %s", job->id,
+					scheduler.database, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 errhidestmt(true)));
+}
+
+/* A slot that is still running in the ledger, although no worker is at it. */
+static void
+interrupted(AgendaJob *job, TimestampTz now)
+{
+	/* Else we look again at our next wake. */
+	if (job->hold_off <= now && ledger_try_lock(job->id, job->slot))
+		attempt_was_interrupted(job, pid_of_worker(job));
+}
+
 /* Reads in the ledger what became of jobs whose workers have not told. */
 static void
-ask_ledger(AgendaJob **jobs, int n)
+ask_ledger(AgendaJob **jobs, int n, TimestampTz now)
 {
+	TimestampTz *slots = palloc_extended(n * sizeof(TimestampTz), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < n; i++)
+		slots[i] = jobs[i]->slot;
 	begin_transaction();
 	agenda_read_ledger(jobs, n, true);
 	for (int i = 0; i < n; i++)
 	{
-		/* Else we look again at our next wake. */
-		if (jobs[i]->state == SLOT_RUNNING && ledger_try_lock(jobs[i]->id, jobs[i]->slot))
-			attempt_was_interrupted(jobs[i], pid_of_worker(jobs[i]));
+		/* The worker has given it back, as somebody else was at the job. */
+		if (jobs[i]->slot < slots[i])
+			jobs[i]->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
+		else if (jobs[i]->state == SLOT_RUNNING)
+			for_job(jobs[i], now, interrupted);
 	}
 	end_transaction();
+	pfree(slots);
 }
 
 /* Looks what became of jobs that are not in a worker's hands any more. */
@@ -412,7 +515,7 @@ collect_ended(TimestampTz now)
 	LWLockRelease(&shared->lock);
 
 	if (nunknown > 0)
-		ask_ledger(unknown, nunknown);
+		ask_ledger(unknown, nunknown, now);
 	for (int i = 0; i < nended; i++)
 	{
 		ended[i]->worker = -1;
@@ -430,7 +533,8 @@ collect_ended(TimestampTz now)
 static bool
 needs_settling(const AgendaJob *job, TimestampTz now)
 {
-	return agenda_is_ahead(job, now) || (job->ready <= now && agenda_has_skipped(job));
+	return job->hold_off <= now &&
+		(agenda_is_ahead(job, now) || (job->ready <= now && agenda_has_skipped(job, now)));
 }
 
 static void
@@ -439,8 +543,8 @@ settle(AgendaJob *job, TimestampTz now)
 	if (agenda_is_ahead(job, now))
 	{
 		ereport(LOG,
-				(errmsg("batchagg job %d: the clock went back behind slot %s, which may come again",
-						job->id, timestamptz_to_str(job->slot)),
+				(errmsg("batchagg job %d in database \"%s\": the clock went back behind slot %s, which may come again",
+						job->id, scheduler.database, timestamptz_to_str(job->slot)),
 				 errhidestmt(true)));
 		ledger_take_back(job->id, now);
 		job->state = SLOT_NONE;
@@ -451,26 +555,26 @@ settle(AgendaJob *job, TimestampTz now)
 		agenda_skip(job, now);
 }
 
-/* Deals with slots that get no run. */
+/* Deals with slots that get no run: those of some jobs at a time. */
 static void
 settle_slots(TimestampTz now)
 {
 	Agenda	   *agenda = scheduler.agenda;
-	bool		begun = false;
+	int			n = 0;
 
-	for (int i = 0; i < agenda->njobs; i++)
+	for (int i = 0; i < agenda->njobs && n < MAX_SETTLED; i++)
 	{
 		AgendaJob  *job = &agenda->jobs[i];
 
 		if (!needs_settling(job, now))
 			continue;
-		if (!begun)
+		if (n++ == 0)
 			begin_transaction();
-		begun = true;
-		settle(job, now);
+		for_job(job, now, settle);
 	}
-	if (begun)
+	if (n > 0)
 		end_transaction();
+	scheduler.more |= n == MAX_SETTLED;
 }
 
 /*----------
@@ -496,36 +600,59 @@ set_obstacle(Obstacle obstacle, int waiting)
 	LWLockRelease(&shared->lock);
 }
 
-/* The job whose turn it is: that with the oldest slot of those that are ready. */
-static AgendaJob *
-next_ready(TimestampTz now)
-{
-	Agenda	   *agenda = scheduler.agenda;
-	AgendaJob  *result = NULL;
-
-	for (int i = 0; i < agenda->njobs; i++)
-	{
-		AgendaJob  *job = &agenda->jobs[i];
-
-		if (job->ready <= now && job->worker < 0 &&
-			(result == NULL || agenda_oldest(job) < agenda_oldest(result)))
-			result = job;
-	}
-	return result;
-}
-
 /*
- * May a job that is ready be started?  Not while its slot in the ledger is
- * locked, which must not hold up the others.
+ * May a job that is ready be started?  Not while somebody runs it by hand, nor while
+ * its slot in the ledger is locked, which must not hold up the others.
  */
 static bool
 may_start(AgendaJob *job, TimestampTz now)
 {
-	if (job->state != SLOT_WAITING || ledger_try_lock(job->id, job->slot))
+	if (!job_is_locked(scheduler.jobs_relid, job->id) &&
+		(job->state != SLOT_WAITING || ledger_try_lock(job->id, job->slot)))
 		return true;
 	job->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
 	agenda_plan(job, now);
 	return false;
+}
+
+/*
+ * Has a job that reads results to wait for another?  But not for ever: the time is
+ * counted for its oldest slot.
+ */
+static bool
+must_wait_for_results(AgendaJob *job)
+{
+	TimestampTz clock = GetCurrentTimestamp();
+	const AgendaJob *other;
+	bool		trusted;
+
+	if (!order_has_rank(scheduler.agenda->order, job))
+		return false;
+	if (!turns_may_look(job))
+	{
+		job->waits_for = -1;
+		return true;
+	}
+	other = order_blocker(scheduler.agenda->order, scheduler.agenda, job, &trusted);
+	if (other == NULL)
+		return false;
+	if (job->waits_at != job->next)
+	{
+		job->waits_at = job->next;
+		job->waits_since = clock;
+	}
+	if (clock - job->waits_since >= (trusted ? LONGEST_WAIT : SHORT_WAIT))
+		return false;
+	job->waits_for = other->id;
+	return true;
+}
+
+/* Has all jobs looked at again. */
+static void
+forget_waits(void)
+{
+	for (int i = 0; i < scheduler.agenda->njobs; i++)
+		scheduler.agenda->jobs[i].waits_for = 0;
 }
 
 /* Adds those jobs to an assignment that can share the first one's scan. */
@@ -543,8 +670,9 @@ add_companions(Assignment *assignment, TimestampTz now)
 		SlotAttempt attempt;
 
 		if (job->ready > now || job->worker >= 0 || job->owner != first->owner ||
-			job->sources != first->sources)
+			job->sources != first->sources || agenda_has_skipped(job, now))
 			continue;
+		agenda_decide(job, now);
 		attempt = agenda_attempt(job);
 		if (attempt.slot != assignment->attempt.slot || attempt.attempt != 1 ||
 			!may_start(job, now))
@@ -570,11 +698,51 @@ fail_without_owner(AgendaJob *job, TimestampTz now)
 	run_notify(&result);
 	ledger_finish(&attempt, SLOT_FAILED, result.run_id, 0, error.message);
 	ereport(LOG,
-			(errmsg("batchagg job %d failed: %s", job->id, error.message),
+			(errmsg("batchagg job %d in database \"%s\" failed: %s", job->id, scheduler.database,
+					error.message),
 			 errhint("Set the job's owner to another role."),
 			 errhidestmt(true)));
 	agenda_read_ledger(&job, 1, true);
 	agenda_plan(job, now);
+}
+
+/*
+ * Finds out what a job that is ready is to be started for.  False where it is not to
+ * be started now.
+ */
+static bool
+prepare_to_start(AgendaJob *job, TimestampTz now, int *settled)
+{
+	agenda_plan(job, now);
+	if (agenda_has_skipped(job, now))
+	{
+		for_job(job, now, agenda_skip);
+		(*settled)++;
+	}
+	if (job->ready > now || !may_start(job, now))
+		return false;
+	agenda_decide(job, now);
+	if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->owner)))
+		return true;
+	for_job(job, now, fail_without_owner);
+	(*settled)++;
+	return false;
+}
+
+/* Makes an assignment of a job, and those that can share its scan, to a worker. */
+static Assignment *
+make_assignment(AgendaJob *job, int worker, TimestampTz now)
+{
+	Assignment *assignment = MemoryContextAllocZero(scheduler.agenda->context,
+													sizeof(Assignment));
+
+	assignment->worker = worker;
+	assignment->jobs[assignment->njobs++] = job;
+	assignment->attempt = agenda_attempt(job);
+	job->worker = worker;
+	add_companions(assignment, now);
+	turns_take(job);
+	return assignment;
 }
 
 /*
@@ -585,37 +753,32 @@ static List *
 make_assignments(TimestampTz now, Obstacle *obstacle)
 {
 	List	   *assignments = NIL;
+	int			settled = 0;
 	AgendaJob  *job;
 
-	while ((job = next_ready(now)) != NULL)
+	while (settled < MAX_SETTLED && (job = turns_next(scheduler.agenda, now)) != NULL)
 	{
 		Assignment *assignment;
 		MemoryContext caller;
 		int			number;
 
-		agenda_plan(job, now);
-		if (agenda_has_skipped(job))
-			agenda_skip(job, now);
-		if (job->ready > now || !may_start(job, now))
+		if (!prepare_to_start(job, now, &settled) || must_wait_for_results(job))
 			continue;
-		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->owner)))
+		number = pool_find_worker(job->owner, obstacle);
+		if (number < 0 && *obstacle == OBSTACLE_LAST_PLACE)
 		{
-			fail_without_owner(job, now);
+			turns_hold_back(job);
+			*obstacle = OBSTACLE_NONE;
 			continue;
 		}
-		number = pool_find_worker(job->owner, obstacle);
 		if (number < 0)
 			break;
-		assignment = MemoryContextAllocZero(scheduler.agenda->context, sizeof(Assignment));
-		assignment->worker = number;
-		assignment->jobs[assignment->njobs++] = job;
-		assignment->attempt = agenda_attempt(job);
-		job->worker = number;
-		add_companions(assignment, now);
+		assignment = make_assignment(job, number, now);
 		caller = MemoryContextSwitchTo(scheduler.agenda->context);
 		assignments = lappend(assignments, assignment);
 		MemoryContextSwitchTo(caller);
 	}
+	scheduler.more |= settled >= MAX_SETTLED;
 	return assignments;
 }
 
@@ -679,6 +842,7 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 			job->state = SLOT_RUNNING;
 			job->slot = attempt.slot;
 			job->attempt = attempt.attempt;
+			job->started = now;
 			job->hold_off = 0;
 			job->changed = false;
 		}
@@ -688,14 +852,19 @@ publish(const Assignment *assignment, bool claimed, TimestampTz now)
 	}
 }
 
-/* The number of jobs that are ready. */
+/* The number of jobs that are ready, and wait for a worker. */
 static int
 count_ready(TimestampTz now)
 {
 	int			n = 0;
 
 	for (int i = 0; i < scheduler.agenda->njobs; i++)
-		n += scheduler.agenda->jobs[i].ready <= now && scheduler.agenda->jobs[i].worker < 0;
+	{
+		const AgendaJob *job = &scheduler.agenda->jobs[i];
+
+		n += job->ready <= now && job->worker < 0 && job->waits_for == 0 &&
+			!turns_is_held_back(job);
+	}
 	return n;
 }
 
@@ -714,7 +883,9 @@ dispatch(TimestampTz now)
 	List	   *assignments;
 	ListCell   *lc;
 
-	if (next_ready(now) == NULL)
+	turns_count();
+	forget_waits();
+	if (turns_next(scheduler.agenda, now) == NULL)
 	{
 		set_obstacle(OBSTACLE_NONE, 0);
 		return;
@@ -726,8 +897,8 @@ dispatch(TimestampTz now)
 	if (error != NULL)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("batchagg could not start %d jobs: %s", list_length(assignments),
-						error->message),
+				 errmsg("batchagg could not start %d jobs in database \"%s\": %s",
+						list_length(assignments), scheduler.database, error->message),
 				 errhidestmt(true)));
 	end_transaction();
 
@@ -749,6 +920,7 @@ trim_history(TimestampTz now)
 
 	if (batchagg_history_retention == 0 || now < scheduler.next_trim)
 		return;
+	scheduler.next_trim = now + TRIM_INTERVAL;
 	begin_transaction();
 	removed = ledger_trim(batchagg_history_retention, TRIM_ROWS);
 	end_transaction();
@@ -766,7 +938,7 @@ next_wake(void)
 {
 	TimestampTz wake = DT_NOEND;
 
-	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	for (int i = 0; scheduler.agenda != NULL && i < scheduler.agenda->njobs; i++)
 	{
 		const AgendaJob *job = &scheduler.agenda->jobs[i];
 
@@ -780,7 +952,7 @@ next_wake(void)
 static bool
 is_running(void)
 {
-	for (int i = 0; i < scheduler.agenda->njobs; i++)
+	for (int i = 0; scheduler.agenda != NULL && i < scheduler.agenda->njobs; i++)
 	{
 		if (scheduler.agenda->jobs[i].worker >= 0)
 			return true;
@@ -814,28 +986,99 @@ move_clock(TimestampTz wake)
 	return moved;
 }
 
-/* Sleeps until there is something to do. */
-static void
-sleep_until(TimestampTz wake)
+/* Milliseconds until something that is put off may be done; MAX_SLEEP at most. */
+static long
+time_to_wait(TimestampTz wake, TimestampTz now)
 {
-	TimestampTz now = service_now();
-	long		milliseconds = MAX_SLEEP;
+	TimestampTz clock = GetCurrentTimestamp();
+	TimestampTz until = clock + MAX_SLEEP * INT64CONST(1000);
+
+	if (scheduler.not_before > clock)
+		return Min(scheduler.not_before - clock, MAX_SLEEP * INT64CONST(1000)) / 1000 + 1;
+	if (scheduler.more)
+		return 0;
+	if (scheduler.reload)
+		until = Min(until, scheduler.reload_not_before);
 
 	/*
 	 * A job that is ready and was not started waits for a worker to end, which
 	 * wakes us; or for another database, that may not take its turn.
 	 */
 	if (wake <= now)
-		milliseconds = Min(FIRST_PAUSE, pool_pause());
-	else if (move_clock(wake))
-		return;
-	else if (wake - now < MAX_SLEEP * INT64CONST(1000))
-		milliseconds = (wake - now + 999) / 1000;
+		until = Min(until, clock + Min(FIRST_PAUSE, pool_pause()) * INT64CONST(1000));
+	else if (wake != DT_NOEND)
+		until = Min(until, clock + (wake - now));
+	return Max(until - clock + 999, 0) / 1000;
+}
 
+/* Sleeps until there is something to do. */
+static void
+sleep_until(TimestampTz wake)
+{
+	TimestampTz now = service_now();
+	long		milliseconds = time_to_wait(wake, now);
+
+	if (wake > now && milliseconds > 0 && !scheduler.reload && move_clock(wake))
+		return;
 	pgstat_report_activity(STATE_IDLE, NULL);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+}
+
+/* Forgets what was begun and not done when an error came. */
+static void
+start_over(void)
+{
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	pool_break_promises(MyDatabaseId);
+	LWLockRelease(&shared->lock);
+	for (int i = 0; scheduler.agenda != NULL && i < scheduler.agenda->njobs; i++)
+	{
+		AgendaJob  *job = &scheduler.agenda->jobs[i];
+
+		if (job->state != SLOT_RUNNING)
+			job->worker = -1;
+	}
+	scheduler.reload = true;
+}
+
+/*
+ * Does a part of the work.  An error is logged, and what the part did is undone; then
+ * everything stops for a while, if that is asked for.
+ */
+static void
+survive(void (*part) (TimestampTz now), TimestampTz now, bool pause)
+{
+	PG_TRY();
+	{
+		part(now);
+		scheduler.failures = pause ? 0 : scheduler.failures;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(TopMemoryContext);
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		LWLockReleaseAll();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		start_over();
+		if (pause)
+			scheduler.not_before = GetCurrentTimestamp() +
+				Min(FIRST_PAUSE << Min(scheduler.failures++, 10), LONGEST_PAUSE) * INT64CONST(1000);
+	}
+	PG_END_TRY();
+}
+
+/* Collects, settles and starts jobs. */
+static void
+serve(TimestampTz now)
+{
+	collect_ended(now);
+	settle_slots(now);
+	dispatch(now);
 }
 
 /* What is done each time the scheduler wakes. */
@@ -844,14 +1087,17 @@ work(void)
 {
 	TimestampTz now = service_now();
 
+	if (GetCurrentTimestamp() < scheduler.not_before)
+		return;
+	scheduler.more = false;
 	AcceptInvalidationMessages();
 	notice_clock(now);
-	if (scheduler.reload)
-		load_jobs(now);
-	collect_ended(now);
-	settle_slots(now);
-	dispatch(now);
-	trim_history(now);
+	if (scheduler.reload && GetCurrentTimestamp() >= scheduler.reload_not_before)
+		survive(load_jobs, now, scheduler.agenda == NULL);
+	if (scheduler.agenda == NULL)
+		return;
+	survive(serve, now, true);
+	survive(trim_history, now, false);
 }
 
 /* SIGTERM: pg_terminate_backend(), or a shutdown. */
@@ -921,7 +1167,7 @@ batchagg_scheduler_main(Datum main_arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, terminate);
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, StatementCancelHandler);	/* lock_timeout sends it, too */
 	BackgroundWorkerUnblockSignals();
 
 	(void) shared_attach(false);
@@ -934,6 +1180,8 @@ batchagg_scheduler_main(Datum main_arg)
 	{
 		work();
 		sleep_until(next_wake());
+		/* Who cancels what has just ended cancels nothing. */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 			reload_settings();

@@ -199,6 +199,25 @@ shared_worker_has(const SharedWorker *worker, int32 job_id)
 }
 
 /*
+ * Tells how many owners the enabled jobs of this database have, and one of them.  The
+ * caller does not hold the lock.
+ */
+void
+shared_tell_owners(int n, Oid owner)
+{
+	SharedDatabase *database;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	database = shared_own_database();
+	if (database != NULL)
+	{
+		database->owners = n;
+		database->owner = owner;
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
  * The number of the worker that has a slot of a job of this database in its
  * hands, and its token; -1: none.  The caller does not hold the lock.
  */

@@ -24,7 +24,8 @@ typedef enum Obstacle
 {
 	OBSTACLE_NONE,
 	OBSTACLE_POOL,				/* max_concurrent_jobs workers are there */
-	OBSTACLE_PROCESSES			/* max_worker_processes processes are there */
+	OBSTACLE_PROCESSES,			/* max_worker_processes processes are there */
+	OBSTACLE_LAST_PLACE			/* one is left, for other owners than this */
 } Obstacle;
 
 /* A database that has, or may have, the extension. */
@@ -42,6 +43,8 @@ typedef struct SharedDatabase
 	int			waiting;		/* due jobs that no worker has been found for */
 	TimestampTz waiting_since;	/* while some do: since then, or the last new worker */
 	Obstacle	obstacle;
+	int			owners;			/* of its enabled jobs: how many */
+	Oid			owner;			/* one of them */
 
 	/* For tests: a clock of its own, where clock_end is not 0. */
 	TimestampTz clock;
@@ -102,6 +105,7 @@ extern void shared_wake_scheduler(SharedDatabase *database);
 extern void shared_wake_waiting(void);
 extern void shared_dismiss(SharedWorker *worker);
 extern bool shared_worker_has(const SharedWorker *worker, int32 job_id);
+extern void shared_tell_owners(int n, Oid owner);
 extern int	shared_find_worker(int32 job_id, TimestampTz slot, uint64 *token);
 
 extern TimestampTz service_now(void);

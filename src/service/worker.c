@@ -106,7 +106,10 @@ worker_attach(const WorkerStart *start)
 }
 
 #if PG_VERSION_NUM < 170000
-/* May a role log in?  In a transaction. */
+/*
+ * May a role log in?  One that was dropped in this moment may, as far as is known here:
+ * the worker will find out.  In a transaction.
+ */
 static bool
 role_can_login(Oid role)
 {
@@ -114,9 +117,7 @@ role_can_login(Oid role)
 	bool		result;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(FATAL,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with OID %u does not exist", role)));
+		return true;
 	result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
 	return result;

@@ -164,6 +164,9 @@ INSERT INTO batchagg_ledger (job_id, slot, state, attempt, started_at) VALUES (:
 SELECT batchagg_set_clock('2024-01-17 12:00', '2024-01-17 12:00');
 SELECT * FROM batchagg_expected_slots();
 SELECT * FROM jobs WHERE job_id = :job;
+-- (No job has a pause of less than a second, unless the setting does.)
+:due();
+SELECT batchagg_set_clock('2024-01-17 12:00:02', '2024-01-17 12:00:02');
 :due();
 SELECT slot, attempt, status, error_message FROM batchagg_runs WHERE job_id = :job AND slot > '2024-01-14' ORDER BY run_id;
 SELECT batchagg_set_clock('2024-01-18 12:00', '2024-01-18 12:00');
@@ -264,10 +267,10 @@ UPDATE batch_jobs SET scheduled_from = NULL;
 UPDATE batch_jobs SET scheduled_from = '-infinity';
 UPDATE batch_jobs SET scheduled_from = 'infinity';
 \set VERBOSITY default
--- The ends of what a timestamp can be are no harm.  With another event it is
+-- The ends of what it can be are no harm.  With another event it is
 -- kept where it is set too.
-UPDATE batch_jobs SET scheduled_from = '4714-11-24 00:00+00 BC' WHERE id = 2;
-UPDATE batch_jobs SET scheduled_from = '294276-12-31 23:59+00', event_name = '@yearly' WHERE id = 3;
+UPDATE batch_jobs SET scheduled_from = '1900-01-01 00:00+00' WHERE id = 2;
+UPDATE batch_jobs SET scheduled_from = '9999-12-31 23:59+00', event_name = '@yearly' WHERE id = 3;
 SELECT id, scheduled_from FROM batch_jobs ORDER BY 1;
 DELETE FROM batchagg_ledger;
 SELECT job_id, first_slot, slot, slots, next_slot FROM batchagg_expected_slots() ORDER BY 1;

@@ -105,7 +105,7 @@ sub logged
 
 my $slot = qr/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*\+00/;
 like(logged('SELECT * FROM batchagg_run_job(1)'),
-	qr/LOG:  batchagg job 1: run \d+, slot $slot, attempt 1: read 100 rows, skipped 0, 33 groups, 33 results, 0 rows changed, [\d.]+ s\n/,
+	qr/LOG:  batchagg job 1 in database "postgres": run \d+, slot $slot, attempt 1: read 100 rows, skipped 0, 33 groups, 33 results, 0 rows changed, [\d.]+ s\n/,
 	'a run has a line in the log');
 unlike(logged("SET batchagg.log_level = warning; SELECT * FROM batchagg_run_job(1)"), qr/LOG:  batchagg job/, '... unless that is not wanted');
 unlike(logged('SELECT * FROM batchagg_run_job(1, true)'), qr/LOG:  batchagg job/, '... nor has a dry run');
@@ -114,13 +114,13 @@ like(logged('SELECT * FROM batchagg_run_job(2)'), qr/CONTEXT:  .*batchagg job 2,
 # Jobs that run together, and cannot.
 $node->safe_psql('postgres', "UPDATE batch_jobs SET event_name = 'EVERYHOUR' WHERE id = 3; DELETE FROM batch_jobs WHERE id = 2");
 my $log = logged("SET batchagg.log_level = debug; SELECT * FROM batchagg_run_event('EVERYHOUR')");
-is(scalar(() = $log =~ /LOG:  batchagg job \d: run/g), 2, 'jobs together have a line each');
+is(scalar(() = $log =~ /LOG:  batchagg job \d in database "postgres": run/g), 2, 'jobs together have a line each');
 unlike($log, qr/cannot run together/, '... and do not fail');
 $node->safe_psql('postgres', "UPDATE batchjob_definitions SET resource_filter = '1 / (pages - 50) > 0' WHERE job_id = 3");
 $log = logged("SET batchagg.log_level = debug; SELECT * FROM batchagg_run_event('EVERYHOUR')");
-like($log, qr/LOG:  batchagg jobs 1 to 3 cannot run together, each runs alone: division by zero/, 'jobs that cannot run together');
+like($log, qr/LOG:  batchagg jobs 1 to 3 in database "postgres" cannot run together, each runs alone: division by zero/, 'jobs that cannot run together');
 like($log, qr/WARNING:  job 3 failed: division by zero/, '... have their own errors');
-is(scalar(() = $log =~ /LOG:  batchagg job 1: run/g), 1, '... and are reported once');
+is(scalar(() = $log =~ /LOG:  batchagg job 1 in database "postgres": run/g), 1, '... and are reported once');
 
 # The least limit of jobs that run together is that of all; then each has its own.
 $node->safe_psql('postgres', <<'SQL');

@@ -413,7 +413,7 @@ subtest 'batchagg.work_mem' => sub {
 		set_conf($node, 'batchagg.work_mem' => $memory, 'batchagg.log_level' => 'debug');
 		make_due($node, 'postgres', $job);
 		wait_until(ran($job), "$memory: a run");
-		($runs{$memory}) = log_since($node, $place) =~ /LOG:  batchagg job $job, .* (\d+) sorted runs in temporary files/;
+		($runs{$memory}) = log_since($node, $place) =~ /LOG:  batchagg job $job in database "postgres", .* (\d+) sorted runs in temporary files/;
 	}
 	note("sorted runs in temporary files: " . join(', ', map { "$_ $runs{$_}" } sort keys %runs));
 	cmp_ok($runs{'64kB'}, '>', 0, 'little memory');

@@ -129,7 +129,7 @@ sub restart
 }
 
 #
-# Never more workers than allowed, and the oldest slot first
+# Never more workers than allowed, and jobs in turn
 #
 $node->safe_psql('one', 'CREATE ROLE another');
 prepare_jobs('one', 6, 4);
@@ -142,14 +142,14 @@ my $now = $node->safe_psql('one', "SELECT date_trunc('minute', now()) - interval
 is(accounts($node, 'one', $now), '', 'each exactly once');
 note(figures($node, 'one'));
 
-# A slot may begin before an older one only by as many as run at a time: its job
-# was busy with an older one still.
-is($node->safe_psql('one', <<'SQL'), '', 'the oldest slot came first');
-SELECT l.job_id, l.slot, l.started_at, o.job_id, o.slot, o.started_at
-FROM batchagg_ledger l JOIN batchagg_ledger o ON o.slot < l.slot AND o.started_at > l.started_at
-WHERE l.slot < now() - interval '1 minute' AND NOT EXISTS (
-	SELECT FROM batchagg_ledger b WHERE b.job_id = o.job_id AND b.slot < o.slot AND b.finished_at > l.started_at - interval '0.3 s')
-LIMIT 5
+# While a slot of a job waits, no other job of its owner has two turns: the one that
+# has waited longest comes first.  (A third start may be of one that ran meanwhile.)
+is($node->safe_psql('one', <<'SQL'), '', 'an owner\'s jobs take turns');
+SELECT w.job_id, w.slot, l.job_id, count(*)
+FROM (SELECT *, greatest(slot, lag(started_at) OVER (PARTITION BY job_id ORDER BY slot)) AS since FROM batchagg_ledger) w
+JOIN batchagg_ledger l ON l.job_id <> w.job_id AND l.started_at > w.since AND l.started_at < w.started_at
+JOIN batch_jobs wj ON wj.id = w.job_id JOIN batch_jobs lj ON lj.id = l.job_id AND lj.owner = wj.owner
+WHERE w.since > w.slot GROUP BY 1, 2, 3 HAVING count(*) > 2 LIMIT 5
 SQL
 is($node->safe_psql('one', 'SELECT count(DISTINCT owner) FROM batchagg_runs r JOIN batch_jobs j ON j.id = r.job_id'),
 	'2', 'jobs of both owners');

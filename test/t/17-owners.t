@@ -104,7 +104,7 @@ subtest 'dropped owner' => sub {
 	is(last_run($node, 'postgres', $job), 'failed|42704', '... recorded');
 	is(sql("SELECT reason FROM batchagg_slots WHERE job_id = $job"), "owner of job $job does not exist", '... with the reason');
 	is(sql("SELECT state FROM batchagg_jobs WHERE job_id = $job"), 'failed', '... in batchagg_jobs too');
-	like(log_since($node, $place), qr/LOG:  batchagg job $job failed: owner of job $job does not exist\n.*HINT:  Set the job's owner/, '... and logged');
+	like(log_since($node, $place), qr/LOG:  batchagg job $job in database "postgres" failed: owner of job $job does not exist\n.*HINT:  Set the job's owner/, '... and logged');
 	again_ends($steady, 'done', 'other jobs');
 	is(as_role('stranger', "SELECT count(*) FROM batchagg_jobs WHERE job_id = $job"), '0', '... and ordinary roles go on');
 	sql("UPDATE batch_jobs SET owner = 'analyst' WHERE id = $job");
@@ -129,9 +129,11 @@ subtest 'owner dropped while its jobs run' => sub {
 };
 
 subtest 'settings of the owner' => sub {
-	my @settings = ("statement_timeout = '1ms'", 'default_transaction_read_only = on', 'search_path = nowhere', 'role = stranger',
-		"lock_timeout = '1ms'", 'row_security = off', "default_transaction_isolation = 'serializable'", "DateStyle = 'SQL, DMY'",
-		"idle_in_transaction_session_timeout = '1ms'", "TimeZone = 'Asia/Tokyo'", 'default_transaction_deferrable = on', 'enable_seqscan = off');
+	my @timeouts = ("statement_timeout = '1ms'", "lock_timeout = '1ms'", "idle_in_transaction_session_timeout = '1ms'", "idle_session_timeout = '1ms'");
+	push @timeouts, "transaction_timeout = '20ms'" if $node->pg_version >= 17;
+	my @settings = (@timeouts, 'default_transaction_read_only = on', 'search_path = nowhere', 'role = stranger',
+		'row_security = off', "default_transaction_isolation = 'serializable'", "DateStyle = 'SQL, DMY'",
+		"TimeZone = 'Asia/Tokyo'", 'default_transaction_deferrable = on', 'enable_seqscan = off');
 	my %job_of;
 
 	for my $number (0 .. $#settings)
@@ -147,6 +149,25 @@ subtest 'settings of the owner' => sub {
 		is(users($job), '17|0|16', '... is exact');
 		is(sql("SELECT runs FROM batchagg_stats WHERE job_id = $job"), '1', '... and counted');
 	}
+
+	# No timeout but the job's own ends a run that takes its time, or waits for a lock.
+	my $keeper = $node->background_psql('postgres');
+	my %slow;
+	$keeper->query_safe('SELECT pg_advisory_lock(1)');
+	for my $number (0 .. $#timeouts)
+	{
+		$slow{$timeouts[$number]} = make_job($node, 'postgres', owner => "odd$number", source => 'gated', due => 1);
+	}
+	wait_until("SELECT count(*) = " . scalar(@timeouts) . " FROM pg_stat_activity WHERE backend_type = 'batchagg worker' AND wait_event_type = 'Lock'",
+		'runs wait for a lock');
+	sleep(1);
+	$keeper->query_safe('SELECT pg_advisory_unlock(1)');
+	for my $timeout (@timeouts)
+	{
+		wait_until(slot_is($slow{$timeout}, 'done'), "$timeout does not end a run");
+		is(sql("SELECT max(attempt) FROM batchagg_runs WHERE job_id = $slow{$timeout}"), '1', '... at its first attempt');
+	}
+	$keeper->quit;
 
 	# Those of the database; our own sessions are spared.
 	local $ENV{PGOPTIONS} = '-c default_transaction_read_only=off -c statement_timeout=0 -c role=none';
