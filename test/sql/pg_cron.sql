@@ -19,7 +19,7 @@ FROM unnest(ARRAY['EVERYMINUTE', 'EVERY15MINUTES', 'EVERYHOUR', 'EVERY6HOURS', '
 SELECT event_name, batchagg_pg_cron_schedule(event_name) AS schedule
 FROM unnest(ARRAY['EVERYDAY8AMET', 'EVERYDAY8AMPT', 'EVERYDAY8AMIST', 'EVERYDAY8AMJST', 'EVERYWEEK8PMET',
 	'EVERYWEEKMON9AMBST', 'EVERYWEEK12AMCET', 'EVERYDAY1AMCET', 'EVERYDAY230AMCET', 'EVERYDAY12AMAustralia/Lord_Howe',
-	'EVERYDAY6AMAsia/Kathmandu', 'EVERYDAY6AMUTC-05:45']) event_name;
+	'EVERYDAY6AMAsia/Kathmandu', 'EVERYDAY6AMEtc/GMT-5']) event_name;
 
 -- A row's schedule and zone.
 INSERT INTO batchagg_events (event_name, schedule, timezone) VALUES
