@@ -6,6 +6,7 @@
 -- but the extension's owner may put them on other tables.
 --
 
+CREATE FUNCTION batchagg_refuse_in_run() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION batchagg_check_event() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION batchagg_check_job() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION batchagg_check_definition() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
@@ -14,6 +15,7 @@ CREATE FUNCTION batchagg_check_mapping() RETURNS trigger LANGUAGE c AS 'MODULE_P
 CREATE FUNCTION batchagg_check_measurement() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 
 REVOKE EXECUTE ON FUNCTION
+	batchagg_refuse_in_run(),
 	batchagg_check_event(),
 	batchagg_check_job(),
 	batchagg_check_definition(),
@@ -22,6 +24,16 @@ REVOKE EXECUTE ON FUNCTION
 	batchagg_check_measurement()
 FROM PUBLIC;
 
+CREATE TRIGGER batchagg_refuse_in_run BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON batch_jobs
+	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_refuse_in_run();
+CREATE TRIGGER batchagg_refuse_in_run BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON batchjob_definitions
+	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_refuse_in_run();
+CREATE TRIGGER batchagg_refuse_in_run BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON batchjob_metrics
+	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_refuse_in_run();
+CREATE TRIGGER batchagg_refuse_in_run BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON metricsandtables
+	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_refuse_in_run();
+CREATE TRIGGER batchagg_refuse_in_run BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON batchagg_events
+	FOR EACH STATEMENT EXECUTE FUNCTION batchagg_refuse_in_run();
 CREATE TRIGGER batchagg_check_event BEFORE INSERT OR UPDATE OR DELETE ON batchagg_events
 	FOR EACH ROW EXECUTE FUNCTION batchagg_check_event();
 CREATE TRIGGER batchagg_check_job BEFORE INSERT OR UPDATE ON batch_jobs
@@ -35,6 +47,8 @@ CREATE TRIGGER batchagg_check_mapping BEFORE INSERT OR UPDATE ON metricsandtable
 CREATE TRIGGER batchagg_check_measurement BEFORE INSERT OR UPDATE ON batchagg_measurements
 	FOR EACH ROW EXECUTE FUNCTION batchagg_check_measurement();
 
+COMMENT ON FUNCTION batchagg_refuse_in_run() IS
+'trigger: refuses changes of jobs by code that a run of a job calls';
 COMMENT ON FUNCTION batchagg_check_event() IS
 'trigger: checks schedule and time zone, and that an event in use stays';
 COMMENT ON FUNCTION batchagg_check_job() IS
@@ -60,3 +74,13 @@ COMMENT ON TRIGGER batchagg_check_mapping ON metricsandtables IS
 'resolves the table and checks the columns';
 COMMENT ON TRIGGER batchagg_check_measurement ON batchagg_measurements IS
 'checks whom a measurement is given to';
+COMMENT ON TRIGGER batchagg_refuse_in_run ON batch_jobs IS
+'refuses changes by code that a run calls';
+COMMENT ON TRIGGER batchagg_refuse_in_run ON batchjob_definitions IS
+'refuses changes by code that a run calls';
+COMMENT ON TRIGGER batchagg_refuse_in_run ON batchjob_metrics IS
+'refuses changes by code that a run calls';
+COMMENT ON TRIGGER batchagg_refuse_in_run ON metricsandtables IS
+'refuses changes by code that a run calls';
+COMMENT ON TRIGGER batchagg_refuse_in_run ON batchagg_events IS
+'refuses changes by code that a run calls';

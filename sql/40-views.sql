@@ -161,7 +161,7 @@ SELECT
 	coalesce(c.results, 0) AS results,
 	coalesce(c.changed, 0) AS changed,
 	coalesce(c.seconds, 0) AS seconds_total,
-	c.seconds / c.runs AS seconds_mean,
+	c.seconds / c.runs::float8 AS seconds_mean,
 	c.last_run,
 	coalesce(c.histogram, '{0,0,0,0,0,0,0,0,0}') AS histogram,
 	'{0.001,0.01,0.1,1,10,60,600,3600,Infinity}'::float8[] AS histogram_bounds

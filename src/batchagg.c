@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "catalog/lend.h"
 #include "service/service.h"
 #include "settings.h"
 
@@ -26,6 +27,7 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 	hook_install();
+	lend_install();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		BackgroundWorker launcher;

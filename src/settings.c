@@ -34,6 +34,7 @@ int			batchagg_job_timeout = 3600;
 int			batchagg_log_level = INFO;
 char	   *batchagg_timezone = NULL;
 bool		batchagg_enabled = true;
+bool		batchagg_restrict_superuser_jobs = false;
 char	   *batchagg_databases = NULL;
 int			batchagg_max_concurrent_jobs = 10;
 int			batchagg_max_retries = 3;
@@ -136,6 +137,14 @@ define_service_settings(void)
 								  &batchagg_enabled,
 								  true,
 								  PGC_SUSET, 0,
+								  NULL, NULL, NULL));
+
+	ONCE(DefineCustomBoolVariable("batchagg.restrict_superuser_jobs",
+								  "Lets jobs of superusers read only what superusers own.",
+								  "Whoever else owns a source can have such a job run code as superuser.",
+								  &batchagg_restrict_superuser_jobs,
+								  false,
+								  PGC_SIGHUP, 0,
 								  NULL, NULL, NULL));
 
 	ONCE(DefineCustomStringVariable("batchagg.databases",

@@ -19,6 +19,7 @@ extern char *batchagg_timezone;		/* zone of events that name none */
 #define MAX_CONCURRENT_JOBS 128
 
 extern bool batchagg_enabled;
+extern bool batchagg_restrict_superuser_jobs;
 extern char *batchagg_databases;	/* list of names, or * */
 extern int	batchagg_max_concurrent_jobs;
 extern int	batchagg_max_retries;

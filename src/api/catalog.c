@@ -11,8 +11,9 @@
  * What a row refers to may not be there when a dump is restored: events come
  * after jobs, privileges after rows, and a table may have changed since a
  * mapping was made.  A row that is refused would take the whole table with it.
- * pg_dump's scripts run with an empty search_path, by which they are told: then
- * only the row itself is checked.  Each run checks everything anyway.
+ * pg_dump's scripts run with an empty search_path, and with the rights of our tables'
+ * owner, by which they are told: then only the row itself is checked.  Each run checks
+ * everything anyway.
  *
  * Triggers run as the role that writes the row, which is where its rights to
  * see things end.
@@ -44,14 +45,18 @@
 #include "catalog/filter.h"
 #include "catalog/job.h"
 #include "catalog/names.h"
+#include "catalog/problem.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "catalog/suggest.h"
 #include "catalog/validate.h"
+#include "engine/run.h"
+#include "service/owners.h"
 #include "service/shared.h"
 #include "settings.h"
 #include "time/zone.h"
 
+PG_FUNCTION_INFO_V1(batchagg_refuse_in_run);
 PG_FUNCTION_INFO_V1(batchagg_check_event);
 PG_FUNCTION_INFO_V1(batchagg_check_job);
 PG_FUNCTION_INFO_V1(batchagg_check_definition);
@@ -80,6 +85,7 @@ static Problems raise_at_once = {.collect = false};
 /* The row that a trigger is fired for. */
 typedef struct Row
 {
+	Oid			relid;
 	TupleDesc	desc;
 	HeapTuple	before;			/* NULL: an INSERT */
 	HeapTuple	now;			/* as it will be written; NULL: a DELETE */
@@ -102,6 +108,7 @@ row_of_trigger(FunctionCallInfo fcinfo)
 				 errmsg("function %u must be called by a row trigger, before the change",
 						fcinfo->flinfo->fn_oid)));
 
+	row.relid = RelationGetRelid(data->tg_relation);
 	row.desc = RelationGetDescr(data->tg_relation);
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		row.now = data->tg_trigtuple;
@@ -179,11 +186,18 @@ row_int(const Row *row, const char *name)
 	return isnull ? 0 : DatumGetInt32(value);
 }
 
+/* Does the current user have the rights of the owner of our tables? */
+static bool
+is_administrator(void)
+{
+	return has_privs_of_role(GetUserId(), store_info()->owner);
+}
+
 /* Is a dump being restored?  See the file's head. */
 static bool
 restoring(void)
 {
-	return namespace_search_path[0] == '\0';
+	return namespace_search_path[0] == '\0' && is_administrator();
 }
 
 /*----------
@@ -221,7 +235,7 @@ check_owner(Row *row)
 		return owner;
 
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
-		ereport(restoring() ? WARNING : ERROR,
+		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("owner does not exist"),
 				 errdetail("There is no role with OID %u.", owner)));
@@ -230,6 +244,7 @@ check_owner(Row *row)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be able to SET ROLE \"%s\" to make it the owner",
 						GetUserNameFromId(owner, false))));
+	owner_hold(row->relid, owner);
 	return owner;
 }
 
@@ -291,9 +306,68 @@ check_lengths(const Row *row, const ColumnLimit *limits)
 }
 
 /*----------
+ * Ids
+ *----------
+ */
+
+/* The number that this session has drawn last from a sequence, whose oid *arg is before. */
+static void
+read_drawn(void *arg)
+{
+	int64	   *number = arg;
+	StoreScope	scope;
+
+	store_enter(&scope, true);
+	*number = DatumGetInt64(DirectFunctionCall1(currval_oid, ObjectIdGetDatum((Oid) *number)));
+	store_leave(&scope);
+}
+
+/*
+ * Refuses an id that was not drawn from its sequence just now, unless by those who
+ * restore a dump: it could be taken from others before their turn, and one that is taken
+ * would tell that there is such a row.
+ */
+static void
+check_id_is_drawn(const Row *row, const char *sequence)
+{
+	int64		drawn;
+
+	if (!row_changed(row, "id") || is_administrator())
+		return;
+	drawn = store_relid(sequence);
+	if (row->before != NULL || error_of(read_drawn, &drawn) != NULL || drawn != row_int(row, "id"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("ids cannot be chosen or changed"),
+				 errhint("Leave the id out, and have INSERT return it: RETURNING id.")));
+}
+
+/*----------
  * Triggers
  *----------
  */
+
+/*
+ * Trigger on the tables that say what jobs are, BEFORE any STATEMENT.  ERROR where this
+ * session is at a run: code in a source would change, or delete, what is being run.
+ */
+Datum
+batchagg_refuse_in_run(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called as a trigger")));
+	if (run_is_under_way())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot change \"%s\" while a job is running in the same session",
+						RelationGetRelationName(data->tg_relation)),
+				 errdetail("A function that is called to read a source of the job does so.")));
+	PG_RETURN_POINTER(NULL);
+}
 
 /* The jobs that an event starts, as a list; NULL if there are none. */
 static char *
@@ -333,6 +407,24 @@ check_event_stays(const Row *row)
 				 errmsg("event \"%s\" is in use", name),
 				 errdetail("It starts jobs %s.", jobs),
 				 errhint("Give these jobs another event, or delete them, first.")));
+}
+
+/*
+ * Reads a time zone.  ERROR where it is none; a WARNING in a restore: the machine that
+ * the dump is of may have had it.
+ */
+static void
+check_timezone(const char *name, pg_tz **tz)
+{
+	Problems	found = {.collect = true};
+
+	if (!restoring())
+		(void) job_read_timezone(name, tz, 0, &raise_at_once);
+	else if (!job_read_timezone(name, tz, 0, &found))
+	{
+		((Problem *) linitial(found.list))->is_warning = true;
+		problems_raise(&found);
+	}
 }
 
 /* The past slots of an event's new schedule are not expected of its jobs. */
@@ -394,7 +486,7 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	}
 	text = row_text(&row, "timezone");
 	if (text)
-		(void) job_read_timezone(text, &tz, 0, &raise_at_once);
+		check_timezone(text, &tz);
 	text = row_text(&row, "event_name");
 	if (text && !restoring() &&
 		(row_changed(&row, "schedule") || row_changed(&row, "timezone")))
@@ -449,11 +541,15 @@ check_time(const Row *row, const char *column)
 				 errdetail("It is %s; it must be of the years 1900 to 9999.", timestamptz_to_str(time))));
 }
 
-/* Refuses an interval that is not positive. */
+/* More years than there are; longer intervals may have no text that can be read. */
+#define ALL_YEARS 300000
+
+/* Refuses an interval that is not positive, or longer than all time. */
 static void
 check_positive(const Row *row, const char *column)
 {
 	Interval	none = {0};
+	Interval	all_time = {.month = ALL_YEARS * MONTHS_PER_YEAR};
 	bool		isnull;
 	Datum		interval = row_value(row, column, &isnull);
 
@@ -463,6 +559,12 @@ check_positive(const Row *row, const char *column)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("%s must be positive, not %s", column, row_text(row, column)),
 				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
+	if (!isnull && DatumGetInt32(DirectFunctionCall2(interval_cmp, interval,
+													 IntervalPGetDatum(&all_time))) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s must be at most %d years", column, ALL_YEARS),
+				 errhint("Specify NULL for no limit.")));
 }
 
 /* Refuses an interval that is longer than anything can be meant to be. */
@@ -552,6 +654,7 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	check_lengths(&row, job_limits);
 	event_name = row_text(&row, "event_name");
 	(void) check_owner(&row);
+	check_id_is_drawn(&row, "batch_jobs_id_seq");
 	check_not_empty(&row, "job_name");
 	check_choice(&row, "missed_runs", missed_runs, "Specify coalesce, each or skip.");
 	check_number(&row, "job_timeout", 1, PG_INT32_MAX,
@@ -579,8 +682,8 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 
 /*
  * Sets source_table to what the entity means in the search_path of who writes
- * it.  A value that is inserted along is kept where there is no such table: a
- * dump brings it.
+ * it, also where there is no such table yet.  A value that is inserted along is kept
+ * where there is none: a dump brings it.
  */
 static void
 resolve_entity(Row *row)
@@ -590,7 +693,9 @@ resolve_entity(Row *row)
 
 	if (entity == NULL || !(row_changed(row, "entity") || row_changed(row, "source_table")))
 		return;
-	if (OidIsValid(name_lookup(entity, &qualified)) || row->before)
+	if (!OidIsValid(name_lookup(entity, &qualified)) && !restoring())
+		qualified = name_to_be(entity);
+	if (qualified != NULL || row->before)
 		row_set_text(row, "source_table", qualified);
 }
 
@@ -672,10 +777,12 @@ check_filter(const Row *row, Definition *definition)
 		  row_changed(row, "job_id") || row_changed(row, "timezone")))
 		return;
 
+	if (restoring())
+		return;
 	(void) filter_parse(definition->filter);
 	definition->entity = row_text(row, "entity");
 	definition->focal_entity = row_text(row, "focal_entity");
-	if (restoring() || definition->entity == NULL || definition->focal_entity == NULL)
+	if (definition->entity == NULL || definition->focal_entity == NULL)
 		return;
 
 	definition->source_table = row_text(row, "source_table");
@@ -700,6 +807,7 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 
 	check_lengths(&row, definition_limits);
 	granularity = row_text(&row, "granularity");
+	check_id_is_drawn(&row, "batchjob_definitions_id_seq");
 	check_not_empty(&row, "focal_entity");
 	check_not_empty(&row, "entity");
 	check_positive(&row, "lookback");
@@ -722,7 +830,7 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	{
 		if (row_changed(&row, "timezone"))
 		{
-			(void) job_read_timezone(definition.timezone, &definition.tz, 0, &raise_at_once);
+			check_timezone(definition.timezone, &definition.tz);
 			notice_fixed_zone(definition.timezone);
 		}
 		resolve_entity(&row);
@@ -783,9 +891,9 @@ warn_of_missing_table(const SourceMapping *mapping)
 
 	ereport(WARNING,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("table \"%s\" does not exist yet", mapping->table_name),
-			 errdetail("Metric \"%s\" is mapped to it.", mapping->metric_name),
-			 meant ? errhint("Perhaps you meant %s.", meant) : 0));
+			 errmsg("table \"%s\" does not exist yet", text_for_client(mapping->table_name)),
+			 errdetail("Metric \"%s\" is mapped to it.", text_for_client(mapping->metric_name)),
+			 meant ? errhint("Perhaps you meant %s.", text_for_client(meant)) : 0));
 }
 
 /*
@@ -810,7 +918,11 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(row.now);
 
 	if (!OidIsValid(name_lookup(mapping.table_name, &mapping.table_name)))
+	{
 		warn_of_missing_table(&mapping);
+		if (!restoring())
+			row_set_text(&row, "tablename", name_to_be(mapping.table_name));
+	}
 	else
 	{
 		row_set_text(&row, "tablename", mapping.table_name);

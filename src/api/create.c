@@ -123,7 +123,9 @@ read_name(NewJob *new, FunctionCallInfo fcinfo)
 		return;
 	values[0] = CStringGetTextDatum(new->job.name);
 	rows = store_query(false,
-					   psprintf("SELECT id FROM %s WHERE job_name = $1", store_table("batch_jobs")),
+					   psprintf("SELECT id FROM %s WHERE job_name = $1 "
+								"AND pg_get_userbyid(owner) = current_user",
+								store_table("batch_jobs")),
 					   lengthof(types), types, values);
 	if (rows != NIL)
 		report(new, ERRCODE_UNIQUE_VIOLATION,

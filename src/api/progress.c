@@ -117,8 +117,8 @@ signal_cancel(int pid)
 
 /*
  * batchagg_cancel(run_id bigint) returns boolean: cancels a run that is under
- * way; false and a WARNING where there is none of this number.  ERROR where the
- * caller has neither the rights of its job's owner nor of pg_signal_backend.
+ * way; false and a WARNING where there is none of this number, or the caller has
+ * neither the rights of its job's owner nor of pg_signal_backend.
  */
 Datum
 batchagg_cancel(PG_FUNCTION_ARGS)
@@ -126,13 +126,7 @@ batchagg_cancel(PG_FUNCTION_ARGS)
 	int64		run_id = PG_GETARG_INT64(0);
 	const Progress *progress = run_id > 0 ? find_run(run_id) : NULL;
 
-	if (progress != NULL && !may_cancel(progress))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to cancel run " INT64_FORMAT, run_id),
-				 errdetail("Runs are canceled by roles with the rights of the job's owner or of \"%s\".",
-						   "pg_signal_backend")));
-	if (progress == NULL || !signal_cancel(progress->pid))
+	if (progress == NULL || !may_cancel(progress) || !signal_cancel(progress->pid))
 	{
 		ereport(WARNING,
 				(errmsg("run " INT64_FORMAT " is not under way", run_id),

@@ -261,7 +261,7 @@ batchagg_run_due(PG_FUNCTION_ARGS)
 			put_run(rsinfo, job->id, &result);
 		} while (result.message == NULL);
 	}
-	pgcron_sync();
+	pgcron_sync_at_commit();
 	return (Datum) 0;
 }
 

@@ -331,14 +331,21 @@ waiting_reason(Agenda *agenda, const AgendaJob *job, bool due, SlotObstacle *obs
 }
 
 /*
- * The agenda as the calling statement sees the tables: beside a ledger read by it
- * each slot is shown, and once.
+ * The agenda of the jobs that the caller sees, as the calling statement sees the tables:
+ * beside a ledger read by it each slot is shown, and once.  In a view that lends its
+ * owner's rights, the jobs are those that the owner sees, who is an argument then
+ * (catalog/lend.c).
  */
 static Agenda *
-agenda_as_active(void)
+agenda_of_reader(FunctionCallInfo fcinfo)
 {
 	Agenda	   *volatile agenda = NULL;
+	Oid			caller;
+	int			context;
 
+	GetUserIdAndSecContext(&caller, &context);
+	if (PG_NARGS() > 0)
+		SetUserIdAndSecContext(PG_GETARG_OID(0), context | SECURITY_LOCAL_USERID_CHANGE);
 	store_read_as_active(true);
 	PG_TRY();
 	{
@@ -349,6 +356,7 @@ agenda_as_active(void)
 		store_read_as_active(false);
 	}
 	PG_END_TRY();
+	SetUserIdAndSecContext(caller, context);
 	return agenda;
 }
 
@@ -361,7 +369,7 @@ Datum
 batchagg_expected_slots(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Agenda	   *agenda = agenda_as_active();
+	Agenda	   *agenda = agenda_of_reader(fcinfo);
 	TimestampTz now = service_now();
 	SlotObstacle obstacle = {0};
 
@@ -407,7 +415,7 @@ restoring_all(void)
 
 /*
  * Trigger on the tables of jobs, AFTER any STATEMENT: has the scheduler read
- * them again, and pg_cron's entries follow.  ERROR where pg_cron refuses them.
+ * them again, and pg_cron's entries follow, when the transaction commits.
  */
 Datum
 batchagg_jobs_changed(PG_FUNCTION_ARGS)
@@ -419,7 +427,7 @@ batchagg_jobs_changed(PG_FUNCTION_ARGS)
 	if (restoring_all())
 		nobody_drives();
 	wake_at_commit();
-	pgcron_sync();
+	pgcron_sync_at_commit();
 	PG_RETURN_POINTER(NULL);
 }
 

@@ -47,6 +47,7 @@
 #include "catalog/filter.h"
 #include "catalog/filterhint.h"
 #include "catalog/meaning.h"
+#include "catalog/problem.h"
 #include "catalog/reading.h"
 
 /*
@@ -296,10 +297,11 @@ warn_of_case(ParseState *pstate, const char *word)
 	if (pstate->p_ref_hook_state == NULL || column == NULL)
 		return;
 	ereport(WARNING,
-			(errmsg("\"%s\" is taken as a string, not as column \"%s\"", word, column),
+			(errmsg("\"%s\" is taken as a string, not as column \"%s\"", text_for_client(word),
+					text_for_client(column)),
 			 errdetail("In double quotes the name of a column must be written exactly."),
 			 errhint("Write %s if you mean the column, or '%s' if you mean the string.",
-					 quote_identifier(column), word)));
+					 text_for_client(quote_identifier(column)), text_for_client(word))));
 }
 
 /*

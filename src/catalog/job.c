@@ -72,7 +72,10 @@ hint_for_name(const char *name)
 		pstrdup("The view batchagg_jobs lists your jobs.");
 }
 
-/* The id of the job called `name`.  ERROR where the caller sees none. */
+/*
+ * The id of the job called `name`: the caller's own, else the only one that the caller
+ * sees.  ERROR where there is none, or several.
+ */
 static int32
 job_id_by_name(const char *name)
 {
@@ -81,9 +84,16 @@ job_id_by_name(const char *name)
 	List	   *rows;
 
 	rows = store_query(false,
-						psprintf("SELECT id FROM %s WHERE job_name = $1",
+						psprintf("SELECT id, pg_get_userbyid(owner) = current_user FROM %s "
+								 "WHERE job_name = $1 ORDER BY 2 DESC, 1",
 								 store_table("batch_jobs")),
 						1, types, values);
+	if (list_length(rows) > 1 && !TEXT_BOOL(((char **) linitial(rows))[1]))
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+				 errmsg("job \"%s\" is not unique", name),
+				 errdetail("Several roles have a job of this name."),
+				 errhint("Write the id of the job instead; the view batchagg_jobs has it.")));
 	if (rows == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -296,6 +306,26 @@ load_last_slot(int32 job_id)
 	return rows == NIL ? DT_NOBEGIN : pg_strtoint64(((char **) linitial(rows))[0]);
 }
 
+static void
+report_no_job(int32 job_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("job %d does not exist", job_id),
+			 errhint("The view batchagg_jobs lists your jobs.")));
+}
+
+/*
+ * ERROR where the caller does not see a job.  To be called before anything of the job
+ * is locked.
+ */
+void
+job_require(int32 job_id)
+{
+	if (select_for_job("SELECT FROM %s WHERE id = $1", "batch_jobs", job_id) == NIL)
+		report_no_job(job_id);
+}
+
 /*
  * Loads job `job_id` with its definitions and metrics, in the current memory
  * context.  ERROR where the caller sees no such job.  What is wrong with it
@@ -314,10 +344,7 @@ job_load(int32 job_id, Problems *problems)
 						  "coalesce(job_timeout, -1) FROM %s WHERE id = $1",
 						  "batch_jobs", job_id);
 	if (rows == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job %d does not exist", job_id),
-				 errhint("The view batchagg_jobs lists your jobs.")));
+		report_no_job(job_id);
 	row = linitial(rows);
 
 	job = palloc0(sizeof(Job));

@@ -66,6 +66,7 @@ typedef struct Job
 } Job;
 
 extern int32 job_argument(FunctionCallInfo fcinfo);
+extern void job_require(int32 job_id);
 extern Job *job_load(int32 job_id, Problems *problems);
 
 /*

@@ -84,7 +84,7 @@ name_qualified(const char *schema, const char *name)
 
 /*
  * Finds the relation called `written`: an SQL name, qualified or not, else a
- * name taken literally ('My Table', 'UserActivity').  Resolved in the current
+ * name taken literally ('My Table', 'UserActivity', 'public.UserActivity').  Resolved in the current
  * search_path.  Returns its oid, with AccessShareLock held to the end of the
  * transaction, and its qualified and quoted name in *qualified; InvalidOid
  * where there is none.  ERROR without USAGE on a schema that was named.
@@ -93,11 +93,15 @@ Oid
 name_lookup(const char *written, char **qualified)
 {
 	RangeVar   *name = name_parse(written);
+	const char *dot = strchr(written, '.');
 	Oid			relid = InvalidOid;
 	Oid			schema;
 
 	if (name)
 		relid = RangeVarGetRelid(name, AccessShareLock, true);
+	if (!OidIsValid(relid) && name && name->schemaname && strchr(written, '"') == NULL)
+		relid = RangeVarGetRelid(makeRangeVar(name->schemaname, pstrdup(dot + 1), -1),
+								 AccessShareLock, true);
 	if (!OidIsValid(relid))
 		relid = RangeVarGetRelid(makeRangeVar(NULL, pstrdup(written), -1), AccessShareLock, true);
 	if (!OidIsValid(relid))
@@ -107,4 +111,24 @@ name_lookup(const char *written, char **qualified)
 	*qualified = name_qualified(isTempNamespace(schema) ? "pg_temp" : get_namespace_name(schema),
 								get_rel_name(relid));
 	return relid;
+}
+
+/*
+ * `written` with the schema in which the current user would create a relation of this
+ * name, if it has none: so that it does not mean another one in the search_path of
+ * somebody else, as soon as there is one.
+ */
+char *
+name_to_be(const char *written)
+{
+	RangeVar   *name = name_parse(written);
+	List	   *schemas = fetch_search_path(false);
+	const char *schema;
+
+	if (schemas == NIL || (name && name->schemaname))
+		return pstrdup(written);
+	schema = quote_identifier(get_namespace_name(linitial_oid(schemas)));
+
+	/* What is no name in SQL is one literally. */
+	return psprintf("%s.%s", schema, name ? written : quote_identifier(written));
 }

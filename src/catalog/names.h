@@ -13,6 +13,7 @@
 extern char *name_fold(const char *name);
 extern RangeVar *name_parse(const char *written);
 extern char *name_qualified(const char *schema, const char *name);
+extern char *name_to_be(const char *written);
 extern Oid	name_lookup(const char *written, char **qualified);
 
 #endif							/* BATCHAGG_NAMES_H */

@@ -18,7 +18,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "common/string.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -42,12 +45,21 @@ raise_problem(Problem *problem)
 		.arg = &problem->definition_id
 	};
 
+	Problem		shown = *problem;
+
+	/* An ERROR is recorded as it is. */
+	if (shown.is_warning)
+	{
+		shown.message = text_for_client(shown.message);
+		shown.detail = text_for_client(shown.detail);
+		shown.hint = text_for_client(shown.hint);
+	}
 	error_context_stack = &context;
-	ereport(problem->is_warning ? WARNING : ERROR,
-			(errcode(problem->sqlerrcode),
-			 errmsg_internal("%s", problem->message),
-			 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
-			 problem->hint ? errhint("%s", problem->hint) : 0));
+	ereport(shown.is_warning ? WARNING : ERROR,
+			(errcode(shown.sqlerrcode),
+			 errmsg_internal("%s", shown.message),
+			 shown.detail ? errdetail_internal("%s", shown.detail) : 0,
+			 shown.hint ? errhint("%s", shown.hint) : 0));
 	error_context_stack = context.previous;
 }
 
@@ -148,6 +160,58 @@ error_of(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+/* Does the client's encoding lack a character of a text? */
+static bool
+client_lacks(const char *text)
+{
+	int			server = GetDatabaseEncoding();
+	int			client = pg_get_client_encoding();
+	int			length = (int) strlen(text);
+	Oid			conversion;
+
+	if (client == server || client == PG_SQL_ASCII || server == PG_SQL_ASCII || pg_is_ascii(text))
+		return false;
+	conversion = FindDefaultConversionProc(server, client);
+	return OidIsValid(conversion) &&
+		pg_do_encoding_conversion_buf(conversion, server, client, (unsigned char *) text, length,
+									  palloc(length * MAX_CONVERSION_GROWTH + 1),
+									  length * MAX_CONVERSION_GROWTH + 1, true) < length;
+}
+
+/* A text with question marks for all that is not ASCII. */
+static char *
+ascii_of(const char *text)
+{
+	char	   *ascii = pstrdup(text);
+
+	for (char *c = ascii; *c != '\0'; c++)
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	return ascii;
+}
+
+/*
+ * A text, or NULL, as it can be shown in a WARNING or NOTICE: where the client's
+ * encoding lacks one of its characters, sending it would be an ERROR instead.
+ */
+char *
+text_for_client(const char *text)
+{
+	return text == NULL || !client_lacks(text) ? (char *) text : ascii_of(text);
+}
+
+/*
+ * The same for an error's context, during which no conversion can be tried: only a
+ * client of the server's own encoding is shown all characters.
+ */
+char *
+context_for_client(const char *text)
+{
+	if (pg_get_client_encoding() == GetDatabaseEncoding() || pg_is_ascii(text))
+		return (char *) text;
+	return ascii_of(text);
 }
 
 /*

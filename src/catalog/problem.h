@@ -33,6 +33,8 @@ extern void problem_report(Problems *problems, int sqlerrcode, int definition_id
 						   bool is_warning, char *message, char *detail, char *hint);
 extern bool error_is_cancel(const ErrorData *error);
 extern ErrorData *error_of(void (*work) (void *arg), void *arg);
+extern char *text_for_client(const char *text);
+extern char *context_for_client(const char *text);
 extern bool problem_catch(Problems *problems, int definition_id, void (*check) (void *arg),
 						  void *arg);
 extern void problems_raise(const Problems *problems);

@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "catalog/pg_class.h"
@@ -35,15 +36,19 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catalog/filter.h"
 #include "catalog/meaning.h"
 #include "catalog/names.h"
+#include "catalog/problem.h"
 #include "catalog/reading.h"
 #include "catalog/source.h"
 #include "catalog/sourcehint.h"
 #include "catalog/store.h"
 #include "catalog/suggest.h"
+#include "catalog/viewtree.h"
+#include "settings.h"
 
 /* A metric asked of a relation. */
 typedef struct Request
@@ -917,6 +922,49 @@ report_session_calls(Draft *draft)
 	}
 }
 
+static bool
+is_of_no_superuser(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		result = HeapTupleIsValid(tuple) &&
+		!superuser_arg(((Form_pg_class) GETSTRUCT(tuple))->relowner);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * A superuser who reads what another role owns runs what that role puts in its place: a
+ * view that calls a function.  That is a problem where it shall not be; else validation
+ * tells of it.
+ */
+static void
+check_trust(Draft *draft)
+{
+	Oid			stranger;
+	char	   *message;
+	char	   *detail;
+
+	if (!superuser_arg(draft->reader) ||
+		!(batchagg_restrict_superuser_jobs || draft->problems->collect))
+		return;
+	stranger = view_tree_find(RelationGetRelid(draft->rel), is_of_no_superuser);
+	if (!OidIsValid(stranger))
+		return;
+	message = psprintf("a superuser's job reads source \"%s\", which another role can change",
+					   draft->name);
+	detail = psprintf("No superuser owns \"%s\": its owner can have code run as superuser.",
+					  get_rel_name(stranger));
+	if (batchagg_restrict_superuser_jobs)
+		draft_problem(draft, ERRCODE_INSUFFICIENT_PRIVILEGE, message, detail,
+					  "Give the job to the role that owns the source. The setting "
+					  "\"batchagg.restrict_superuser_jobs\" is on.");
+	else
+		problem_report(draft->problems, ERRCODE_WARNING, draft->definition_id, true, message, detail,
+					   "Give the job to the role that owns the source.");
+}
+
 static Source *
 make_source(Draft *draft, Definition *definition)
 {
@@ -932,6 +980,7 @@ make_source(Draft *draft, Definition *definition)
 	source->time_column = resolve_time(draft);
 	require_source_privileges(draft, source);
 	report_session_calls(draft);
+	check_trust(draft);
 	if (!draft->failed)
 		warn_of_unique_id(draft, source->id_column);
 	return source;
@@ -1080,7 +1129,7 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 	AtEOXact_GUC(false, guc_level);
 	if (bms_is_empty(used))
 		ereport(WARNING,
-				(errmsg("filter refers to no column of source \"%s\"", draft.name),
+				(errmsg("filter refers to no column of source \"%s\"", text_for_client(draft.name)),
 				 errdetail("Its result is the same for all rows.")));
 
 	columns = palloc(sizeof(AttrNumber) * (bms_num_members(used) + 1));

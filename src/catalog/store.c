@@ -27,6 +27,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
@@ -174,6 +175,18 @@ store_schema(void)
 
 	(void) read_extension(&schema);
 	return schema;
+}
+
+/*
+ * Is a relation one of the extension's?  Of any version.
+ */
+bool
+store_owns(Oid relid)
+{
+	Oid			extension = get_extension_oid(EXTENSION_NAME, true);
+
+	return OidIsValid(extension) &&
+		getExtensionOfObject(RelationRelationId, relid) == extension;
 }
 
 /*

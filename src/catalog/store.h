@@ -26,6 +26,7 @@ typedef struct StoreInfo
 extern const StoreInfo *store_info(void);
 extern bool store_is_usable(void);
 extern Oid	store_schema(void);
+extern bool store_owns(Oid relid);
 extern Oid	store_relid(const char *name);
 extern char *store_table(const char *name);
 

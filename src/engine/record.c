@@ -19,9 +19,10 @@
  * any, as somebody listens and does not read, the run is told of nobody, rather
  * than undone.
  *
- * The payload of a notification must be shorter than 8000 bytes.  JSON needs
- * up to six bytes for a character, so the texts in it that may be of any length
- * are cut.
+ * Every role can listen for notifications.  So they carry ids, the status and the
+ * SQLSTATE alone: no names and no messages, which may show rows.  Nor is there a
+ * character in them that some client's encoding lacks: PostgreSQL ends the session of
+ * a listener to whom it cannot convert one.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,19 +50,17 @@ static const int64 histogram_bounds[] = {
 
 /*
  * The statement, with the names of our tables batch_jobs, batchagg_runs and
- * batchagg_counters.  Every role can listen for notifications, so they have no message
- * of classes 22 and P0: what PostgreSQL says about a value shows it, and what a
- * function of a view raises may do so.
+ * batchagg_counters.
  */
 static const char record_sql[] =
-"WITH job AS (SELECT id, job_name, event_name FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED), "
+"WITH job AS (SELECT id FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED), "
 "run AS (INSERT INTO %s (run_id, job_id, slot, started_at, finished_at, status, attempt, "
 "rows_read, rows_skipped, groups, results, changed, range_from, range_to, "
 "error_sqlstate, error_message, error_detail, worker_pid) OVERRIDING SYSTEM VALUE "
 "SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
 "nullif($13, '-infinity'), nullif($14, '-infinity'), nullif($15, ''), nullif($16, ''), nullif($21, ''), "
 "nullif($17, 0) "
-"FROM job RETURNING *), "
+"FROM job RETURNING run_id, job_id, status, error_sqlstate), "
 "counted AS (INSERT INTO %s AS c (job_id, runs, failures, rows_read, results, changed, "
 "seconds, last_run, last_slot, histogram) "
 "SELECT id, 1, ($6 <> 'succeeded')::integer, $8, $11, $12, extract(epoch FROM $5 - $4), $4, CASE $6 WHEN 'succeeded' THEN $3 END, "
@@ -74,13 +73,8 @@ static const char record_sql[] =
 "last_slot = greatest(c.last_slot, excluded.last_slot), "
 "histogram[$18] = c.histogram[$18] + 1) "
 "SELECT json_build_object("
-"'run_id', run_id, 'job_id', job_id, 'job_name', left(job_name, 100), "
-"'event', left(event_name, 100), 'slot', slot, 'attempt', attempt, 'status', status, "
-"'rows_read', rows_read, 'groups', groups, 'changed', changed, "
-"'duration_s', extract(epoch FROM finished_at - started_at), "
-"'sqlstate', error_sqlstate, 'message', CASE WHEN left(error_sqlstate, 2) NOT IN ('22', 'P0') "
-"THEN left(error_message, 800) END) "
-"FROM run JOIN job ON id = job_id";
+"'run_id', run_id, 'job_id', job_id, 'status', status, 'sqlstate', error_sqlstate) "
+"FROM run";
 
 /*
  * Takes the next number of a run.

@@ -74,6 +74,7 @@
 #include "catalog/filter.h"
 #include "catalog/layout.h"
 #include "catalog/meaning.h"
+#include "catalog/problem.h"
 #include "catalog/store.h"
 #include "engine/entity.h"
 #include "engine/history.h"
@@ -243,8 +244,8 @@ tracked_relation(RefreshPlanner *planner, const Source *source)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("source %s is read as a whole, because its tracking is broken",
-						source->name),
-				 errdetail_internal("%s", relation->broken),
+						text_for_client(source->name)),
+				 errdetail_internal("%s", text_for_client(relation->broken)),
 				 errhint("Call batchagg_track_source() again.")));
 	return relation;
 }

@@ -139,9 +139,9 @@ static List *scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
 static void scan_count(const Run *run, const SourceScan *scan);
 
 /*
- * Becomes the owner of `job`, restricted.  With `timezone`, TimeZone and all settings
- * that results could depend on are fixed too; without, names still resolve as the
- * caller's do.
+ * Becomes the owner of `job`, restricted.  Names resolve in pg_catalog alone, as those of
+ * sources are stored with their schemas: nothing depends on who runs the job.  With
+ * `timezone`, TimeZone and all settings that results could depend on are fixed too.
  */
 void
 owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
@@ -149,6 +149,7 @@ owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	SetUserIdAndSecContext(job->owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
+	store_set("search_path", "pg_catalog, pg_temp");
 	if (timezone != NULL)
 		reading_fix_settings(job->owner, timezone);
 }
@@ -284,11 +285,13 @@ job_try_lock(int32 job_id)
 
 /*
  * Locks a job against runs before one of the caller's, when others have ended.
- * The caller holds no other lock that runs wait for.
+ * The caller holds no other lock that runs wait for.  ERROR where the caller does not
+ * see the job.
  */
 void
 job_lock(int32 job_id)
 {
+	job_require(job_id);
 	(void) job_acquire_lock(job_id, true);
 }
 
@@ -394,6 +397,7 @@ jobs_lock(Run *run)
 		int32		job_id = run->jobs[i].request->job_id;
 
 		ids[i] = Int32GetDatum(job_id);
+		job_require(job_id);
 		if (!job_try_lock(job_id))
 			report_running(job_id);
 	}
@@ -449,9 +453,10 @@ error_context(void *arg)
 
 	if (run->rollup != NULL)
 		errcontext("batchagg job %d, source %s%s", run->rollup->definition->job->id,
-				   run->rollup->source->name, slot);
+				   context_for_client(run->rollup->source->name), slot);
 	else if (run->scan != NULL)
-		errcontext("%s, source %s%s", scan_jobs_text(run->scan), run->scan->source->name, slot);
+		errcontext("%s, source %s%s", scan_jobs_text(run->scan),
+				   context_for_client(run->scan->source->name), slot);
 	else if (run->at != NULL)
 		errcontext("batchagg job %d%s", run->at->request->job_id, slot);
 }
@@ -540,6 +545,15 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 	PG_END_TRY();
 	current.run = NULL;
 	disable_timeout(current.timeout, false);
+}
+
+/*
+ * Is this backend at a run?
+ */
+bool
+run_is_under_way(void)
+{
+	return current.run != NULL;
 }
 
 /*
@@ -902,6 +916,8 @@ run_finish(Run *run, JobRun *job)
 	result->results = job->counts.results;
 	result->changed = job->counts.changed;
 	result->from = result->groups > 0 ? job->counts.first_bucket : DT_NOBEGIN;
+	if (!IS_VALID_TIMESTAMP(result->to))
+		result->to = DT_NOBEGIN;	/* a delay of so many hours goes back before time */
 	result->status = "succeeded";
 	result->finished = GetCurrentTimestamp();
 	if (run->dry_run)
@@ -1357,30 +1373,6 @@ run_caught(const RunRequest *requests, int n, RunResult *results)
 	return error;
 }
 
-static void
-convert_for_client(void *arg)
-{
-	const char *text = arg;
-
-	(void) pg_server_to_client(text, strlen(text));
-}
-
-/*
- * A text of an error, or NULL, as it can be sent: what the client's encoding does not
- * have, in the id of some row, would be an error itself, and keep all jobs from running.
- */
-static char *
-text_for_client(char *text)
-{
-	if (text == NULL || error_of(convert_for_client, text) == NULL)
-		return text;
-	text = pstrdup(text);
-	for (char *c = text; *c != '\0'; c++)
-		if (IS_HIGHBIT_SET(*c))
-			*c = '?';
-	return text;
-}
-
 /*
  * Runs a job as run_job() does, in a subtransaction: an error is reported as a
  * WARNING and recorded as a failed run, and is no error for the caller.
@@ -1391,20 +1383,13 @@ run_job_caught(const RunRequest *request, RunResult *result)
 	TimestampTz started = GetCurrentTimestamp();
 	ErrorData  *error = run_caught(request, 1, result);
 
-	char	   *message;
-	char	   *detail;
-	char	   *hint;
-
 	if (error == NULL)
 		return;
-	message = text_for_client(error->message);
-	detail = text_for_client(error->detail);
-	hint = text_for_client(error->hint);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("job %d failed: %s", request->job_id, message),
-			 detail ? errdetail_internal("%s", detail) : 0,
-			 hint ? errhint("%s", hint) : 0));
+			 errmsg("job %d failed: %s", request->job_id, text_for_client(error->message)),
+			 error->detail ? errdetail_internal("%s", text_for_client(error->detail)) : 0,
+			 error->hint ? errhint("%s", text_for_client(error->hint)) : 0));
 	run_record_failure(request, started, error, result);
 }
 

@@ -16,6 +16,9 @@
  * new databases, and of those that it may not enter any more; so the other forms
  * of ALTER DATABASE are no exception.
  *
+ * The same hook keeps strangers from locking our tables (guard.c), and has REASSIGN
+ * OWNED and DROP OWNED followed (owners.c).
+ *
  * The hook works in sessions that have loaded the library: all of them where it
  * is preloaded, else those that have used the extension.
  *
@@ -37,6 +40,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "service/guard.h"
+#include "service/owners.h"
 #include "service/pgcron.h"
 #include "service/service.h"
 
@@ -259,7 +264,11 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	}
 	if (updates_extension(statement))
 		wake_whatever_version();
+	if (IsA(statement, LockStmt))
+		guard_lock((LockStmt *) statement);
+	owners_follow(statement, false);
 	call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	owners_follow(statement, true);
 }
 
 /*

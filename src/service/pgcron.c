@@ -19,8 +19,8 @@
  * that comes late does what was left, and where the worker runs too, no slot
  * runs twice.
  *
- * Staying in step: after each statement that changes jobs or events, a trigger
- * compares the entries that should be with those that are (pgcron_sync).  The
+ * Staying in step: where a transaction has changed jobs or events, it compares the
+ * entries that should be with those that are as it commits (pgcron_sync).  The
  * role that changed a job has no business in cron.job, so this is done as the
  * owner of our tables, and what a role may not see counts too.
  *
@@ -47,6 +47,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -57,6 +58,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog/events.h"
@@ -493,6 +495,47 @@ void
 pgcron_forget(void)
 {
 	(void) remove_entries(false);
+}
+
+/* Is this transaction to bring the entries up to date before it commits? */
+static struct
+{
+	bool		pending;
+	bool		registered;
+} at_commit;
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	bool		pending = at_commit.pending;
+
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE &&
+		event != XACT_EVENT_ABORT)
+		return;
+	at_commit.pending = false;
+	if (!pending || event == XACT_EVENT_ABORT || !pgcron_drives())
+		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has changed jobs started by pg_cron"),
+				 errdetail("Others who change jobs would have to wait until it ends.")));
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgcron_sync();
+	PopActiveSnapshot();
+}
+
+/*
+ * Has pgcron_sync() called when the transaction commits.  Not before, as others who
+ * change jobs wait from then on.
+ */
+void
+pgcron_sync_at_commit(void)
+{
+	if (!at_commit.registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	at_commit.registered = true;
+	at_commit.pending = true;
 }
 
 /*

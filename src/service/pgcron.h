@@ -13,6 +13,7 @@ extern bool worker_drives(void);
 extern void nobody_drives(void);
 extern int	pgcron_use(void);
 extern int	pgcron_leave(void);
+extern void pgcron_sync_at_commit(void);
 extern void pgcron_sync(void);
 extern void pgcron_forget(void);
 extern const char *pgcron_schedule(const char *event_name);

@@ -39,6 +39,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog/problem.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "track/install.h"
@@ -375,7 +376,7 @@ prepare_xid_column(Oid relid, const char *table)
 	{
 		track_command(psprintf("ALTER TABLE %s ADD COLUMN %s xid8", table, XID_COLUMN));
 		ereport(NOTICE,
-				(errmsg("column \"%s\" has been added to table \"%s\"", XID_COLUMN, table),
+				(errmsg("column \"%s\" has been added to table \"%s\"", XID_COLUMN, text_for_client(table)),
 				 errdetail("From now on these fail: COPY into it without a list of columns; and with "
 						   "tables that lack the column INSERT ... SELECT * of its rows, ATTACH "
 						   "PARTITION, and subscriptions."),
@@ -393,8 +394,9 @@ prepare_xid_column(Oid relid, const char *table)
 						   table, XID_COLUMN));
 	if (!has_index(relid, XID_COLUMN))
 		ereport(NOTICE,
-				(errmsg("table \"%s\" has no index on column \"%s\"", table, XID_COLUMN),
-				 errhint("Runs find new rows by it: CREATE INDEX ON %s (%s).", table, XID_COLUMN)));
+				(errmsg("table \"%s\" has no index on column \"%s\"", text_for_client(table), XID_COLUMN),
+				 errhint("Runs find new rows by it: CREATE INDEX ON %s (%s).", text_for_client(table),
+						 XID_COLUMN)));
 }
 
 /*----------
@@ -501,7 +503,7 @@ not_tracked(int elevel, const char *table)
 {
 	ereport(elevel,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("changes of \"%s\" are not tracked", table)));
+			 errmsg("changes of \"%s\" are not tracked", text_for_client(table))));
 }
 
 /* Marks all that is there already. */

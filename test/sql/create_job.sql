@@ -107,7 +107,7 @@ SELECT message FROM batchagg_validate_job(:job);
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'tomorrow', '{1-hour}', '{"pages": "sum"}', 'tomorrow', time_column => 'ts', validate => false) IS NOT NULL AS made;
 CREATE TABLE tomorrow (user_id text, ts timestamptz, pages integer);
 SELECT * FROM batchagg_validate_job(:job);
-DELETE FROM metricsandtables WHERE tablename = 'tomorrow';
+DELETE FROM metricsandtables WHERE tablename = 'public.tomorrow';
 -- Rows are checked nevertheless.
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'never', '{eon}', '{"pages": "sums"}', validate => false);
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'tomorrow', '{day}', '{"page": "sum"}', 'tomorrow', validate => false);

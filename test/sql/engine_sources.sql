@@ -187,6 +187,7 @@ SELECT status FROM batchagg_run_job(20);
 DELETE FROM batch_jobs;
 DROP TABLE moving;
 REVOKE USAGE ON SCHEMA src FROM regress_batchagg_reader;
+DROP OWNED BY regress_batchagg_reader;
 DROP ROLE regress_batchagg_reader;
 
 -- Metrics of two tables in one job, one of them in rows.

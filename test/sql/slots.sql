@@ -182,7 +182,9 @@ SELECT slot, state, reason FROM slots WHERE job_id = :job AND slot > '2024-01-17
 CREATE ROLE regress_batchagg_dora;
 SELECT make_job('EVERYDAY', 'skip', '2024-01-17 12:00', 'outdoors') AS orphan \gset
 UPDATE batch_jobs SET owner = 'regress_batchagg_dora' WHERE id = :orphan;
-DROP ROLE regress_batchagg_dora;
+SET allow_system_table_mods = on;
+DELETE FROM pg_authid WHERE rolname = 'regress_batchagg_dora';
+RESET allow_system_table_mods;
 SELECT batchagg_set_clock('2024-01-19 00:00:01', '2024-01-19 00:00:01');
 DELETE FROM batch_jobs WHERE id = :job;
 \set VERBOSITY terse
