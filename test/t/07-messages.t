@@ -21,7 +21,7 @@ BEGIN
 	RAISE EXCEPTION '%', repeat(E'\x01\u20ac"', 5000) USING ERRCODE = '38999';
 END $$;
 CREATE VIEW loud AS SELECT user_id, ts, shout(pages) AS pages FROM visit;
-INSERT INTO batch_jobs (job_name, event_name) VALUES ('visits "hourly"', 'EVERYHOUR'), (repeat(E'\x02', 9000), 'EVERYHOUR'), (NULL, '@daily');
+INSERT INTO batch_jobs (job_name, event_name) VALUES ('visits "hourly"', 'EVERYHOUR'), (repeat(E'\x02', 900), 'EVERYHOUR'), (NULL, '@daily');
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity)
 VALUES (1, 'user', 'visit', '1-day'), (2, 'user', 'loud', '1-day'), (3, 'user', 'visit', '1-day');
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT j, 'pages', 'sum' FROM generate_series(1, 3) j;
@@ -117,7 +117,7 @@ UPDATE batchjob_definitions SET entity = 'slow', resource_filter = NULL;
 UPDATE batch_jobs SET job_timeout = 1 WHERE id = 3;
 SQL
 $log = logged("SET batchagg.log_level = debug; SELECT * FROM batchagg_run_event('EVERYHOUR')");
-like($log, qr/jobs 1 to 3 cannot run together, each runs alone: canceling job due to job timeout/, 'the least timeout');
+like($log, qr/jobs 1 to 3 in database "postgres" cannot run together, each runs alone: canceling job due to job timeout/, 'the least timeout');
 is($node->safe_psql('postgres', 'SELECT string_agg(status, \',\' ORDER BY job_id) FROM (SELECT * FROM batchagg_runs ORDER BY run_id DESC LIMIT 2) r'),
 	'succeeded,failed', '... fails its own job alone');
 
