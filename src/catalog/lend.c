@@ -5,58 +5,57 @@
  *
  * Who may read a view reads what the view's owner may: so PostgreSQL has it.  Two
  * things would keep our tables from it.  Their policies ask for current_user, who
- * is whoever reads the view.  And our own views run with the rights of who reads
- * them (security_invoker); PostgreSQL takes that to be the session's user, even
- * where another view stands between.
+ * is whoever reads the view.  And our own views are security_invoker, which
+ * PostgreSQL takes to be the session's user, even where another view stands between.
  *
  * So each query is looked at before it is planned:
  *
  * - One of our views in another view is expanded anew, for that view's owner: as if
- *	 its query stood there.  Then row-level security is the owner's, and there is
- *	 none where it does not bind the owner.
+ *	 its query stood there.  Row-level security is then the owner's.
  * - In the policies of our tables that are read, or written, for the owner of a
- *	 view, current_user becomes that owner.
+ *	 view, current_user becomes that owner.  The view's own conditions are left alone.
+ * - A function in SQL whose query the planner would put in place of the call is put
+ *	 there first, so that its views are looked at too.
  *
- * What is read directly is left alone.  A query that has no views is looked at by
- * its range table only.
+ * What is read directly is left alone.  Of a query without views, functions and
+ * subqueries only the range table is looked at.
  *
  * For this the library must be loaded before the query is planned, also in a session
- * that has not called one of our functions, on a server that does not preload it.
- * The tables whose policies ask for current_user have a table access method of ours,
- * which is heap by another name: PostgreSQL calls its handler, and loads the
- * library, when it opens such a table for the first time, which is before it plans.
- *
- * A function in SQL that the planner puts in place of its call is not looked at:
- * our views in another view are then read with the rights of who calls it.
+ * that has called none of our functions, on a server that does not preload it.  The
+ * tables whose policies ask for current_user therefore have a table access method of
+ * ours, which is heap by another name: PostgreSQL loads the library for its handler
+ * when it first opens such a table, which is when it adds the policies to a query.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/dependency.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteDefine.h"
 #include "rewrite/rewriteHandler.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catalog/lend.h"
 #include "catalog/store.h"
 
 static planner_hook_type previous_hook = NULL;
-
-/* Our views that run with the rights of who reads them. */
-static const char *const invoker_views[] = {
-	"ruleexecutionresults", "batchagg_jobs", "batchagg_slots", "batchagg_stats"
-};
 
 static bool lend_walker(Node *node, void *context);
 
@@ -89,17 +88,6 @@ view_entry(RangeTblEntry *subquery)
 #endif
 }
 
-static bool
-is_invoker_view(Oid relid)
-{
-	const char *name = get_rel_name(relid);
-
-	for (int i = 0; name != NULL && i < lengthof(invoker_views); i++)
-		if (strcmp(name, invoker_views[i]) == 0)
-			return store_owns(relid);
-	return false;
-}
-
 static Const *
 role_constant(Oid role)
 {
@@ -129,12 +117,10 @@ lend_call_walker(Node *node, void *lender)
 
 /* The query of one of our views, rewritten as if `lender` read what it reads. */
 static Query *
-expand_for(Oid view, Oid lender)
+expand_for(Relation view, Oid lender)
 {
-	Relation	rel = table_open(view, AccessShareLock);
-	Query	   *query = copyObject(get_view_query(rel));
+	Query	   *query = copyObject(get_view_query(view));
 
-	table_close(rel, NoLock);
 	AcquireRewriteLocks(query, true, false);
 	setRuleCheckAsUser((Node *) query, lender);
 	query = linitial_node(Query, QueryRewrite(query));
@@ -142,23 +128,30 @@ expand_for(Oid view, Oid lender)
 	return query;
 }
 
-/* Expands a subquery anew, where it is one of our views in a view of somebody. */
+/*
+ * Expands a subquery anew, where it is one of our views in a view of somebody.
+ * Views with rows to be locked are left to PostgreSQL, which refuses those of ours.
+ */
 static void
 lend_to_view(Query *query, RangeTblEntry *rte)
 {
-	RangeTblEntry *view = view_entry(rte);
-	Oid			lender = view ? check_as_user(query, view) : InvalidOid;
-	Query	   *expanded;
+	RangeTblEntry *entry = view_entry(rte);
+	Oid			lender = entry ? check_as_user(query, entry) : InvalidOid;
+	Relation	view;
 
-	if (!OidIsValid(lender) || rte->subquery->rowMarks != NIL || !is_invoker_view(view->relid))
+	if (!OidIsValid(lender) || rte->subquery->rowMarks != NIL)
 		return;
-	expanded = expand_for(view->relid, lender);
+	view = table_open(entry->relid, AccessShareLock);
+	if (RelationHasSecurityInvoker(view) && store_owns(entry->relid))
+	{
+		rte->subquery = expand_for(view, lender);
+		query->hasRowSecurity |= rte->subquery->hasRowSecurity;
 #if PG_VERSION_NUM < 160000
-	/* The right to read the view itself is still to be checked. */
-	linitial(expanded->rtable) = view;
+		/* The right to read the view itself is still to be checked. */
+		linitial(rte->subquery->rtable) = entry;
 #endif
-	rte->subquery = expanded;
-	query->hasRowSecurity |= expanded->hasRowSecurity;
+	}
+	table_close(view, NoLock);
 }
 
 /* In conditions of policies, makes `lender` of current_user. */
@@ -181,25 +174,93 @@ lend_condition_walker(Node *node, void *lender)
 	return expression_tree_walker(node, lend_condition_walker, lender);
 }
 
+/*
+ * The number of conditions on a table's rows that are its policies'.  Behind them are
+ * those of security_barrier views that the table is written through.
+ */
+static int
+count_policies(Query *query, RangeTblEntry *rte, int index)
+{
+	List	   *conditions;
+	List	   *checks;
+	bool		has_policies;
+	bool		has_sublinks;
+
+	if (index != query->resultRelation)
+		return list_length(rte->securityQuals);
+	get_row_security_policies(query, rte, index, &conditions, &checks, &has_policies, &has_sublinks);
+	return list_length(conditions);
+}
+
+/*
+ * Is it a table of PostgreSQL's own access method?  Then its policies do not ask for
+ * current_user, if it is one of ours, which takes longer to find out.
+ */
+static bool
+is_plain_heap(Oid relid)
+{
+	Relation	table = table_open(relid, NoLock);
+	bool		is_heap = table->rd_rel->relam == HEAP_TABLE_AM_OID;
+
+	table_close(table, NoLock);
+	return is_heap;
+}
+
 /* Has the policies of one of our tables ask for the owner of the view that it is in. */
 static void
-lend_to_table(Query *query, RangeTblEntry *rte, bool is_target)
+lend_to_table(Query *query, RangeTblEntry *rte, int index)
 {
 	Oid			lender = check_as_user(query, rte);
+	int			npolicies;
 	ListCell   *lc;
 
-	if (!OidIsValid(lender) || !query->hasRowSecurity || !store_owns(rte->relid))
+	if (!OidIsValid(lender) || !query->hasRowSecurity || is_plain_heap(rte->relid) || !store_owns(rte->relid))
 		return;
-	(void) lend_condition_walker((Node *) rte->securityQuals, &lender);
-	if (!is_target)
+	npolicies = count_policies(query, rte, index);
+	for (int i = 0; i < npolicies; i++)
+		(void) lend_condition_walker(list_nth(rte->securityQuals, i), &lender);
+	if (index != query->resultRelation)
 		return;
 	foreach(lc, query->withCheckOptions)
-		(void) lend_condition_walker(((WithCheckOption *) lfirst(lc))->qual, &lender);
+	{
+		WithCheckOption *check = lfirst_node(WithCheckOption, lc);
+
+		if (check->kind != WCO_VIEW_CHECK)
+			(void) lend_condition_walker(check->qual, &lender);
+	}
+}
+
+/*
+ * Puts the query of a function in SQL in place of its call, where the planner would.
+ * What the plan depends on by that is noted in `root`, as the planner notes it.
+ */
+static void
+inline_function(RangeTblEntry *rte, PlannerInfo *root)
+{
+	FuncExpr   *call = (FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
+	HeapTuple	function;
+	bool		is_sql;
+
+	if (!IsA(call, FuncExpr))
+		return;
+	function = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
+	if (!HeapTupleIsValid(function))
+		elog(ERROR, "cache lookup failed for function %u", call->funcid);
+	is_sql = ((Form_pg_proc) GETSTRUCT(function))->prolang == SQLlanguageId;
+	if (is_sql)
+		call->args = expand_function_arguments(call->args, false, call->funcresulttype, function);
+	ReleaseSysCache(function);
+	rte->subquery = is_sql ? inline_set_returning_function(root, rte) : NULL;
+	if (rte->subquery == NULL)
+		return;
+	rte->rtekind = RTE_SUBQUERY;
+	rte->security_barrier = false;
+	rte->funcordinality = false;
 }
 
 /* Does that to all relations of a query, and to those of the queries in it. */
 static void
-lend_to_query(Query *query)
+lend_to_query(Query *query, PlannerInfo *root)
 {
 	ListCell   *lc;
 
@@ -207,41 +268,51 @@ lend_to_query(Query *query)
 	{
 		RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind == RTE_SUBQUERY)
+		if (rte->rtekind == RTE_FUNCTION && rte->functions != NIL)
+			inline_function(rte, root);
+		else if (rte->rtekind == RTE_SUBQUERY)
 			lend_to_view(query, rte);
 		else if (rte->rtekind == RTE_RELATION)
-			lend_to_table(query, rte, foreach_current_index(lc) + 1 == query->resultRelation);
+			lend_to_table(query, rte, foreach_current_index(lc) + 1);
 	}
 
 	/* Expressions are looked at only if there are queries in them. */
 	if (query->hasSubLinks)
 	{
-		(void) query_tree_walker(query, lend_walker, NULL, 0);
+		(void) query_tree_walker(query, lend_walker, root, 0);
 		return;
 	}
 	foreach(lc, query->rtable)
-		(void) lend_walker((Node *) lfirst_node(RangeTblEntry, lc)->subquery, NULL);
+		(void) lend_walker((Node *) lfirst_node(RangeTblEntry, lc)->subquery, root);
 	foreach(lc, query->cteList)
-		(void) lend_walker(lfirst_node(CommonTableExpr, lc)->ctequery, NULL);
+		(void) lend_walker(lfirst_node(CommonTableExpr, lc)->ctequery, root);
 }
 
 static bool
-lend_walker(Node *node, void *context)
+lend_walker(Node *node, void *root)
 {
 	if (node == NULL)
 		return false;
 	if (!IsA(node, Query))
-		return expression_tree_walker(node, lend_walker, context);
-	lend_to_query((Query *) node);
+		return expression_tree_walker(node, lend_walker, root);
+	lend_to_query((Query *) node, root);
 	return false;
 }
 
 static PlannedStmt *
 plan(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
-	lend_to_query(parse);
-	return (previous_hook ? previous_hook : standard_planner)
+	PlannerGlobal *glob = makeNode(PlannerGlobal);
+	PlannerInfo *root = makeNode(PlannerInfo);
+	PlannedStmt *statement;
+
+	root->glob = glob;
+	lend_to_query(parse, root);
+	statement = (previous_hook ? previous_hook : standard_planner)
 		(parse, query_string, cursor_options, params);
+	statement->invalItems = list_concat(statement->invalItems, glob->invalItems);
+	statement->dependsOnRole |= glob->dependsOnRole;
+	return statement;
 }
 
 /*

@@ -164,6 +164,118 @@ INSERT INTO lent.owned VALUES ('new', true);
 RESET ROLE;
 SELECT job_name, enable_flag FROM batch_jobs ORDER BY job_name;
 
+-- A view's own condition asks for who reads or writes it, also where it looks like a policy.
+SET ROLE regress_batchagg_alice;
+CREATE VIEW lent.guarded WITH (security_barrier) AS
+	SELECT job_name, owner, enable_flag FROM batch_jobs WHERE pg_has_role(current_user, owner, 'USAGE') WITH CHECK OPTION;
+CREATE VIEW lent.checked AS
+	SELECT job_name, owner, enable_flag FROM batch_jobs WHERE pg_has_role(current_user, owner, 'USAGE') WITH CHECK OPTION;
+GRANT SELECT, UPDATE, DELETE ON lent.guarded, lent.checked TO regress_batchagg_bob;
+UPDATE lent.guarded SET enable_flag = true RETURNING job_name;
+UPDATE lent.checked SET enable_flag = true RETURNING job_name;
+SET ROLE regress_batchagg_bob;
+SELECT job_name FROM lent.guarded;
+UPDATE lent.guarded SET enable_flag = false RETURNING job_name;
+UPDATE lent.checked SET enable_flag = false RETURNING job_name;
+DELETE FROM lent.guarded RETURNING job_name;
+
+-- Changes of several tables, and by queries in a WITH.
+UPDATE lent.owned o SET enable_flag = true FROM lent.results r WHERE r.job_name = o.job_name AND r.entity_id = 'a'
+RETURNING o.job_name, r.entity_id;
+WITH u AS (UPDATE lent.owned SET enable_flag = true RETURNING job_name) SELECT * FROM u;
+MERGE INTO batch_jobs j USING lent.owned o ON o.job_name = j.job_name WHEN MATCHED THEN DELETE;
+SELECT job_name FROM lent.owned;
+
+-- Rows are locked as the view's owner may; views that no one can lock are refused.
+SELECT job_name FROM lent.owned FOR UPDATE;
+SELECT entity_id FROM lent.results ORDER BY entity_id FOR UPDATE;
+RESET ROLE;
+GRANT UPDATE ON lent.results, lent.stats TO regress_batchagg_bob;
+CREATE VIEW lent.all_stats AS SELECT job_name, runs FROM batchagg_stats;
+GRANT SELECT, UPDATE ON lent.all_stats TO regress_batchagg_bob;
+SET ROLE regress_batchagg_bob;
+SELECT entity_id FROM lent.results ORDER BY entity_id FOR UPDATE;
+SELECT job_name FROM lent.stats FOR UPDATE;
+SELECT job_name FROM lent.all_stats FOR UPDATE;
+
+-- Rules are their table's owner's; a materialized view is filled with its owner's rights.
+SET ROLE regress_batchagg_alice;
+CREATE TABLE lent.asked (x integer);
+CREATE RULE answer AS ON UPDATE TO lent.asked DO INSTEAD SELECT current_user AS who, entity_id FROM RuleExecutionResults;
+GRANT SELECT, UPDATE ON lent.asked TO regress_batchagg_bob;
+SET ROLE regress_batchagg_bob;
+UPDATE lent.asked SET x = 1;
+CREATE MATERIALIZED VIEW lent.kept AS SELECT r.entity_id, o.entity_id AS own FROM lent.results r CROSS JOIN RuleExecutionResults o;
+RESET ROLE;
+REFRESH MATERIALIZED VIEW lent.kept;
+SELECT * FROM lent.kept ORDER BY 1;
+
+-- A function in SQL may be planned as part of the query that calls it.  Views in it
+-- lend, and what it reads itself is what its caller sees; in a view too.
+CREATE FUNCTION lent.of_view() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT entity_id FROM lent.results';
+CREATE FUNCTION lent.nested(lo text, hi text DEFAULT 'z') RETURNS SETOF text STABLE
+	BEGIN ATOMIC SELECT e FROM lent.of_view() e WHERE e BETWEEN lo AND hi; END;
+CREATE FUNCTION lent.of_caller() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT entity_id FROM public.RuleExecutionResults';
+SET ROLE regress_batchagg_alice;
+CREATE VIEW lent.called AS SELECT (SELECT count(*) FROM lent.of_view()) AS of_view, (SELECT count(*) FROM lent.nested('b')) AS from_b,
+	(SELECT count(*) FROM lent.nested(hi => 'b', lo => 'b')) AS b, (SELECT count(*) FROM lent.of_caller()) AS of_caller;
+GRANT SELECT ON lent.called TO PUBLIC;
+RESET ROLE;
+SET plan_cache_mode = force_generic_plan;
+PREPARE called AS SELECT current_user, * FROM lent.called;
+PREPARE calls AS SELECT count(*) AS of_view, (SELECT count(*) FROM lent.of_caller()) AS of_caller FROM lent.of_view();
+EXECUTE called;
+EXECUTE calls;
+SET ROLE regress_batchagg_carol;
+EXECUTE called;
+EXECUTE calls;
+SET ROLE regress_batchagg_bob;
+EXECUTE called;
+EXECUTE calls;
+RESET ROLE;
+CREATE OR REPLACE FUNCTION lent.of_view() RETURNS SETOF text LANGUAGE sql STABLE AS $$SELECT 'b'$$;
+EXECUTE called;
+
+-- Kept plans follow the view to another owner, and the rights that its owner gets and loses.
+PREPARE lent AS SELECT entity_id FROM lent.results ORDER BY 1;
+PREPARE owned AS SELECT job_name FROM lent.owned ORDER BY 1;
+SET ROLE regress_batchagg_carol;
+EXECUTE lent;
+EXECUTE owned;
+RESET ROLE;
+ALTER VIEW lent.results OWNER TO regress_batchagg_bob;
+ALTER VIEW lent.owned OWNER TO regress_batchagg_bob;
+SET ROLE regress_batchagg_carol;
+EXECUTE lent;
+EXECUTE owned;
+RESET ROLE;
+GRANT regress_batchagg_alice TO regress_batchagg_bob;
+SET ROLE regress_batchagg_carol;
+EXECUTE owned;
+RESET ROLE;
+REVOKE regress_batchagg_alice FROM regress_batchagg_bob;
+SET ROLE regress_batchagg_carol;
+EXECUTE owned;
+RESET ROLE;
+REVOKE SELECT ON batchagg_store FROM PUBLIC;
+SET ROLE regress_batchagg_carol;
+EXECUTE lent;
+RESET plan_cache_mode;
+
+-- A table of somebody else's that looks like one of ours keeps its policy.
+SET ROLE regress_batchagg_bob;
+CREATE TABLE lent.batch_jobs (id integer, owner regrole);
+ALTER TABLE lent.batch_jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY batchagg_owner ON lent.batch_jobs USING (pg_has_role(current_user, owner, 'USAGE'));
+INSERT INTO lent.batch_jobs VALUES (1, 'regress_batchagg_bob');
+CREATE VIEW lent.RuleExecutionResults WITH (security_invoker) AS SELECT * FROM lent.batch_jobs;
+CREATE VIEW lent.of_other AS SELECT * FROM lent.batch_jobs;
+CREATE VIEW lent.of_invoker AS SELECT * FROM lent.RuleExecutionResults;
+GRANT SELECT ON lent.batch_jobs, lent.RuleExecutionResults, lent.of_other, lent.of_invoker TO regress_batchagg_carol;
+SET ROLE regress_batchagg_carol;
+SELECT (SELECT count(*) FROM lent.of_other) AS of_other, (SELECT count(*) FROM lent.of_invoker) AS of_invoker;
+RESET ROLE;
+
 SET client_min_messages = warning;
 DROP SCHEMA lent CASCADE;
 DROP EXTENSION batchagg;
