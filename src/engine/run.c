@@ -219,7 +219,7 @@ job_sources(Job *job, Problems *problems)
 static void
 timeout_handler(void)
 {
-	if (current.timed_out && IsBackgroundWorker)
+	if (current.timed_out && MyBackendType == B_BG_WORKER)
 		ProcDiePending = true;
 	current.timed_out = true;
 	InterruptPending = true;
