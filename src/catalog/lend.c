@@ -25,6 +25,9 @@
  * tables whose policies ask for current_user therefore have a table access method of
  * ours, which is heap by another name: PostgreSQL loads the library for its handler
  * when it first opens such a table, which is when it adds the policies to a query.
+ * Of what is put in place of a function's call it does that while it plans: where the
+ * library is not preloaded, such a function that is the first in its session to read
+ * our tables reads views over them with the rights of who calls it, that once.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,6 +52,7 @@
 #include "rewrite/rowsecurity.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -323,4 +327,5 @@ lend_install(void)
 {
 	previous_hook = planner_hook;
 	planner_hook = plan;
+	ResetPlanCache();			/* plans of this session that were made without */
 }

@@ -236,6 +236,17 @@ RESET ROLE;
 CREATE OR REPLACE FUNCTION lent.of_view() RETURNS SETOF text LANGUAGE sql STABLE AS $$SELECT 'b'$$;
 EXECUTE called;
 
+-- So it is in sessions that load the library no sooner than they plan such a function.
+CREATE OR REPLACE FUNCTION lent.of_view() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT entity_id FROM lent.results';
+\c -
+SET search_path = public, lent;
+SET ROLE regress_batchagg_carol;
+PREPARE called AS SELECT count(*) FROM lent.of_view();
+EXECUTE called \g /dev/null
+EXECUTE called;
+RESET ROLE;
+SET plan_cache_mode = force_generic_plan;
+
 -- Kept plans follow the view to another owner, and the rights that its owner gets and loses.
 PREPARE lent AS SELECT entity_id FROM lent.results ORDER BY 1;
 PREPARE owned AS SELECT job_name FROM lent.owned ORDER BY 1;
