@@ -449,6 +449,20 @@ check_time(const Row *row, const char *column)
 				 errdetail("It is %s; it must be of the years 1900 to 9999.", timestamptz_to_str(time))));
 }
 
+/* Refuses a text that is empty or too long to be the name of a column. */
+static void
+check_column_name(const Row *row, const char *column)
+{
+	char	   *text = row_text(row, column);
+
+	check_not_empty(row, column);
+	if (text && strlen(text) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("%s must not be longer than %d bytes", column, NAMEDATALEN - 1),
+				 errdetail("No column has a longer name.")));
+}
+
 /* Refuses an interval that is not positive. */
 static void
 check_positive(const Row *row, const char *column)
@@ -612,7 +626,7 @@ static void
 check_filter_of_metrics(int32 job_id, Definition *definition)
 {
 	Problems	ignored = {.collect = true};
-	Job		   *job = job_load(job_id, &ignored);
+	Job		   *job = job_load_metrics(job_id, &ignored);
 	List	   *sources = source_resolve(job, definition, &ignored);
 	ListCell   *lc;
 
@@ -675,6 +689,8 @@ check_filter(const Row *row, Definition *definition)
 	(void) filter_parse(definition->filter);
 	definition->entity = row_text(row, "entity");
 	definition->focal_entity = row_text(row, "focal_entity");
+	definition->id_column = row_text(row, "id_column");
+	definition->time_column = row_text(row, "time_column");
 	if (restoring() || definition->entity == NULL || definition->focal_entity == NULL)
 		return;
 
@@ -702,6 +718,8 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	granularity = row_text(&row, "granularity");
 	check_not_empty(&row, "focal_entity");
 	check_not_empty(&row, "entity");
+	check_column_name(&row, "id_column");
+	check_column_name(&row, "time_column");
 	check_positive(&row, "lookback");
 	check_positive(&row, "results_retention");
 	check_positive(&row, "source_retention");

@@ -108,3 +108,23 @@ name_lookup(const char *written, char **qualified)
 								get_rel_name(relid));
 	return relid;
 }
+
+/*
+ * Is there a relation called `written`?  Found as name_lookup() finds it, without a
+ * lock, and whether or not the current user has any right to it.
+ */
+bool
+name_exists(const char *written)
+{
+	RangeVar   *name = name_parse(written);
+	Oid			schema;
+
+	if (OidIsValid(RelnameGetRelid(written)))
+		return true;
+	if (name == NULL)
+		return false;
+	if (name->schemaname == NULL)
+		return OidIsValid(RelnameGetRelid(name->relname));
+	schema = LookupNamespaceNoError(name->schemaname);
+	return OidIsValid(schema) && OidIsValid(get_relname_relid(name->relname, schema));
+}

@@ -14,5 +14,6 @@ extern char *name_fold(const char *name);
 extern RangeVar *name_parse(const char *written);
 extern char *name_qualified(const char *schema, const char *name);
 extern Oid	name_lookup(const char *written, char **qualified);
+extern bool name_exists(const char *written);
 
 #endif							/* BATCHAGG_NAMES_H */
