@@ -78,7 +78,13 @@ CREATE INDEX batchjob_definitions_series_idx ON batchjob_definitions (pg_catalog
 	focal_entity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(source_table, entity) OPERATOR(pg_catalog.||) E'\n'
 	OPERATOR(pg_catalog.||) granularity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) timezone OPERATOR(pg_catalog.||) E'\n'
 	OPERATOR(pg_catalog.||) coalesce(id_column, '') OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(time_column, '')
-	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(resource_filter, ''), 0), job_id, job_delay);
+	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(resource_filter, ''), 0));
+CREATE INDEX batchjob_definitions_equal_idx ON batchjob_definitions (pg_catalog.hashtextextended(
+	focal_entity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(source_table, entity) OPERATOR(pg_catalog.||) E'\n'
+	OPERATOR(pg_catalog.||) granularity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) timezone OPERATOR(pg_catalog.||) E'\n'
+	OPERATOR(pg_catalog.||) coalesce(id_column, '') OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(time_column, '')
+	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(resource_filter, '') OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) job_id::text
+	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) job_delay::text, 0));
 
 CREATE TABLE batchjob_metrics (
 	job_id            integer NOT NULL REFERENCES batch_jobs ON DELETE CASCADE,

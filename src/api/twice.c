@@ -36,6 +36,10 @@ PG_FUNCTION_INFO_V1(batchagg_metrics_changed);
 	"coalesce(" d ".time_column, '') || E'\\n' || coalesce(" d ".resource_filter, '')"
 #define SERIES_HASH(d) "hashtextextended(" SERIES(d) ", 0)"
 
+/* What tells it from others of its job that may be equal, likewise. */
+#define EQUAL_HASH(d) \
+	"hashtextextended(" SERIES(d) " || E'\\n' || " d ".job_id::text || E'\\n' || " d ".job_delay::text, 0)"
+
 /* Names of metrics as they are compared. */
 #define FOLDED(m) "replace(lower(" m ".metric_name), '.', '_')"
 
@@ -51,9 +55,8 @@ PG_FUNCTION_INFO_V1(batchagg_metrics_changed);
  */
 static const char equal_sql[] =
 "SELECT least(n.id, o.id), greatest(n.id, o.id), n.job_id, n.granularity, n.focal_entity, n.entity "
-"FROM %1$s n JOIN LATERAL (SELECT * FROM %1$s d WHERE " SERIES_HASH("d") " = " SERIES_HASH("n") " "
-"AND d.job_id = n.job_id AND d.job_delay = n.job_delay OFFSET 0) o ON o.id <> n.id "
-"AND o.lookback IS NOT DISTINCT FROM n.lookback "
+"FROM %1$s n JOIN LATERAL (SELECT * FROM %1$s d WHERE " EQUAL_HASH("d") " = " EQUAL_HASH("n") " "
+"OFFSET 0) o ON o.id <> n.id AND o.job_id = n.job_id AND o.lookback IS NOT DISTINCT FROM n.lookback "
 "AND o.results_retention IS NOT DISTINCT FROM n.results_retention "
 "AND to_jsonb(o) - '{id,entity}'::text[] = to_jsonb(n) - '{id,entity}'::text[] "
 "WHERE n.id = ANY ($1) ORDER BY 1, 2 LIMIT 1";

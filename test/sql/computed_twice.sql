@@ -53,12 +53,10 @@ UPDATE batch_jobs SET event_name = 'EVERYDAY';
 
 -- Thousands of definitions are written, and compared, in a moment.
 SELECT batchagg_create_job('EVERYDAY', 'user', 'w', '{1-year}', '{"m": "sum"}') AS many \gset
-SET statement_timeout = '60s';
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay, resource_filter)
 SELECT :many, 'user', 'w', '1-hour', n % 2, 'n > ' || n / 2 FROM generate_series(0, 2999) n;
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay)
 SELECT :many, 'user', 'w', '1-hour', n FROM generate_series(0, 2999) n;
-RESET statement_timeout;
 
 DROP EXTENSION batchagg;
 DROP TABLE v, w;
