@@ -67,8 +67,8 @@ CREATE TABLE batchjob_definitions (
 	keep_history    boolean NOT NULL DEFAULT false,
 	source_retention interval CHECK (source_retention > '0'::interval AND source_retention <= '1000 years'::interval),
 	results_retention interval CHECK (results_retention > '0'::interval AND results_retention <= '1000 years'::interval),
-	id_column       text CHECK (id_column <> ''),
-	time_column     text CHECK (time_column <> ''),
+	id_column       text CHECK (id_column <> '' AND pg_catalog.octet_length(id_column) <= 63),
+	time_column     text CHECK (time_column <> '' AND pg_catalog.octet_length(time_column) <= 63),
 	UNIQUE (job_id, id)
 );
 

@@ -256,7 +256,8 @@ static const ColumnLimit job_limits[] = {
 };
 static const ColumnLimit definition_limits[] = {
 	{"focal_entity", MAX_NAME_BYTES}, {"entity", MAX_NAME_BYTES}, {"source_table", MAX_NAME_BYTES},
-	{"granularity", 100}, {"resource_filter", 100000}, {"timezone", EVENT_TEXT_LEN - 1}, {NULL}
+	{"granularity", 100}, {"resource_filter", 100000}, {"timezone", EVENT_TEXT_LEN - 1},
+	{"id_column", NAMEDATALEN - 1}, {"time_column", NAMEDATALEN - 1}, {NULL}
 };
 static const ColumnLimit metric_limits[] = {
 	{"metric_name", MAX_NAME_BYTES}, {"aggregation_types", 10000}, {NULL}
@@ -447,20 +448,6 @@ check_time(const Row *row, const char *column)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("%s is out of range", column),
 				 errdetail("It is %s; it must be of the years 1900 to 9999.", timestamptz_to_str(time))));
-}
-
-/* Refuses a text that is empty or too long to be the name of a column. */
-static void
-check_column_name(const Row *row, const char *column)
-{
-	char	   *text = row_text(row, column);
-
-	check_not_empty(row, column);
-	if (text && strlen(text) >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_NAME_TOO_LONG),
-				 errmsg("%s must not be longer than %d bytes", column, NAMEDATALEN - 1),
-				 errdetail("No column has a longer name.")));
 }
 
 /* Refuses an interval that is not positive. */
@@ -718,8 +705,8 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	granularity = row_text(&row, "granularity");
 	check_not_empty(&row, "focal_entity");
 	check_not_empty(&row, "entity");
-	check_column_name(&row, "id_column");
-	check_column_name(&row, "time_column");
+	check_not_empty(&row, "id_column");
+	check_not_empty(&row, "time_column");
 	check_positive(&row, "lookback");
 	check_positive(&row, "results_retention");
 	check_positive(&row, "source_retention");

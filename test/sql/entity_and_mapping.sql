@@ -98,8 +98,19 @@ UPDATE metricsandtables SET tablename = 'temps' WHERE owner = current_user::regr
 UPDATE batchjob_definitions SET entity = 'humid' WHERE job_id = :reader;
 SELECT status FROM batchagg_run_job(:reader);
 
+-- Jobs of one event that have the same mapping, but read different relations, are not run together: one of them reads
+-- what the other has stored.
+CREATE TABLE told (cell_id text, ts timestamptz, metric_value float8);
+INSERT INTO told VALUES ('a', '2024-01-01', 3);
+INSERT INTO metricsandtables (metricname, tablename) VALUES ('metric_value', 'told');
+SELECT batchagg_create_job('EVERYDAY', 'cell', 'told', '{1-hour}', '{"metric_value": "sum"}') AS stores \gset
+SELECT batchagg_create_job('EVERYDAY', 'cell', 'RuleExecutionResults', '{1-day}', '{"metric_value": "sum"}', id_column => 'entity_id',
+	resource_filter => 'job_id = ' || :stores) AS reads \gset
+SELECT job_id = :reads AS reads, groups FROM batchagg_run_event('EVERYDAY') WHERE job_id IN (:stores, :reads) ORDER BY job_id;
+
 DROP EXTENSION batchagg;
 DROP VIEW doubled;
+DROP TABLE told;
 DROP TABLE temps, humid, dimension, readings, "Upper";
 DROP FUNCTION results;
 DROP ROLE regress_batchagg_reader, regress_batchagg_other;
