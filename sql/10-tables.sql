@@ -68,8 +68,24 @@ CREATE TABLE batchjob_definitions (
 	keep_history    boolean NOT NULL DEFAULT false,
 	source_retention interval CHECK (source_retention > '0'::interval AND source_retention <= '1000 years'::interval),
 	results_retention interval CHECK (results_retention > '0'::interval AND results_retention <= '1000 years'::interval),
+	id_column       text CHECK (id_column <> '' AND pg_catalog.octet_length(id_column) <= 63),
+	time_column     text CHECK (time_column <> '' AND pg_catalog.octet_length(time_column) <= 63),
 	UNIQUE (job_id, id)
 );
+
+-- Definitions that compute the same are looked for by all that decides which rows come
+-- into a group (src/api/twice.c).
+CREATE INDEX batchjob_definitions_series_idx ON batchjob_definitions (pg_catalog.hashtextextended(
+	focal_entity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(source_table, entity) OPERATOR(pg_catalog.||) E'\n'
+	OPERATOR(pg_catalog.||) granularity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) timezone OPERATOR(pg_catalog.||) E'\n'
+	OPERATOR(pg_catalog.||) coalesce(id_column, '') OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(time_column, '')
+	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(resource_filter, ''), 0));
+CREATE INDEX batchjob_definitions_equal_idx ON batchjob_definitions (pg_catalog.hashtextextended(
+	focal_entity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(source_table, entity) OPERATOR(pg_catalog.||) E'\n'
+	OPERATOR(pg_catalog.||) granularity OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) timezone OPERATOR(pg_catalog.||) E'\n'
+	OPERATOR(pg_catalog.||) coalesce(id_column, '') OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(time_column, '')
+	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) coalesce(resource_filter, '') OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) job_id::text
+	OPERATOR(pg_catalog.||) E'\n' OPERATOR(pg_catalog.||) job_delay::text, 0));
 
 CREATE TABLE batchjob_metrics (
 	job_id            integer NOT NULL REFERENCES batch_jobs ON DELETE CASCADE,
@@ -285,6 +301,10 @@ COMMENT ON COLUMN batchjob_definitions.keep_history IS
 'true: results outlive the rows they were computed from';
 COMMENT ON COLUMN batchjob_definitions.source_retention IS
 'with keep_history: how long the source''s rows are there at least; results of younger buckets are removed where their rows are. NULL: not known';
+COMMENT ON COLUMN batchjob_definitions.id_column IS
+'column of the entity''s id; NULL: that of the mapping, else <focal_entity>_id, <focal_entity> or id';
+COMMENT ON COLUMN batchjob_definitions.time_column IS
+'column of the time; NULL: that of the mapping, else timestamp, time or ts, or the only date or timestamp column';
 COMMENT ON COLUMN batchjob_definitions.results_retention IS
 'results of buckets that ended longer than this before the run''s horizon are deleted; NULL: none are';
 
@@ -306,9 +326,9 @@ COMMENT ON COLUMN metricsandtables.tablename IS
 COMMENT ON COLUMN metricsandtables.layout IS
 'column: a metric is a column; row: a metric is a row, with its name and value in two columns; NULL: found out';
 COMMENT ON COLUMN metricsandtables.id_column IS
-'column of the entity''s id; NULL: <focal_entity>_id, else id';
+'column of the entity''s id, where the definition names none; NULL: <focal_entity>_id, <focal_entity> or id';
 COMMENT ON COLUMN metricsandtables.time_column IS
-'column of the time; NULL: timestamp, else time, else ts, else the only date or timestamp column';
+'column of the time, where the definition names none; NULL: timestamp, else time, else ts, else the only date or timestamp column';
 COMMENT ON COLUMN metricsandtables.metric_column IS
 'column of the metric, where its name is not the metric''s';
 COMMENT ON COLUMN metricsandtables.name_column IS

@@ -271,7 +271,8 @@ static const ColumnLimit job_limits[] = {
 };
 static const ColumnLimit definition_limits[] = {
 	{"focal_entity", MAX_NAME_BYTES}, {"entity", MAX_NAME_BYTES}, {"source_table", MAX_NAME_BYTES},
-	{"granularity", 100}, {"resource_filter", 100000}, {"timezone", EVENT_TEXT_LEN - 1}, {NULL}
+	{"granularity", 100}, {"resource_filter", 100000}, {"timezone", EVENT_TEXT_LEN - 1},
+	{"id_column", NAMEDATALEN - 1}, {"time_column", NAMEDATALEN - 1}, {NULL}
 };
 static const ColumnLimit metric_limits[] = {
 	{"metric_name", MAX_NAME_BYTES}, {"aggregation_types", 10000}, {NULL}
@@ -717,7 +718,7 @@ static void
 check_filter_of_metrics(int32 job_id, Definition *definition)
 {
 	Problems	ignored = {.collect = true};
-	Job		   *job = job_load(job_id, &ignored);
+	Job		   *job = job_load_metrics(job_id, &ignored);
 	List	   *sources = source_resolve(job, definition, &ignored);
 	ListCell   *lc;
 
@@ -782,6 +783,8 @@ check_filter(const Row *row, Definition *definition)
 	(void) filter_parse(definition->filter);
 	definition->entity = row_text(row, "entity");
 	definition->focal_entity = row_text(row, "focal_entity");
+	definition->id_column = row_text(row, "id_column");
+	definition->time_column = row_text(row, "time_column");
 	if (definition->entity == NULL || definition->focal_entity == NULL)
 		return;
 
@@ -810,6 +813,8 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	check_id_is_drawn(&row, "batchjob_definitions_id_seq");
 	check_not_empty(&row, "focal_entity");
 	check_not_empty(&row, "entity");
+	check_not_empty(&row, "id_column");
+	check_not_empty(&row, "time_column");
 	check_positive(&row, "lookback");
 	check_positive(&row, "results_retention");
 	check_positive(&row, "source_retention");

@@ -11,7 +11,8 @@
  * Mappings are shared by the jobs of their owner.  Those that the job needs are
  * inserted where there are none; one that says otherwise is an error, for the new job
  * would not read what was asked for.  Where the new mappings make other jobs read
- * something else, a WARNING names these.
+ * something else, their trigger tells of it (mapped.c).  The columns of the id and the
+ * time are the definitions' own.
  *
  *-------------------------------------------------------------------------
  */
@@ -184,6 +185,8 @@ read_definition(NewJob *new, FunctionCallInfo fcinfo)
 	/* A filter can still be checked in another zone. */
 	if (!job_read_timezone(definition->timezone, &definition->tz, 0, &new->problems))
 		definition->timezone = "UTC";
+	definition->id_column = optional_text(new, fcinfo, ARG_ID_COLUMN, "id_column");
+	definition->time_column = optional_text(new, fcinfo, ARG_TIME_COLUMN, "time_column");
 }
 
 /* Is this text in the list? */
@@ -354,16 +357,15 @@ read_mapping(NewJob *new, FunctionCallInfo fcinfo)
 	SourceMapping *mapping = &new->mapping;
 	char	   *written = optional_text(new, fcinfo, ARG_TABLENAME, "tablename");
 
-	mapping->id_column = optional_text(new, fcinfo, ARG_ID_COLUMN, "id_column");
-	mapping->time_column = optional_text(new, fcinfo, ARG_TIME_COLUMN, "time_column");
 	mapping->name_column = optional_text(new, fcinfo, ARG_NAME_COLUMN, "name_column");
 	mapping->value_column = optional_text(new, fcinfo, ARG_VALUE_COLUMN, "value_column");
-	if (written == NULL && (mapping->id_column || mapping->time_column || mapping->name_column ||
-							mapping->value_column))
+	mapping->owner = new->job.owner;
+	if (written == NULL && (mapping->name_column || mapping->value_column))
 		written = new->definition.entity;
 	mapping->table_name = qualified_name(new, written);
 	if (mapping->table_name == NULL)
 		mapping->table_name = written;
+	new->job.asked_table = mapping->table_name;
 }
 
 /*
@@ -407,8 +409,7 @@ choose_mappings(NewJob *new)
 			CStringGetTextDatum(name_fold(name))
 		};
 		List	   *rows = store_query(false,
-									   psprintf("SELECT id_column, time_column, name_column, "
-												"value_column, (SELECT string_agg(job_id::text, "
+									   psprintf("SELECT name_column, value_column, (SELECT string_agg(job_id::text, "
 												"', ' ORDER BY job_id) FROM %s WHERE "
 												"replace(lower(metric_name), '.', '_') = $3) "
 												"FROM %s WHERE tablename = $1 AND owner = $2 AND "
@@ -429,94 +430,10 @@ choose_mappings(NewJob *new)
 		{
 			char	  **row = linitial(rows);
 
-			check_existing(new, name, row[4], "id_column", asked->id_column, row[0]);
-			check_existing(new, name, row[4], "time_column", asked->time_column, row[1]);
-			check_existing(new, name, row[4], "name_column", asked->name_column, row[2]);
-			check_existing(new, name, row[4], "value_column", asked->value_column, row[3]);
+			check_existing(new, name, row[2], "name_column", asked->name_column, row[0]);
+			check_existing(new, name, row[2], "value_column", asked->value_column, row[1]);
 		}
 	}
-}
-
-/* A job that may follow new mappings, and what it reads without them. */
-typedef struct OtherJob
-{
-	int32		id;
-	char	   *sources;
-} OtherJob;
-
-static char *
-sources_of(int32 job_id)
-{
-	Problems	ignored = {.collect = true};
-
-	return job_sources_text(job_load(job_id, &ignored));
-}
-
-/*
- * The jobs that may follow the new mappings, a list of OtherJob: those with a metric
- * that has no mapping of their owner's to the table of a definition.
- */
-static List *
-load_other_jobs(const NewJob *new)
-{
-	Oid			types[] = {OIDOID, BOOLOID, TEXTARRAYOID};
-	Datum	   *names = palloc(Max(list_length(new->job.new_mappings), 1) * sizeof(Datum));
-	Datum		values[] = {ObjectIdGetDatum(new->job.owner), BoolGetDatum(superuser()), 0};
-	List	   *jobs = NIL;
-	ListCell   *lc;
-
-	if (new->job.new_mappings == NIL)
-		return NIL;
-	foreach(lc, new->job.new_mappings)
-		names[foreach_current_index(lc)] =
-			CStringGetTextDatum(name_fold(((SourceMapping *) lfirst(lc))->metric_name));
-	values[2] = PointerGetDatum(construct_array(names, list_length(new->job.new_mappings), TEXTOID,
-												-1, false, TYPALIGN_INT));
-	foreach(lc, store_query(false,
-							psprintf("SELECT DISTINCT j.id FROM %s j JOIN %s d ON d.job_id = j.id "
-									 "JOIN %s m ON m.job_id = j.id WHERE (j.owner = $1 OR $2) "
-									 "AND replace(lower(m.metric_name), '.', '_') = ANY ($3) "
-									 "AND NOT EXISTS (SELECT FROM %s t WHERE t.owner = j.owner "
-									 "AND t.tablename = d.source_table "
-									 "AND replace(lower(t.metricname), '.', '_') = "
-									 "replace(lower(m.metric_name), '.', '_')) ORDER BY j.id",
-									 store_table("batch_jobs"),
-									 store_table("batchjob_definitions"),
-									 store_table("batchjob_metrics"),
-									 store_table("metricsandtables")),
-							lengthof(types), types, values))
-	{
-		OtherJob   *job = palloc(sizeof(OtherJob));
-
-		job->id = pg_strtoint32(((char **) lfirst(lc))[0]);
-		job->sources = sources_of(job->id);
-		jobs = lappend(jobs, job);
-	}
-	return jobs;
-}
-
-/* Says which of these jobs read something else by the new mappings. */
-static void
-warn_of_changed_jobs(const List *jobs)
-{
-	StringInfoData changed;
-	ListCell   *lc;
-
-	initStringInfo(&changed);
-	foreach(lc, jobs)
-	{
-		const OtherJob *job = lfirst(lc);
-
-		if (strcmp(job->sources, sources_of(job->id)) != 0)
-			appendStringInfo(&changed, "%s%d", changed.len > 0 ? ", " : "", job->id);
-	}
-	if (changed.len > 0)
-		ereport(WARNING,
-				(errmsg("the new mappings change what other jobs read"),
-				 errdetail("These jobs read other tables or columns from their next run on: %s.",
-						   changed.data),
-				 errhint("If they should not, delete the mappings from metricsandtables: all jobs "
-						 "of their owner follow them.")));
 }
 
 /*----------
@@ -547,10 +464,10 @@ enum
 	PARAM_AGGREGATES,
 	PARAM_MAPPED_NAMES,
 	PARAM_TABLENAME,
-	PARAM_ID_COLUMN,
-	PARAM_TIME_COLUMN,
 	PARAM_NAME_COLUMN,
 	PARAM_VALUE_COLUMN,
+	PARAM_ID_COLUMN,
+	PARAM_TIME_COLUMN,
 	PARAM_FOCAL_ENTITY,
 	PARAM_ENTITY,
 	PARAM_GRANULARITIES,
@@ -600,10 +517,10 @@ set_params(Params *params, const NewJob *new)
 	set_text(params, PARAM_EVENT_NAME, new->job.event_name);
 	set_text(params, PARAM_JOB_NAME, new->job.name);
 	set_text(params, PARAM_TABLENAME, new->mapping.table_name);
-	set_text(params, PARAM_ID_COLUMN, new->mapping.id_column);
-	set_text(params, PARAM_TIME_COLUMN, new->mapping.time_column);
 	set_text(params, PARAM_NAME_COLUMN, new->mapping.name_column);
 	set_text(params, PARAM_VALUE_COLUMN, new->mapping.value_column);
+	set_text(params, PARAM_ID_COLUMN, definition->id_column);
+	set_text(params, PARAM_TIME_COLUMN, definition->time_column);
 	set_text(params, PARAM_FOCAL_ENTITY, definition->focal_entity);
 	set_text(params, PARAM_ENTITY, definition->entity);
 	set_text(params, PARAM_RESOURCE_FILTER, definition->filter);
@@ -645,11 +562,12 @@ insert_job(const NewJob *new)
 	insert(psprintf("INSERT INTO %s (job_id, metric_name, aggregation_types) SELECT $1, m.n, m.a "
 					"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) m (n, a)",
 					store_table("batchjob_metrics")), &params);
-	insert(psprintf("INSERT INTO %s (metricname, tablename, id_column, time_column, name_column, "
-					"value_column) SELECT n, $8, $9, $10, $11, $12 FROM pg_catalog.unnest($7) n",
+	insert(psprintf("INSERT INTO %s (metricname, tablename, name_column, value_column) "
+					"SELECT n, $8, $9, $10 FROM pg_catalog.unnest($7) n",
 					store_table("metricsandtables")), &params);
 	insert(psprintf("INSERT INTO %s (job_id, focal_entity, entity, granularity, resource_filter, "
-					"job_delay, timezone) SELECT $1, $13, $14, g, $16, $17, $18 "
+					"job_delay, timezone, id_column, time_column) "
+					"SELECT $1, $13, $14, g, $16, $17, $18, $11, $12 "
 					"FROM pg_catalog.unnest($15) g",
 					store_table("batchjob_definitions")), &params);
 	SPI_finish();
@@ -686,7 +604,8 @@ read_arguments(NewJob *new, FunctionCallInfo fcinfo)
  * metrics jsonb, tablename, resource_filter, job_delay, timezone, job_name,
  * enable_flag, id_column, time_column, name_column, value_column, validate) returns
  * integer: a job with a definition for each granularity, its metrics and, where
- * tablename or a column is given, their mappings to that table (or to the entity's).
+ * tablename, name_column or value_column is given, their mappings to that table (or to
+ * the entity's).
  * NULL is the default of what has one.  Returns the job's id.  ERROR with all that is
  * wrong; without validate, sources are looked at only as the tables' triggers do.
  */
@@ -694,8 +613,6 @@ Datum
 batchagg_create_job(PG_FUNCTION_ARGS)
 {
 	NewJob		new = {0};
-	List	   *others;
-	int32		job_id;
 
 	read_arguments(&new, fcinfo);
 	if ((PG_ARGISNULL(ARG_VALIDATE) || PG_GETARG_BOOL(ARG_VALIDATE)) &&
@@ -703,9 +620,5 @@ batchagg_create_job(PG_FUNCTION_ARGS)
 		job_validate_sources(&new.job, &new.problems);
 	problems_raise(&new.problems);
 
-	others = load_other_jobs(&new);
-	job_id = insert_job(&new);
-	CommandCounterIncrement();
-	warn_of_changed_jobs(others);
-	PG_RETURN_INT32(job_id);
+	PG_RETURN_INT32(insert_job(&new));
 }

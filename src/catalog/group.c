@@ -6,7 +6,8 @@
  * Jobs that run together share the scans of their sources (engine/plan.c).
  * That pays where they read the same, and needs one owner.  Both are in a
  * job's source key, a text: its owner, and the relations that its metrics lead
- * to.  They are taken from the rows of jobs and mappings as they stand, without
+ * to: mapped tables, and entities that are relations, as these come before mappings
+ * where they have the metric.  They are taken from the rows of jobs and mappings as they stand, without
  * a look at the relations: a key that is too coarse or too fine costs time, and
  * changes no result.
  *
@@ -49,8 +50,10 @@ static const char keys_sql[] =
 "AND (m.owner = j.owner OR m.owner::oid IN (SELECT oid FROM pg_roles WHERE rolsuper)) "
 "WHERE j.id = ANY ($1)), "
 "sources AS (SELECT id, tablename AS name FROM mapped WHERE tablename IS NOT NULL UNION "
-"SELECT d.job_id, coalesce(d.source_table, d.entity) FROM %2$s d "
-"WHERE d.job_id IN (SELECT id FROM mapped WHERE tablename IS NULL)) "
+"SELECT d.job_id, d.source_table FROM %2$s d "
+"WHERE d.job_id IN (SELECT id FROM mapped) AND d.source_table IS NOT NULL UNION "
+"SELECT d.job_id, d.entity FROM %2$s d "
+"WHERE d.job_id IN (SELECT id FROM mapped WHERE tablename IS NULL) AND d.source_table IS NULL) "
 "SELECT CASE WHEN bool_and(strpos(s.name, '.') > 0 AND lower(s.name) NOT IN (TABLE names)) "
 "THEN j.owner::oid || ' ' || string_agg(s.name, ',' ORDER BY s.name) END "
 "FROM unnest($1) WITH ORDINALITY i (id, n) LEFT JOIN %1$s j ON j.id = i.id "

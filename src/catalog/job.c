@@ -219,6 +219,8 @@ make_definition(char **row, Problems *problems)
 	definition->keep_history = TEXT_BOOL(row[10]);
 	definition->retention = row[11];
 	definition->source_retention = row[12];
+	definition->id_column = row[13];
+	definition->time_column = row[14];
 
 	ok = job_read_granularity(row[4], &definition->granularity, definition->id, problems);
 	if (ok)
@@ -236,7 +238,7 @@ load_definitions(Job *job, Problems *problems)
 
 	rows = select_for_job("SELECT id, focal_entity, entity, source_table, granularity, "
 						  "job_delay, resource_filter, timezone, complete_only, lookback, "
-						  "keep_history, results_retention, source_retention "
+						  "keep_history, results_retention, source_retention, id_column, time_column "
 						  "FROM %s WHERE job_id = $1 ORDER BY id",
 						  "batchjob_definitions", job->id);
 	if (rows == NIL)
@@ -326,15 +328,9 @@ job_require(int32 job_id)
 		report_no_job(job_id);
 }
 
-/*
- * Loads job `job_id` with its definitions and metrics, in the current memory
- * context.  ERROR where the caller sees no such job.  What is wrong with it
- * goes to `problems`; definitions and metrics that cannot be used are then
- * left out.  owner_name is NULL where the owner was dropped, which is one of
- * the problems.
- */
-Job *
-job_load(int32 job_id, Problems *problems)
+/* A job with neither definitions nor metrics, see job_load(). */
+static Job *
+load_row(int32 job_id, Problems *problems)
 {
 	List	   *rows;
 	char	  **row;
@@ -362,7 +358,35 @@ job_load(int32 job_id, Problems *problems)
 					   psprintf("The role with OID %u was dropped.", job->owner),
 					   "Set the job's owner to another role.");
 	job->last_slot = load_last_slot(job_id);
+	return job;
+}
+
+/*
+ * Loads job `job_id` with its definitions and metrics, in the current memory
+ * context.  ERROR where the caller sees no such job.  What is wrong with it
+ * goes to `problems`; definitions and metrics that cannot be used are then
+ * left out.  owner_name is NULL where the owner was dropped, which is one of
+ * the problems.
+ */
+Job *
+job_load(int32 job_id, Problems *problems)
+{
+	Job		   *job = load_row(job_id, problems);
+
 	load_definitions(job, problems);
+	load_metrics(job, problems);
+	return job;
+}
+
+/*
+ * Likewise without its definitions, of which there may be thousands: for a look at one
+ * that the caller has.
+ */
+Job *
+job_load_metrics(int32 job_id, Problems *problems)
+{
+	Job		   *job = load_row(job_id, problems);
+
 	load_metrics(job, problems);
 	return job;
 }

@@ -35,6 +35,8 @@ typedef struct Definition
 	char	   *filter;			/* resource_filter, or NULL */
 	char	   *timezone;
 	pg_tz	   *tz;
+	char	   *id_column;		/* of the source, or NULL: as mappings say */
+	char	   *time_column;	/* likewise */
 	bool		complete_only;
 	char	   *lookback;		/* an interval, or NULL */
 	bool		keep_history;
@@ -63,11 +65,15 @@ typedef struct Job
 	List	   *metrics;		/* of JobMetric, by name (C collation) */
 	List	   *new_mappings;	/* of SourceMapping: those to be stored with the job that is
 								 * being made, and not in the table yet */
+	char	   *asked_table;	/* that the job which is being made is to read; or NULL */
+	struct Mappings *mappings;	/* that may lead it; NULL: not loaded yet */
+	const struct MappingChange *undone; /* mappings are as they were before this; or NULL */
 } Job;
 
 extern int32 job_argument(FunctionCallInfo fcinfo);
 extern void job_require(int32 job_id);
 extern Job *job_load(int32 job_id, Problems *problems);
+extern Job *job_load_metrics(int32 job_id, Problems *problems);
 
 /*
  * The time from which a run's horizons are counted back: its slot, or that of a run that

@@ -259,6 +259,9 @@ layouts_others(const List *definition_ids, const List *layout_ids)
 	Datum		values[] = {store_int_array(definition_ids), store_int_array(layout_ids)};
 	List	   *result = NIL;
 	StoredLayout *layout = NULL;
+	int		   *metrics;
+	const char **metric_names;
+	const char **aggregate_names;
 	ListCell   *lc;
 	List	   *rows = store_query(true,
 								   psprintf("SELECT l.id, l.definition_id, l.source, p.metric, "
@@ -270,9 +273,14 @@ layouts_others(const List *definition_ids, const List *layout_ids)
 											store_table("batchagg_positions")),
 								   lengthof(types), types, values);
 
+	/* Of all layouts: each has its part of the arrays. */
+	metrics = palloc(list_length(rows) * sizeof(int));
+	metric_names = palloc(list_length(rows) * sizeof(char *));
+	aggregate_names = palloc(list_length(rows) * sizeof(char *));
 	foreach(lc, rows)
 	{
 		char	  **row = lfirst(lc);
+		int			i = foreach_current_index(lc);
 		int32		id = pg_strtoint32(row[0]);
 
 		if (layout == NULL || layout->id != id)
@@ -281,9 +289,9 @@ layouts_others(const List *definition_ids, const List *layout_ids)
 			layout->id = id;
 			layout->definition_id = pg_strtoint32(row[1]);
 			layout->source = row[2];
-			layout->metrics = palloc(list_length(rows) * sizeof(int));
-			layout->metric_names = palloc(list_length(rows) * sizeof(char *));
-			layout->aggregate_names = palloc(list_length(rows) * sizeof(char *));
+			layout->metrics = metrics + i;
+			layout->metric_names = metric_names + i;
+			layout->aggregate_names = aggregate_names + i;
 			result = lappend(result, layout);
 		}
 		layout->metrics[layout->npositions] = pg_strtoint32(row[3]);

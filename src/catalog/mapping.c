@@ -11,7 +11,12 @@
  *
  * A metric may be in several tables.  Then the definition says which, by its
  * entity: first the relation that the entity was when the definition was made,
- * then the only table that it names with or without the schema.
+ * then the only table that it names with or without the schema.  Else it is the
+ * only one of them that there is: a mapping to a table that does not exist, yet
+ * or any more, leads nobody who has another one.
+ *
+ * An entity that is a relation with the metric comes before all of that: who
+ * resolves sources (source.c) asks here only for mappings to that relation then.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,61 +24,60 @@
 
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "catalog/mapping.h"
 #include "catalog/names.h"
 #include "catalog/store.h"
+#include "catalog/textmap.h"
 
-/* A mapping that is not in the table yet, as a row of it; see mappings_load(). */
-static char **
-row_of_new(const SourceMapping *mapping)
+/* Mappings of a metric that count alike. */
+typedef struct MappingSet
 {
-	char	   *row[] = {
-		mapping->metric_name, mapping->table_name, mapping->layout, mapping->id_column,
-		mapping->time_column, mapping->metric_column, mapping->name_column,
-		mapping->value_column, "t"
-	};
+	List	   *list;			/* of SourceMapping, one a table */
+	textmap_hash *by_table;		/* by table_name; NULL: not needed yet */
+	textmap_hash *by_name;		/* by the table's name in lower case, with and without its
+								 * schema; several of one name are `ambiguous` */
+} MappingSet;
 
-	return memcpy(palloc(sizeof(row)), row, sizeof(row));
-}
+struct MetricMappings
+{
+	MappingSet	own;			/* of the job's owner */
+	MappingSet	others;			/* superusers' */
+};
 
-/*
- * Loads the mappings that may lead the job, all its metrics', for
- * mapping_choose(), the job's new ones included.  Runs as the job's owner.  Each is
- * a `char **`: the fields of a SourceMapping in order, and whether it is the owner's
- * own.
+struct Mappings
+{
+	textmap_hash *metrics;		/* MetricMappings, by the folded name */
+};
+
+/* What a name leads to that several mappings have. */
+static SourceMapping ambiguous;
+
+/*----------
+ * Loading
+ *----------
  */
-List *
-mappings_load(const Job *job)
+
+/* Adds a mapping to those of its metric, unless there is one to the same table. */
+static void
+add_mapping(Mappings *mappings, SourceMapping *mapping, bool own)
 {
-	const Oid	types[] = {OIDOID, TEXTARRAYOID};
-	Datum		values[2];
-	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(job->metrics), 1));
-	int			n = 0;
-	List	   *rows = NIL;
-	ListCell   *lc;
+	char	   *folded = name_fold(mapping->metric_name);
+	MetricMappings *metric = textmap_get(mappings->metrics, folded);
+	MappingSet *set;
 
-	foreach(lc, job->new_mappings)
-		rows = lappend(rows, row_of_new(lfirst(lc)));
-	foreach(lc, job->metrics)
-		names[n++] = CStringGetTextDatum(name_fold(((JobMetric *) lfirst(lc))->name));
-	values[0] = ObjectIdGetDatum(job->owner);
-	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-
-	return list_concat(rows,
-					   store_query(false,
-								   psprintf("SELECT metricname, tablename, layout, id_column, "
-											"time_column, metric_column, name_column, "
-											"value_column, owner = $1 FROM %s "
-											"WHERE replace(lower(metricname), '.', '_') = ANY ($2) "
-											"AND (owner = $1 OR owner IN "
-											"(SELECT oid FROM pg_roles WHERE rolsuper)) "
-											"ORDER BY tablename COLLATE \"C\", owner = $1 DESC, "
-											"owner",
-											store_table("metricsandtables")),
-								   2, types, values));
+	if (metric == NULL)
+	{
+		metric = palloc0(sizeof(MetricMappings));
+		textmap_put(mappings->metrics, folded, metric);
+	}
+	set = own ? &metric->own : &metric->others;
+	if (set->list == NIL ||
+		strcmp(((SourceMapping *) llast(set->list))->table_name, mapping->table_name) != 0)
+		set->list = lappend(set->list, mapping);
 }
 
 static SourceMapping *
@@ -89,78 +93,206 @@ make_mapping(char **row)
 	mapping->metric_column = row[5];
 	mapping->name_column = row[6];
 	mapping->value_column = row[7];
+	mapping->owner = atooid(row[8]);
 	return mapping;
 }
 
-/* The mappings of one metric, one a table, and the owner's own if any is. */
+/* The mappings that may lead the job, as the table has them: a list of SourceMapping. */
 static List *
-metric_mappings(const JobMetric *metric, List *rows)
+read_mappings(const Job *job)
 {
-	List	   *own = NIL;
-	List	   *others = NIL;
-	char	   *folded = name_fold(metric->name);
+	const Oid	types[] = {OIDOID, TEXTARRAYOID};
+	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(job->metrics), 1));
+	Datum		values[] = {ObjectIdGetDatum(job->owner), 0};
+	List	   *mappings = NIL;
 	ListCell   *lc;
 
+	foreach(lc, job->metrics)
+		names[foreach_current_index(lc)] =
+			CStringGetTextDatum(name_fold(((JobMetric *) lfirst(lc))->name));
+	values[1] = PointerGetDatum(construct_array(names, list_length(job->metrics), TEXTOID, -1,
+												false, TYPALIGN_INT));
+	foreach(lc, store_query(false,
+							psprintf("SELECT metricname, tablename, layout, id_column, "
+									 "time_column, metric_column, name_column, "
+									 "value_column, owner::oid FROM %s "
+									 "WHERE replace(lower(metricname), '.', '_') IN "
+									 "(SELECT unnest($2)) AND (owner = $1 OR owner IN "
+									 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
+									 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
+									 store_table("metricsandtables")),
+							lengthof(types), types, values))
+		mappings = lappend(mappings, make_mapping(lfirst(lc)));
+	return mappings;
+}
+
+/* What tells a row of metricsandtables from others. */
+static char *
+mapping_key(const SourceMapping *mapping)
+{
+	return psprintf("%u %s %s", mapping->owner, quote_identifier(mapping->metric_name),
+					mapping->table_name);
+}
+
+/* The mappings as they were before a change: without what it has made, with what went. */
+static List *
+undo_change(List *mappings, const Job *job)
+{
+	textmap_hash *made = textmap_create(CurrentMemoryContext,
+										list_length(job->undone->made) + 1, NULL);
+	List	   *before = NIL;
+	ListCell   *lc;
+
+	foreach(lc, job->undone->made)
+		textmap_put(made, mapping_key(lfirst(lc)), lfirst(lc));
+	foreach(lc, mappings)
+		if (textmap_get(made, mapping_key(lfirst(lc))) == NULL)
+			before = lappend(before, lfirst(lc));
+	foreach(lc, job->undone->gone)
+	{
+		const SourceMapping *mapping = lfirst(lc);
+
+		if (mapping->owner == job->owner || superuser_arg(mapping->owner))
+			before = lappend(before, lfirst(lc));
+	}
+	return before;
+}
+
+/*
+ * The mappings that may lead the job, all its metrics', the job's new ones included.
+ * Runs as the job's owner.  They are read once, into the current memory context.
+ */
+Mappings *
+mappings_load(Job *job)
+{
+	List	   *rows;
+	ListCell   *lc;
+
+	if (job->mappings)
+		return job->mappings;
+	job->mappings = palloc(sizeof(Mappings));
+	job->mappings->metrics = textmap_create(CurrentMemoryContext, list_length(job->metrics) + 1,
+											NULL);
+	rows = read_mappings(job);
+	if (job->undone)
+		rows = undo_change(rows, job);
+	foreach(lc, job->new_mappings)
+		add_mapping(job->mappings, lfirst(lc), true);
 	foreach(lc, rows)
 	{
-		char	  **row = lfirst(lc);
-		List	  **list = row[8][0] == 't' ? &own : &others;
-		SourceMapping *before = *list == NIL ? NULL : llast(*list);
+		SourceMapping *mapping = lfirst(lc);
 
-		if (strcmp(name_fold(row[0]), folded) != 0)
-			continue;
-		if (before == NULL || strcmp(before->table_name, row[1]) != 0)
-			*list = lappend(*list, make_mapping(row));
+		CHECK_FOR_INTERRUPTS();
+		add_mapping(job->mappings, mapping, mapping->owner == job->owner);
 	}
-	return own != NIL ? own : others;
+	return job->mappings;
 }
 
-/* Does the definition's entity name this table, with or without its schema? */
-static bool
-entity_names_table(const char *entity, const char *table_name)
+/*
+ * The mappings of a metric, for the functions below; NULL: it has none.
+ */
+MetricMappings *
+mappings_of_metric(const Mappings *mappings, const JobMetric *metric)
 {
-	RangeVar   *table = name_parse(table_name);
-
-	if (pg_strcasecmp(entity, table_name) == 0)
-		return true;
-	if (table == NULL)
-		return false;
-	return pg_strcasecmp(entity, table->relname) == 0 ||
-		(table->schemaname &&
-		 pg_strcasecmp(entity, psprintf("%s.%s", table->schemaname, table->relname)) == 0);
+	return textmap_get(mappings->metrics, name_fold(metric->name));
 }
 
-/* The mapping, of several, that the definition's entity means; or NULL. */
-static SourceMapping *
-choose_by_entity(const Definition *definition, List *mappings)
+/*----------
+ * Choosing
+ *----------
+ */
+
+static char *
+lower_case(const char *text)
 {
-	SourceMapping *chosen = NULL;
+	char	   *lower = pstrdup(text);
+
+	for (char *c = lower; *c; c++)
+		*c = pg_tolower((unsigned char) *c);
+	return lower;
+}
+
+static void
+add_name(MappingSet *set, const char *name, SourceMapping *mapping)
+{
+	char	   *lower = lower_case(name);
+	SourceMapping *other = textmap_get(set->by_name, lower);
+
+	textmap_put(set->by_name, lower, other && other != mapping ? &ambiguous : mapping);
+}
+
+/* Makes the maps by table and by name of a set. */
+static void
+index_mappings(MappingSet *set)
+{
+	MemoryContext context = GetMemoryChunkContext(set->list);
+	MemoryContext caller = MemoryContextSwitchTo(context);
 	ListCell   *lc;
 
-	foreach(lc, mappings)
+	set->by_table = textmap_create(context, list_length(set->list), NULL);
+	set->by_name = textmap_create(context, 3 * list_length(set->list), NULL);
+	foreach(lc, set->list)
 	{
 		SourceMapping *mapping = lfirst(lc);
+		RangeVar   *table = name_parse(mapping->table_name);
 
-		if (definition->source_table &&
-			strcmp(definition->source_table, mapping->table_name) == 0)
-			return mapping;
+		textmap_put(set->by_table, mapping->table_name, mapping);
+		add_name(set, mapping->table_name, mapping);
+		if (table)
+			add_name(set, table->relname, mapping);
+		if (table && table->schemaname)
+			add_name(set, psprintf("%s.%s", table->schemaname, table->relname), mapping);
 	}
-	foreach(lc, mappings)
-	{
-		SourceMapping *mapping = lfirst(lc);
+	MemoryContextSwitchTo(caller);
+}
 
-		if (!entity_names_table(definition->entity, mapping->table_name))
-			continue;
-		if (chosen)
-			return NULL;
-		chosen = mapping;
-	}
-	return chosen;
+/* The mapping of a set to this table; NULL: there is none. */
+static SourceMapping *
+find_by_table(MappingSet *set, const char *table)
+{
+	if (set->list == NIL || table == NULL)
+		return NULL;
+	if (set->by_table == NULL)
+		index_mappings(set);
+	return textmap_get(set->by_table, table);
+}
+
+/* The only mapping of a set whose table the entity names, with or without its schema. */
+static SourceMapping *
+find_by_name(MappingSet *set, const char *entity)
+{
+	SourceMapping *mapping;
+
+	if (set->list == NIL)
+		return NULL;
+	if (set->by_name == NULL)
+		index_mappings(set);
+	mapping = textmap_get(set->by_name, lower_case(entity));
+	return mapping == &ambiguous ? NULL : mapping;
+}
+
+/*
+ * The mapping of a metric to this table, qualified and quoted, of the owner's own or
+ * of superusers'; NULL: there is none.
+ */
+SourceMapping *
+mapping_to_table(MetricMappings *mappings, const char *table, bool own)
+{
+	return find_by_table(own ? &mappings->own : &mappings->others, table);
+}
+
+/*
+ * The first of a metric's mappings, which stands for all: for messages.
+ */
+SourceMapping *
+mapping_first(const MetricMappings *mappings)
+{
+	return linitial(mappings->own.list ? mappings->own.list : mappings->others.list);
 }
 
 static void
 report_ambiguous(const JobMetric *metric, const Definition *definition, List *mappings,
-						 Problems *problems)
+				 Problems *problems)
 {
 	StringInfoData tables;
 	ListCell   *lc;
@@ -176,23 +308,83 @@ report_ambiguous(const JobMetric *metric, const Definition *definition, List *ma
 				   "Set the definition's entity to the table that is meant.");
 }
 
-/*
- * Sets *chosen to the mapping of a metric that leads the definition, of those
- * loaded; NULL where the metric has none.  Returns false, and has reported a
- * problem, where it has several and the definition does not tell which.
- */
-bool
-mapping_choose(List *loaded, const JobMetric *metric, const Definition *definition,
-			   Problems *problems, SourceMapping **chosen)
+/* Warns of mappings that are passed over, as there are no such tables. */
+static void
+warn_of_missing(const Definition *definition, const List *mappings, Problems *problems)
 {
-	List	   *mappings = metric_mappings(metric, loaded);
+	ListCell   *lc;
 
-	*chosen = list_length(mappings) == 1 ? linitial(mappings) :
-		choose_by_entity(definition, mappings);
-	if (*chosen == NULL && mappings != NIL)
+	foreach(lc, mappings)
 	{
-		report_ambiguous(metric, definition, mappings, problems);
-		return false;
+		const SourceMapping *mapping = lfirst(lc);
+
+		if (!name_exists(mapping->table_name))
+			problem_report(problems, ERRCODE_UNDEFINED_TABLE, definition->id, true,
+						   psprintf("mapping of metric \"%s\" to table \"%s\" is not followed",
+									mapping->metric_name, mapping->table_name),
+						   "There is no such table, and the metric has another mapping.",
+						   "Correct or delete the mapping in metricsandtables.");
 	}
-	return true;
+}
+
+/* Those mappings whose tables there are. */
+static List *
+existing(const List *mappings)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+		if (name_exists(((SourceMapping *) lfirst(lc))->table_name))
+			result = lappend(result, lfirst(lc));
+	return result;
+}
+
+/* The mapping of a set that the definition's entity means; NULL: it means none of them. */
+static SourceMapping *
+choose_by_entity(const Definition *definition, MappingSet *set)
+{
+	SourceMapping *chosen = find_by_table(set, definition->source_table);
+
+	return chosen ? chosen : find_by_name(set, definition->entity);
+}
+
+/*
+ * Returns the mapping of a metric that leads the definition, of those it has.  NULL,
+ * and has reported a problem, where it has several and the definition does not tell
+ * which.  A WARNING where one is passed over because its table does not exist.
+ */
+SourceMapping *
+mapping_choose(MetricMappings *mappings, const JobMetric *metric, const Definition *definition,
+			   Problems *problems)
+{
+	MappingSet *own = &mappings->own;
+	MappingSet *others = &mappings->others;
+	List	   *all = own->list ? own->list : others->list;
+	SourceMapping *chosen;
+	List	   *there;
+
+	/* Whether a single one's table is there is found out later. */
+	if (list_length(own->list) + list_length(others->list) == 1)
+		return linitial(all);
+	chosen = choose_by_entity(definition, own->list ? own : others);
+	if (chosen)
+		return chosen;
+
+	there = existing(own->list);
+	if (there == NIL)
+	{
+		chosen = choose_by_entity(definition, others);
+		there = chosen ? list_make1(chosen) : existing(others->list);
+	}
+	if (list_length(there) == 1)
+		warn_of_missing(definition, all, problems);
+	else if (there == NIL && list_length(all) == 1)
+		there = all;
+	else
+	{
+		report_ambiguous(metric, definition, there ? there : all, problems);
+		return NULL;
+	}
+	return linitial(there);
 }

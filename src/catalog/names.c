@@ -132,3 +132,23 @@ name_to_be(const char *written)
 	/* What is no name in SQL is one literally. */
 	return psprintf("%s.%s", schema, name ? written : quote_identifier(written));
 }
+
+/*
+ * Is there a relation called `written`?  Found as name_lookup() finds it, without a
+ * lock, and whether or not the current user has any right to it.
+ */
+bool
+name_exists(const char *written)
+{
+	RangeVar   *name = name_parse(written);
+	Oid			schema;
+
+	if (OidIsValid(RelnameGetRelid(written)))
+		return true;
+	if (name == NULL)
+		return false;
+	if (name->schemaname == NULL)
+		return OidIsValid(RelnameGetRelid(name->relname));
+	schema = LookupNamespaceNoError(name->schemaname);
+	return OidIsValid(schema) && OidIsValid(get_relname_relid(name->relname, schema));
+}

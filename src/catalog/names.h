@@ -15,5 +15,6 @@ extern RangeVar *name_parse(const char *written);
 extern char *name_qualified(const char *schema, const char *name);
 extern char *name_to_be(const char *written);
 extern Oid	name_lookup(const char *written, char **qualified);
+extern bool name_exists(const char *written);
 
 #endif							/* BATCHAGG_NAMES_H */

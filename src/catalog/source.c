@@ -3,14 +3,18 @@
  * source.c
  *	  Resolving what a definition reads.
  *
- * Each metric of a job leads to a relation: by its mapping in metricsandtables,
- * or, where it has none, by the definition's entity.  The metrics that lead to
- * the same relation become one source, which is read once.
+ * Each metric of a job leads to a relation.  Where the definition's entity is a
+ * relation that has the metric as a column, it is that one: a mapping to another table, which
+ * somebody makes for another job, must not lead this one there.  Else its mapping
+ * in metricsandtables says which (mapping.c), and where it has none, it is the
+ * entity.  A mapping to the entity's own relation says what its columns are.
+ * choose_draft() decides all that.  The metrics that lead to the same relation
+ * become one source, which is read once.
  *
  * A relation under examination is a "draft": the metrics asked of it, what
  * their mappings say, and the relation itself.  Columns are found in a fixed
- * order: what a mapping names, else the names that this file knows.  A name
- * means the column of exactly that name, else the only one that is equal when
+ * order: what the definition names, else what a mapping names, else the names that
+ * this file knows.  A name means the column of exactly that name, else the only one that is equal when
  * case is ignored and '.' taken for '_'.
  *
  * Everything is looked up anew for each run, so a source that was changed or
@@ -47,6 +51,7 @@
 #include "catalog/sourcehint.h"
 #include "catalog/store.h"
 #include "catalog/suggest.h"
+#include "catalog/textmap.h"
 #include "catalog/viewtree.h"
 #include "settings.h"
 
@@ -62,13 +67,18 @@ typedef struct Request
 typedef struct Draft
 {
 	char	   *written;		/* its name where we have it from */
-	char	   *name;			/* qualified and quoted */
-	Relation	rel;
+	char	   *name;			/* qualified and quoted; NULL: not found */
+	bool		looked_up;
+	Oid			relid;			/* InvalidOid: there is none, or it was not looked up */
+	Relation	rel;			/* NULL: not open */
 	char	  **folded;			/* column names as name_fold() has
 								 * them; NULL: no such column any more */
 	List	   *requests;		/* of Request */
-	SourceMapping merged;		/* what the mappings say, taken together */
+	SourceMapping merged;		/* what the mappings say, taken together, but for what the
+								 * definition says itself */
+	List	   *passed_over;	/* of SourceMapping: as the entity has the metric */
 	Oid			reader;			/* whose privileges count */
+	const Definition *definition;	/* NULL when a mapping alone is checked */
 	int			definition_id;
 	Problems   *problems;
 	bool		failed;			/* a problem was reported that rules it out */
@@ -275,9 +285,12 @@ find_column(Draft *draft, const char *name)
 	return column;
 }
 
-/* The column that a mapping names in its `field`; a problem if there is none. */
+/*
+ * The column that a mapping, or the definition, names in its `field`; a problem if there
+ * is none.
+ */
 static AttrNumber
-find_named_column(Draft *draft, const char *name, const char *field)
+find_named_column(Draft *draft, const char *name, const char *field, bool by_definition)
 {
 	AttrNumber	column = find_column(draft, name);
 
@@ -285,7 +298,8 @@ find_named_column(Draft *draft, const char *name, const char *field)
 		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
 					  psprintf("column \"%s\" of source \"%s\" does not exist", name,
 							   draft->name),
-					  psprintf("It is named as %s in metricsandtables.", field),
+					  psprintf("It is named as %s in %s.", field,
+						   by_definition ? "batchjob_definitions" : "metricsandtables"),
 					  psprintf("Columns of the source: %s.%s", list_columns(draft, NULL),
 							   hint_column_near(draft->rel, name)));
 	return column;
@@ -352,6 +366,7 @@ merge_field(Draft *draft, char **was, char *is, const char *field)
 static void
 merge_mappings(Draft *draft)
 {
+	const Definition *definition = draft->definition;
 	ListCell   *lc;
 
 	foreach(lc, draft->requests)
@@ -361,8 +376,10 @@ merge_mappings(Draft *draft)
 		if (mapping == NULL)
 			continue;
 		merge_field(draft, &draft->merged.layout, mapping->layout, "layout");
-		merge_field(draft, &draft->merged.id_column, mapping->id_column, "id_column");
-		merge_field(draft, &draft->merged.time_column, mapping->time_column, "time_column");
+		if (definition == NULL || definition->id_column == NULL)
+			merge_field(draft, &draft->merged.id_column, mapping->id_column, "id_column");
+		if (definition == NULL || definition->time_column == NULL)
+			merge_field(draft, &draft->merged.time_column, mapping->time_column, "time_column");
 		merge_field(draft, &draft->merged.name_column, mapping->name_column, "name_column");
 		merge_field(draft, &draft->merged.value_column, mapping->value_column, "value_column");
 		if (mapping->layout == NULL && mapping->metric_column)
@@ -373,16 +390,17 @@ merge_mappings(Draft *draft)
 }
 
 /*
- * Opens the relation, whose lock is held.  Returns false, and has reported a
- * problem, where it cannot be a source.
+ * Opens the relation, whose lock is held, unless it is open.  Returns false where it
+ * is of a kind that cannot be a source.
  */
 static bool
-draft_open(Draft *draft, Oid relid)
+draft_try_open(Draft *draft)
 {
 	TupleDesc	desc;
 
-	draft->rel = relation_open(relid, NoLock);
-	switch (draft->rel->rd_rel->relkind)
+	if (draft->rel)
+		return true;
+	switch (get_rel_relkind(draft->relid))
 	{
 		case RELKIND_RELATION:
 		case RELKIND_PARTITIONED_TABLE:
@@ -391,13 +409,10 @@ draft_open(Draft *draft, Oid relid)
 		case RELKIND_FOREIGN_TABLE:
 			break;
 		default:
-			draft_problem(draft, ERRCODE_WRONG_OBJECT_TYPE,
-						  psprintf("\"%s\" cannot be a source", draft->name),
-						  "It is not a table, view, materialized view or foreign table.", NULL);
-			relation_close(draft->rel, NoLock);
 			return false;
 	}
 
+	draft->rel = relation_open(draft->relid, NoLock);
 	desc = RelationGetDescr(draft->rel);
 	draft->folded = palloc0(sizeof(char *) * Max(desc->natts, 1));
 	for (int i = 0; i < desc->natts; i++)
@@ -406,10 +421,23 @@ draft_open(Draft *draft, Oid relid)
 	return true;
 }
 
+/* The same, where it is a problem that it cannot be a source. */
+static bool
+draft_open(Draft *draft)
+{
+	if (draft_try_open(draft))
+		return true;
+	draft_problem(draft, ERRCODE_WRONG_OBJECT_TYPE,
+				  psprintf("\"%s\" cannot be a source", draft->name),
+				  "It is not a table, view, materialized view or foreign table.", NULL);
+	return false;
+}
+
 static void
 draft_close(Draft *draft)
 {
 	relation_close(draft->rel, NoLock);
+	draft->rel = NULL;
 }
 
 /* A name to look up where errors may have to be caught (problem_catch). */
@@ -428,34 +456,54 @@ lookup(void *arg)
 	it->relid = name_lookup(it->written, &it->qualified);
 }
 
+/*
+ * Looks the draft's relation up, once.  Returns false where there is none, or has
+ * reported a problem that it may not be looked up.
+ */
+static bool
+draft_look_up(Draft *draft)
+{
+	Lookup		it = {.written = draft->written};
+
+	if (!draft->looked_up)
+	{
+		draft->looked_up = true;
+		if (!problem_catch(draft->problems, draft->definition_id, lookup, &it))
+			draft->failed = true;
+		draft->relid = it.relid;
+		draft->name = it.qualified;
+	}
+	return OidIsValid(draft->relid);
+}
+
+static void
+report_missing(Draft *draft)
+{
+	Request    *request = linitial(draft->requests);
+	bool		mapped = request->mapping != NULL;
+	char	   *meant = suggest_relation(draft->written);
+
+	draft_problem(draft, ERRCODE_UNDEFINED_TABLE,
+				  psprintf("source \"%s\" does not exist", draft->written),
+				  psprintf(mapped ? "Metric \"%s\" is mapped to it in metricsandtables." :
+						   "It is the definition's entity, and metric \"%s\" has no mapping.",
+						   request->metric_name),
+				  psprintf("%s%s%s", mapped ? "It was dropped, renamed, or never created." :
+						   "Map the metric to its table in metricsandtables, or set the "
+						   "definition's entity to the table.",
+						   meant ? psprintf(" Perhaps you meant %s.", meant) : "",
+						   draft->problems->if_missing ? draft->problems->if_missing : ""));
+}
+
 /* Finds and opens the draft's relation.  Returns whether it could. */
 static bool
 draft_find(Draft *draft)
 {
-	Request    *request = linitial(draft->requests);
-	Lookup		it = {.written = draft->written};
-
-	if (!problem_catch(draft->problems, draft->definition_id, lookup, &it))
-		return false;
-	if (!OidIsValid(it.relid))
-	{
-		bool		mapped = request->mapping != NULL;
-		char	   *meant = suggest_relation(draft->written);
-
-		draft_problem(draft, ERRCODE_UNDEFINED_TABLE,
-					  psprintf("source \"%s\" does not exist", draft->written),
-					  psprintf(mapped ? "Metric \"%s\" is mapped to it in metricsandtables." :
-							   "It is the definition's entity, and metric \"%s\" has no mapping.",
-							   request->metric_name),
-					  psprintf("%s%s%s", mapped ? "It was dropped, renamed, or never created." :
-							   "Map the metric to its table in metricsandtables, or set the "
-							   "definition's entity to the table.",
-							   meant ? psprintf(" Perhaps you meant %s.", meant) : "",
-							   draft->problems->if_missing ? draft->problems->if_missing : ""));
-		return false;
-	}
-	draft->name = it.qualified;
-	return draft_open(draft, it.relid);
+	if (draft_look_up(draft))
+		return draft_open(draft);
+	if (!draft->failed)
+		report_missing(draft);
+	return false;
 }
 
 /*----------
@@ -483,9 +531,9 @@ find_row_columns(Draft *draft, AttrNumber *name_column, AttrNumber *value_column
 	const SourceMapping *merged = &draft->merged;
 
 	*name_column = merged->name_column ?
-		find_named_column(draft, merged->name_column, "name_column") : InvalidAttrNumber;
+		find_named_column(draft, merged->name_column, "name_column", false) : InvalidAttrNumber;
 	*value_column = merged->value_column ?
-		find_named_column(draft, merged->value_column, "value_column") : InvalidAttrNumber;
+		find_named_column(draft, merged->value_column, "value_column", false) : InvalidAttrNumber;
 	if (draft->failed)
 		return false;
 
@@ -616,27 +664,32 @@ resolve_layout(Draft *draft, Source *source)
 static AttrNumber
 resolve_id(Draft *draft, const char *focal_entity)
 {
-	char	   *usual = psprintf("%s_id", focal_entity);
-	AttrNumber	column;
+	const char *const usual[] = {psprintf("%s_id", focal_entity), focal_entity, "id"};
 
 	if (strcmp(focal_entity, "*") == 0)
 		return InvalidAttrNumber;
+	if (draft->definition && draft->definition->id_column)
+		return find_named_column(draft, draft->definition->id_column, "id_column", true);
 	if (draft->merged.id_column)
-		return find_named_column(draft, draft->merged.id_column, "id_column");
+		return find_named_column(draft, draft->merged.id_column, "id_column", false);
 
-	column = find_column(draft, usual);
-	if (column == InvalidAttrNumber)
-		column = find_column(draft, "id");
-	if (column == InvalidAttrNumber)
-		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
-					  psprintf("source \"%s\" has no id column for focal entity \"%s\"",
-							   draft->name, focal_entity),
-					  psprintf("It has neither a column \"%s\" nor a column \"id\".", usual),
-					  psprintf("Specify id_column, in metricsandtables or as an argument of "
-							   "batchagg_create_job(). Columns of the source: %s.%s",
-							   list_columns(draft, NULL),
-							   hint_id_candidate(draft->rel, focal_entity)));
-	return column;
+	for (int i = 0; i < lengthof(usual); i++)
+	{
+		AttrNumber	column = find_column(draft, usual[i]);
+
+		if (column != InvalidAttrNumber)
+			return column;
+	}
+	draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
+				  psprintf("source \"%s\" has no id column for focal entity \"%s\"",
+						   draft->name, focal_entity),
+				  psprintf("It has no column \"%s\", \"%s\" or \"%s\".", usual[0], usual[1],
+						   usual[2]),
+				  psprintf("Specify id_column, in batchjob_definitions or as an argument of "
+						   "batchagg_create_job(). Columns of the source: %s.%s",
+						   list_columns(draft, NULL),
+						   hint_id_candidate(draft->rel, focal_entity)));
+	return InvalidAttrNumber;
 }
 
 /* The only column of a time type; InvalidAttrNumber if there is none or several. */
@@ -674,7 +727,7 @@ report_no_time(Draft *draft)
 					  psprintf("cannot tell which column of source \"%s\" is the time",
 							   draft->name),
 					  psprintf("Columns of a date or timestamp type: %s.", candidates),
-					  "Specify time_column, in metricsandtables or as an argument of "
+					  "Specify time_column, in batchjob_definitions or as an argument of "
 					  "batchagg_create_job().");
 }
 
@@ -685,11 +738,13 @@ report_no_time(Draft *draft)
 static AttrNumber
 resolve_time(Draft *draft)
 {
+	bool		by_definition = draft->definition && draft->definition->time_column;
 	AttrNumber	column;
 
-	if (draft->merged.time_column)
+	if (by_definition || draft->merged.time_column)
 	{
-		column = find_named_column(draft, draft->merged.time_column, "time_column");
+		column = find_named_column(draft, by_definition ? draft->definition->time_column :
+								   draft->merged.time_column, "time_column", by_definition);
 		require_time_type(draft, column);
 		return column;
 	}
@@ -759,90 +814,189 @@ require_source_privileges(Draft *draft, const Source *source)
  *----------
  */
 
-/* Adds a metric to the draft of the relation written so, made where needed. */
-static List *
-add_request(List *drafts, char *written, JobMetric *metric, const SourceMapping *mapping,
-			const Definition *definition, Problems *problems)
+/* The resolution of a definition's sources. */
+typedef struct Resolver
 {
-	Draft	   *draft = NULL;
+	Job		   *job;
+	const Definition *definition;
+	Problems   *problems;
+	Mappings   *mappings;
+	List	   *drafts;			/* of those asked for a metric */
+	textmap_hash *by_name;		/* the same, as they are written */
+	Draft	   *entity;			/* what the definition's entity is */
+	bool		entity_tried;	/* the rest is known: */
+	bool		entity_usable;	/* it can be a source by itself */
+} Resolver;
+
+static Draft *
+make_draft(const Resolver *resolver, char *written)
+{
+	Draft	   *draft = palloc0(sizeof(Draft));
+
+	draft->written = written;
+	draft->reader = GetUserId();
+	draft->definition = resolver->definition;
+	draft->definition_id = resolver->definition->id;
+	draft->problems = resolver->problems;
+	return draft;
+}
+
+/* The draft of the relation written so, made where needed. */
+static Draft *
+named_draft(Resolver *resolver, char *written)
+{
+	Draft	   *draft = textmap_get(resolver->by_name, written);
+
+	if (draft == NULL)
+	{
+		draft = make_draft(resolver, written);
+		textmap_put(resolver->by_name, written, draft);
+	}
+	return draft;
+}
+
+/*
+ * Can the entity be a source by itself?  It has a time and an id, where the definition
+ * does not name them.
+ */
+static bool
+entity_is_usable(const Resolver *resolver)
+{
+	const Definition *definition = resolver->definition;
+	Problems	ignored = {.collect = true};
+	Draft		draft = *resolver->entity;
+
+	draft.problems = &ignored;
+	if (definition->id_column == NULL)
+		(void) resolve_id(&draft, definition->focal_entity);
+	if (definition->time_column == NULL)
+		(void) resolve_time(&draft);
+	return !draft.failed;
+}
+
+/*
+ * Is the definition's entity a relation that has this metric as a column, without the
+ * help of a mapping?  Of row layout nobody knows what it has, so there a mapping leads.
+ */
+static bool
+entity_has(Resolver *resolver, const JobMetric *metric)
+{
+	Draft	   *entity = resolver->entity;
+	AttrNumber	column;
+	AttrNumber	other;
+
+	if (!draft_look_up(entity) || !draft_try_open(entity))
+		return false;
+	column = match_column(entity, metric->name, &other);
+	if (column == InvalidAttrNumber || !source_value_type_ok(column_type(entity, column)))
+		return false;
+	if (!resolver->entity_tried)
+		resolver->entity_usable = entity_is_usable(resolver);
+	resolver->entity_tried = true;
+	return resolver->entity_usable;
+}
+
+/*
+ * The draft of the relation that a metric leads to, with in *mapping what says so, or
+ * says what its columns are, if there is anything; NULL, and has reported a problem,
+ * where it cannot be told.
+ */
+static Draft *
+choose_draft(Resolver *resolver, const JobMetric *metric, SourceMapping **mapping)
+{
+	MetricMappings *mappings = mappings_of_metric(resolver->mappings, metric);
+	Draft	   *entity = resolver->entity;
+	const char *relation;
+
+	*mapping = NULL;
+	if (mappings == NULL)
+		return entity;
+	relation = draft_look_up(entity) ? entity->name : resolver->definition->source_table;
+	if (entity->failed)
+		return NULL;
+	*mapping = mapping_to_table(mappings, relation, true);
+	if (*mapping == NULL && entity_has(resolver, metric))
+	{
+		*mapping = mapping_to_table(mappings, relation, false);
+		if (*mapping == NULL)
+			entity->passed_over = lappend(entity->passed_over, mapping_first(mappings));
+		return entity;
+	}
+	if (*mapping == NULL)
+		*mapping = mapping_choose(mappings, metric, resolver->definition, resolver->problems);
+	return *mapping ? named_draft(resolver, (*mapping)->table_name) : NULL;
+}
+
+static void
+add_request(Resolver *resolver, Draft *draft, JobMetric *metric, const SourceMapping *mapping)
+{
 	Request    *request = palloc(sizeof(Request));
-	ListCell   *lc;
 
 	request->metric = metric;
 	request->metric_name = metric->name;
 	request->mapping = mapping;
-
-	foreach(lc, drafts)
-	{
-		draft = lfirst(lc);
-		if (strcmp(draft->written, written) == 0)
-		{
-			draft->requests = lappend(draft->requests, request);
-			return drafts;
-		}
-	}
-
-	draft = palloc0(sizeof(Draft));
-	draft->written = written;
-	draft->requests = list_make1(request);
-	draft->reader = GetUserId();
-	draft->definition_id = definition->id;
-	draft->problems = problems;
-	return lappend(drafts, draft);
+	if (draft->requests == NIL)
+		resolver->drafts = lappend(resolver->drafts, draft);
+	draft->requests = lappend(draft->requests, request);
 }
 
-/* The relations that the job's metrics lead to, not yet looked up. */
+/* The relations that the job's metrics lead to, not all of them looked up. */
 static List *
 make_drafts(Job *job, const Definition *definition, Problems *problems)
 {
-	List	   *loaded = mappings_load(job);
-	List	   *drafts = NIL;
+	Resolver	resolver = {
+		.job = job,
+		.definition = definition,
+		.problems = problems,
+		.mappings = mappings_load(job),
+		.by_name = textmap_create(CurrentMemoryContext, 8, NULL)
+	};
 	ListCell   *lc;
 
+	resolver.entity = named_draft(&resolver, definition->source_table ?
+								  definition->source_table : definition->entity);
 	foreach(lc, job->metrics)
 	{
 		JobMetric  *metric = lfirst(lc);
 		SourceMapping *mapping;
-		char	   *written;
+		Draft	   *draft = choose_draft(&resolver, metric, &mapping);
 
-		if (!mapping_choose(loaded, metric, definition, problems, &mapping))
-			continue;
-		if (mapping)
-			written = mapping->table_name;
-		else if (definition->source_table)
-			written = definition->source_table;
-		else
-			written = definition->entity;
-		drafts = add_request(drafts, written, metric, mapping, definition, problems);
+		CHECK_FOR_INTERRUPTS();
+		if (draft)
+			add_request(&resolver, draft, metric, mapping);
 	}
-	return drafts;
+	if (resolver.entity->requests == NIL && resolver.entity->rel)
+		draft_close(resolver.entity);
+	return resolver.drafts;
 }
 
 /* Looks the drafts up, and makes one of those that are the same relation. */
 static List *
 find_drafts(List *drafts)
 {
+	textmap_hash *by_relation = textmap_create(CurrentMemoryContext, list_length(drafts) + 1,
+											   NULL);
 	List	   *found = NIL;
 	ListCell   *lc;
 
 	foreach(lc, drafts)
 	{
 		Draft	   *draft = lfirst(lc);
-		Draft	   *same = NULL;
-		ListCell   *lc2;
+		Draft	   *same;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!draft_find(draft))
 			continue;
-		foreach(lc2, found)
-			if (RelationGetRelid(((Draft *) lfirst(lc2))->rel) == RelationGetRelid(draft->rel))
-				same = lfirst(lc2);
+		same = textmap_get(by_relation, draft->name);
 		if (same)
 		{
 			same->requests = list_concat(same->requests, draft->requests);
+			same->passed_over = list_concat(same->passed_over, draft->passed_over);
 			draft_close(draft);
+			continue;
 		}
-		else
-			found = lappend(found, draft);
+		textmap_put(by_relation, draft->name, draft);
+		found = lappend(found, draft);
 	}
 	return found;
 }
@@ -852,10 +1006,16 @@ find_drafts(List *drafts)
  *----------
  */
 
-/* Warns of an id that makes every row a group of its own. */
+/*
+ * Warns of an id that makes every row a group of its own, and tells of a column that
+ * is called as what results are to be per.
+ */
 static void
 warn_of_unique_id(Draft *draft, AttrNumber id_column)
 {
+	const char *focal_entity = draft->definition->focal_entity;
+	AttrNumber	other;
+	AttrNumber	called = match_column(draft, focal_entity, &other);
 	Bitmapset  *key = RelationGetIndexAttrBitmap(draft->rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
 
 	if (id_column == InvalidAttrNumber || bms_num_members(key) != 1 ||
@@ -864,8 +1024,11 @@ warn_of_unique_id(Draft *draft, AttrNumber id_column)
 	problem_report(draft->problems, ERRCODE_WARNING, draft->definition_id, true,
 				   psprintf("id column \"%s\" is the primary key of source \"%s\"",
 							column_name(draft, id_column), draft->name),
-				   "Every row is a group of its own.",
-				   "Specify the column of the focal entity as id_column in metricsandtables.");
+				   called == InvalidAttrNumber || called == id_column ?
+				   "Every row is a group of its own." :
+				   psprintf("Every row is a group of its own. Column \"%s\" is called like the "
+							"focal entity.", column_name(draft, called)),
+				   "Specify the column of the focal entity as id_column in batchjob_definitions.");
 }
 
 /* Reports a setting that this session has and the reader has not, where one is asked for. */
@@ -974,6 +1137,7 @@ make_source(Draft *draft, Definition *definition)
 	source->rel = draft->rel;
 	source->relid = RelationGetRelid(draft->rel);
 	source->name = draft->name;
+	source->passed_over = draft->passed_over;
 	merge_mappings(draft);
 	resolve_layout(draft, source);
 	source->id_column = resolve_id(draft, definition->focal_entity);
@@ -1096,7 +1260,7 @@ source_check_mapping(const SourceMapping *mapping, Oid reader)
 	merge_mappings(&draft);
 	resolve_layout(&draft, &source);
 	if (mapping->id_column)
-		source.id_column = find_named_column(&draft, mapping->id_column, "id_column");
+		source.id_column = find_named_column(&draft, mapping->id_column, "id_column", false);
 	if (mapping->time_column)
 		source.time_column = resolve_time(&draft);
 	require_source_privileges(&draft, &source);
@@ -1112,7 +1276,7 @@ void
 source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader)
 {
 	Problems	raise = {.collect = false};
-	Draft		draft = {.reader = reader, .problems = &raise};
+	Draft		draft = {.reader = reader, .problems = &raise, .relid = relid};
 	Bitmapset  *used = NULL;
 	AttrNumber *columns;
 	int			n = 0;
@@ -1120,7 +1284,7 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 	int			guc_level;
 
 	draft.name = name_qualified(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-	if (!draft_open(&draft, relid))
+	if (!draft_open(&draft))
 		return;
 
 	guc_level = NewGUCNestLevel();
@@ -1151,7 +1315,8 @@ open_silently(Draft *draft, Problems *ignored, Oid relid)
 	ignored->collect = true;
 	draft->problems = ignored;
 	draft->name = get_rel_name(relid);
-	return draft_open(draft, relid);
+	draft->relid = relid;
+	return draft_open(draft);
 }
 
 /*

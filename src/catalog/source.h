@@ -42,6 +42,8 @@ typedef struct Source
 	AttrNumber	name_column;	/* row layout only */
 	AttrNumber	value_column;	/* row layout only */
 	List	   *metrics;		/* of SourceMetric, in the job's order */
+	List	   *passed_over;	/* of SourceMapping: to other relations, of metrics that the
+								 * entity has itself */
 } Source;
 
 /*

@@ -194,14 +194,12 @@ hint_no_time(Relation rel)
 }
 
 /*
- * " Perhaps you meant column ...", where one looks like the id of a focal entity; or
- * the focal entity that finds it, where the id itself was given as that.
+ * " Perhaps you meant column ...", where one looks like the id of a focal entity.
  */
 char *
 hint_id_candidate(Relation rel, const char *focal_entity)
 {
 	char	   *entity = name_fold(focal_entity);
-	int			length = strlen(entity);
 	AttrNumber	found = InvalidAttrNumber;
 
 	for (AttrNumber column = 1; column <= RelationGetNumberOfAttributes(rel); column++)
@@ -210,9 +208,6 @@ hint_id_candidate(Relation rel, const char *focal_entity)
 
 		if (folded == NULL)
 			continue;
-		if (strcmp(folded, entity) == 0 && ends_with(entity, "_id"))
-			return psprintf(" Column %s is found by its name where focal_entity is \"%.*s\".",
-							quoted_name(rel, column), (int) (length - strlen("_id")), focal_entity);
 		if (strstr(folded, entity) != NULL || strstr(entity, folded) != NULL)
 		{
 			found = column;

@@ -11,11 +11,11 @@
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 
 #include "catalog/events.h"
 #include "catalog/filter.h"
+#include "catalog/names.h"
 #include "catalog/source.h"
 #include "catalog/validate.h"
 
@@ -60,6 +60,33 @@ check_filter_caught(void *arg)
 		(void) filter_parse(check->definition->filter);
 }
 
+/* Warns where a job is made to read a table, but has an entity that comes before it. */
+static void
+warn_of_passed_over(const Job *job, const Source *source, Problems *problems)
+{
+	ListCell   *lc;
+
+	foreach(lc, source->passed_over)
+	{
+		const SourceMapping *mapping = lfirst(lc);
+
+		if (job->asked_table == NULL || strcmp(job->asked_table, source->name) == 0)
+			continue;
+		if (!name_exists(job->asked_table))
+			problem_report(problems, ERRCODE_UNDEFINED_TABLE, source->definition->id, false,
+						   psprintf("source \"%s\" does not exist", job->asked_table),
+						   psprintf("The entity, \"%s\", has metric \"%s\" too.", source->name,
+									mapping->metric_name),
+						   "Leave out tablename to read the entity.");
+		else
+			problem_report(problems, ERRCODE_WARNING, source->definition->id, true,
+						   psprintf("metric \"%s\" is read from \"%s\", not from \"%s\"",
+									mapping->metric_name, source->name, job->asked_table),
+						   "The entity is a relation that has the metric, which comes before mappings.",
+						   "Pass the table as entity to read it.");
+	}
+}
+
 /* Collects the problems of a definition with its sources, as the owner. */
 static void
 validate_definition(Job *job, Definition *definition, Problems *problems)
@@ -73,6 +100,7 @@ validate_definition(Job *job, Definition *definition, Problems *problems)
 	foreach(lc, sources)
 	{
 		check.relid = ((Source *) lfirst(lc))->relid;
+		warn_of_passed_over(job, lfirst(lc), problems);
 		if (definition->filter)
 			(void) problem_catch(problems, definition->id, check_filter_caught, &check);
 	}
@@ -109,39 +137,37 @@ job_validate_sources(Job *job, Problems *problems)
 	become_caller(&caller);
 }
 
-/* Adds a source, with its columns. */
+/* Notes where a source has its metrics. */
 static void
-append_source(StringInfo text, const Source *source)
+note_reads(textmap_hash *reads, const Source *source)
 {
 	ListCell   *lc;
 
-	appendStringInfo(text, "%d: %s, %d, %d, %d, %d, %d", source->definition->id, source->name,
-					 source->layout, source->id_column, source->time_column, source->name_column,
-					 source->value_column);
 	foreach(lc, source->metrics)
 	{
 		const SourceMetric *metric = lfirst(lc);
 
-		appendStringInfo(text, ", %s %d", metric->metric->name, metric->column);
+		textmap_put(reads, psprintf("%d %s", source->definition->id, metric->metric->name),
+					psprintf("%s %d %d %d %d %d %d", source->name, source->layout,
+							 source->id_column, source->time_column, source->name_column,
+							 source->value_column, metric->column));
 	}
-	appendStringInfoChar(text, '\n');
 }
 
 /*
- * A text that tells whether a job reads the same tables and columns as before; where
- * it cannot be told what it reads, nothing of that is in the text.
+ * Where each definition of a job finds each metric, as texts to compare: a map from what
+ * tells the two to the relation and columns.  What cannot be found is not in the map.
  */
-char *
-job_sources_text(Job *job)
+textmap_hash *
+job_reads(Job *job)
 {
+	textmap_hash *reads = textmap_create(CurrentMemoryContext, 32, NULL);
 	Problems	ignored = {.collect = true};
-	StringInfoData text;
 	Caller		caller;
 	ListCell   *lc;
 
-	initStringInfo(&text);
 	if (job->owner_name == NULL)
-		return text.data;
+		return reads;
 	become_owner(job, &caller);
 	foreach(lc, job->definitions)
 	{
@@ -149,9 +175,9 @@ job_sources_text(Job *job)
 		ListCell   *lc2;
 
 		foreach(lc2, sources)
-			append_source(&text, lfirst(lc2));
+			note_reads(reads, lfirst(lc2));
 		sources_close(sources);
 	}
 	become_caller(&caller);
-	return text.data;
+	return reads;
 }

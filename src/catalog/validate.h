@@ -9,9 +9,10 @@
 #define BATCHAGG_VALIDATE_H
 
 #include "catalog/job.h"
+#include "catalog/textmap.h"
 
 extern void job_validate_event(const Job *job, Problems *problems);
 extern void job_validate_sources(Job *job, Problems *problems);
-extern char *job_sources_text(Job *job);
+extern textmap_hash *job_reads(Job *job);
 
 #endif							/* BATCHAGG_VALIDATE_H */

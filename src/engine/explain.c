@@ -36,6 +36,7 @@ typedef struct Explanation
 {
 	List	   *lines;
 	int			scan;
+	bool		same_metrics;	/* all rollups of the scan have the same */
 } Explanation;
 
 static void
@@ -120,7 +121,7 @@ explain_source(Explanation *explanation, const SourceScan *scan)
 						  column_text(source, source->name_column),
 						  column_text(source, source->value_column)));
 	add_line(explanation, 0, "time column", column_text(source, source->time_column));
-	if (metrics_same(scan))
+	if (explanation->same_metrics)
 		add_line(explanation, 0, "metrics", metrics_text(source));
 }
 
@@ -308,13 +309,22 @@ explain_rollup(Explanation *explanation, const Rollup *rollup)
 	const Definition *definition = rollup->definition;
 	const Source *source = rollup->source;
 	int			results = 0;
+	ListCell   *lc;
 	int			i;
 
 	for (i = 0; i < rollup->nparts; i++)
 		results += rollup->parts[i].npositions;
 
-	if (!metrics_same(rollup->scan))
+	if (!explanation->same_metrics)
 		add_line(explanation, definition->id, "metrics", metrics_text(source));
+	foreach(lc, source->passed_over)
+	{
+		const SourceMapping *mapping = lfirst(lc);
+
+		add_line(explanation, definition->id, "mapping",
+				 psprintf("that of metric \"%s\" to %s is not followed, because the entity, %s, has the metric",
+						  mapping->metric_name, mapping->table_name, source->name));
+	}
 	add_line(explanation, definition->id, "groups",
 			 psprintf("one a %s bucket (%s)%s%s", definition->granularity_text,
 					  definition->timezone,
@@ -345,7 +355,7 @@ List *
 explain_job(int32 job_id)
 {
 	Problems	raise = {.collect = false};
-	Explanation explanation = {NIL, 0};
+	Explanation explanation = {NIL};
 	MemoryContext caller = CurrentMemoryContext;
 	Job		   *job;
 	List	   *sources;
@@ -370,6 +380,7 @@ explain_job(int32 job_id)
 		explanation.scan++;
 		foreach(lc2, scan->rollups)
 			source_check_columns(((Rollup *) lfirst(lc2))->source);
+		explanation.same_metrics = metrics_same(scan);
 		explain_source(&explanation, scan);
 		owner_enter(&scope, job, scan->timezone);
 		PG_TRY();

@@ -44,17 +44,11 @@ metric_names_create(const SourceScan *scan)
 static int
 metric_by_name(const SourceScan *scan, const char *name)
 {
-	const char *folded = name_fold(name);
-	ListCell   *lc;
+	char	   *folded = name_fold(name);
+	const ScanMetric *metric = textmap_get(scan->metrics_by_name, folded);
 
-	foreach(lc, scan->metrics)
-	{
-		const ScanMetric *metric = lfirst(lc);
-
-		if (strcmp(metric->folded, folded) == 0)
-			return metric->number;
-	}
-	return -1;
+	pfree(folded);
+	return metric ? metric->number : -1;
 }
 
 /*

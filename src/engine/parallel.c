@@ -100,6 +100,13 @@
 #define MIN_QUEUE ((Size) 256 * 1024)
 #define MAX_QUEUE ((Size) 32 * 1024 * 1024)
 
+/*
+ * All of these queues together have no more than this in the end, however many rollups
+ * there are, of which each has no less than that: fewer workers help then.
+ */
+#define MAX_QUEUES ((Size) 64 * 1024 * 1024)
+#define LEAST_QUEUE ((Size) 16 * 1024)
+
 /* To look for news this often, in milliseconds, if nobody wakes us. */
 #define LOOK_INTERVAL 10
 
@@ -226,6 +233,8 @@ find_obstacle(const SourceScan *scan, const ScanQuery *query)
 		return "max_parallel_workers is 0";
 	if (!scan_is_of_everything(scan, query))
 		return "not everything is recomputed";
+	if (list_length(scan->fed) > MAX_QUEUES / LEAST_QUEUE)
+		return "too many definitions are computed from its rows";
 	if (!query_leaves(query, &leaves))
 		return "the plan does not just scan tables";
 	if (!query->parallel_safe)
@@ -257,7 +266,8 @@ parallel_workers(const SourceScan *scan, const ScanQuery *query, const char **ob
 		return 0;
 	for (; blocks / 3 >= size; size *= 3)
 		workers++;
-	return Min(workers, Min(batchagg_max_parallel_workers_per_run, max_parallel_workers));
+	workers = Min(workers, Min(batchagg_max_parallel_workers_per_run, max_parallel_workers));
+	return Min(workers, MAX_QUEUES / LEAST_QUEUE / list_length(scan->fed));
 }
 
 /* Waits until another process wakes this one, or for a while. */
@@ -472,13 +482,14 @@ start_workers(SourceScan *scan, ScanQuery *query, int workers)
 	int			nfed = list_length(scan->fed);
 	bool		early = scan->store_early != NULL;
 	Size		share = parallel_groups_memory(early) / (workers + 1) / nfed;
+	Size		least = Min(MIN_QUEUE, MAX_QUEUES / workers / nfed);
 	ParallelScan head = {
 		.leader = MyProc,
 		.early = early,
 		.processes = workers + 1,
 		.nleaves = list_length(query->plan->rtable),
 		.nfed = nfed,
-		.queue = early ? Max(MIN_QUEUE, Min(MAX_QUEUE, share)) : MIN_QUEUE,
+		.queue = early ? Max(least, Min(MAX_QUEUE, share)) : least,
 		.task_length = task->len
 	};
 	ParallelContext *context;

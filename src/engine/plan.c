@@ -45,6 +45,7 @@
 
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "catalog/names.h"
@@ -172,6 +173,12 @@ scan_create(Source *source, bool adds)
 	scan->source = source;
 	scan->timezone = source->definition->timezone;
 	scan->adds = adds;
+	if (source->layout == LAYOUT_ROW)
+		scan->metrics_by_name = textmap_create(CurrentMemoryContext,
+											   list_length(source->metrics) + 1, NULL);
+	else
+		scan->metrics_by_column = palloc0((RelationGetNumberOfAttributes(source->rel) + 1) *
+										  sizeof(ScanMetric *));
 	return scan;
 }
 
@@ -260,19 +267,20 @@ scan_metric(SourceScan *scan, const SourceMetric *metric)
 	bool		row_layout = scan->source->layout == LAYOUT_ROW;
 	char	   *folded = name_fold(metric->metric->name);
 	ScanMetric *result;
-	ListCell   *lc;
 
-	foreach(lc, scan->metrics)
-	{
-		result = lfirst(lc);
-		if (row_layout ? strcmp(result->folded, folded) == 0 : result->column == metric->column)
-			return result;
-	}
+	result = row_layout ? textmap_get(scan->metrics_by_name, folded) :
+		scan->metrics_by_column[metric->column];
+	if (result)
+		return result;
 	result = palloc0(sizeof(ScanMetric));
 	result->name = metric->metric->name;
 	result->folded = folded;
 	result->column = metric->column;
 	scan->metrics = lappend(scan->metrics, result);
+	if (row_layout)
+		textmap_put(scan->metrics_by_name, folded, result);
+	else
+		scan->metrics_by_column[metric->column] = result;
 	return result;
 }
 
@@ -376,15 +384,15 @@ rollup_make_layout(Rollup *rollup)
 					  rollup->scan->source->layout == LAYOUT_ROW);
 }
 
-/* The number of a metric's state in the rollup's groups. */
-static int
-rollup_state(const Rollup *rollup, const ScanMetric *metric)
+/* The number of each metric's state in the rollup's groups, by the metric's number. */
+static int *
+rollup_states(const Rollup *rollup)
 {
-	int			i = 0;
+	int		   *states = palloc0(list_length(rollup->scan->metrics) * sizeof(int));
 
-	while (rollup->layout->numbers[i] != metric->number)
-		i++;
-	return i;
+	for (int i = 0; i < rollup->layout->nmetrics; i++)
+		states[rollup->layout->numbers[i]] = i;
+	return states;
 }
 
 /* Can two metrics be finished together, the second being the next one? */
@@ -431,6 +439,8 @@ rollup_make_parts(Rollup *rollup)
 {
 	List	   *metrics = rollup->source->metrics;
 	int			n = list_length(metrics);
+	int		   *states = rollup_states(rollup);
+	ResultMetric *results = palloc(n * sizeof(ResultMetric));	/* of all parts */
 	ResultPart *part = NULL;
 	ListCell   *lc;
 	int			i;
@@ -439,7 +449,7 @@ rollup_make_parts(Rollup *rollup)
 	foreach(lc, metrics)
 	{
 		JobMetric  *metric = ((SourceMetric *) lfirst(lc))->metric;
-		int			state = rollup_state(rollup, rollup->metrics[foreach_current_index(lc)]);
+		int			state = states[rollup->metrics[foreach_current_index(lc)]->number];
 		int			words = state_words(rollup->layout->fields[state]);
 		ResultMetric *result;
 
@@ -449,7 +459,7 @@ rollup_make_parts(Rollup *rollup)
 			MAX_PART_RESULTS)
 		{
 			part = &rollup->parts[rollup->nparts++];
-			part->metrics = palloc(n * sizeof(ResultMetric));
+			part->metrics = results + foreach_current_index(lc);
 		}
 		result = &part->metrics[part->nmetrics++];
 		result->state = state;

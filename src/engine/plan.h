@@ -12,6 +12,7 @@
 #include "port/atomics.h"
 
 #include "catalog/source.h"
+#include "catalog/textmap.h"
 #include "engine/groups.h"
 #include "engine/refresh.h"
 
@@ -128,6 +129,8 @@ typedef struct SourceScan
 	List	   *fed;			/* of these, those fed from rows */
 
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
+	textmap_hash *metrics_by_name;	/* row layout: the same, folded */
+	ScanMetric **metrics_by_column; /* column layout: the same, from 1; NULL: none */
 
 	StoreEarly	store_early;	/* NULL: groups are stored in the end */
 	bool		is_read;		/* the source, all of it */

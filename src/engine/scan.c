@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -17,6 +18,22 @@
 #include "engine/progress.h"
 #include "engine/receiver.h"
 #include "engine/scan.h"
+
+/* The cache of buckets of a definition, which all that have the same buckets share. */
+static BucketCache *
+shared_buckets(textmap_hash *caches, const Definition *definition)
+{
+	char	   *key = psprintf("%s %s", definition->granularity_text, definition->timezone);
+	BucketCache *cache = textmap_get(caches, key);
+
+	if (cache == NULL)
+	{
+		cache = palloc(sizeof(BucketCache));
+		bucket_cache_init(cache, &definition->granularity, definition->tz);
+		textmap_put(caches, key, cache);
+	}
+	return cache;
+}
 
 /*
  * Gives every rollup of the scan its caches and an empty table of groups.
@@ -31,6 +48,7 @@ scan_create_groups(SourceScan *scan, MemoryContext context, Size memory, int pro
 	int			nfed = list_length(scan->fed);
 	int			ncoarser = list_length(scan->rollups) - nfed;
 	Size		for_coarser = ncoarser > 0 ? memory / 4 : 0;
+	textmap_hash *caches = textmap_create(context, 16, NULL);
 	ListCell   *lc;
 
 	foreach(lc, scan->rollups)
@@ -41,8 +59,8 @@ scan_create_groups(SourceScan *scan, MemoryContext context, Size memory, int pro
 		Oid			id_collation = InvalidOid;
 		int32		typmod;
 
-		rollup->buckets = palloc(sizeof(BucketCache));
-		bucket_cache_init(rollup->buckets, &definition->granularity, definition->tz);
+		CHECK_FOR_INTERRUPTS();
+		rollup->buckets = shared_buckets(caches, definition);
 		rollup->locals = palloc(sizeof(LocalCache));
 		local_cache_init(rollup->locals, definition->tz);
 		if (rollup->finer == NULL && rollup->source->id_column != InvalidAttrNumber)

@@ -86,6 +86,8 @@ parcel_metrics(Parcel *parcel, SourceScan *scan)
 	int			i;
 
 	PARCEL(parcel, n);
+	if (!parcel->packing)
+		scan->metrics_by_name = textmap_create(CurrentMemoryContext, n + 1, NULL);
 	for (i = 0; i < n; i++)
 	{
 		ScanMetric *metric = parcel->packing ? list_nth(scan->metrics, i) :
@@ -94,8 +96,10 @@ parcel_metrics(Parcel *parcel, SourceScan *scan)
 		PARCEL(parcel, metric->number);
 		metric->name = parcel_text(parcel, metric->name);
 		metric->folded = parcel_text(parcel, metric->folded);
-		if (!parcel->packing)
-			scan->metrics = lappend(scan->metrics, metric);
+		if (parcel->packing)
+			continue;
+		scan->metrics = lappend(scan->metrics, metric);
+		textmap_put(scan->metrics_by_name, metric->folded, metric);
 	}
 }
 

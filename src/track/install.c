@@ -11,8 +11,8 @@
  * to end: what runs have found before then is not relied on.  The lock that it takes
  * to make a trigger waits for all who are writing, so none of them goes unmarked.
  *
- * Columns that are not given are those that runs find.  The time is what mappings say
- * or source.c finds.  The id is the one that all definitions with this source have
+ * Columns that are not given are those that runs find.  The time is what definitions or
+ * mappings say, or source.c finds.  The id is the one that all definitions with this source have
  * in common; where there are several, or no definitions yet, marks are of all
  * entities, which is never wrong.
  *
@@ -222,29 +222,42 @@ query_texts(const char *sql, const char *source)
 	return texts;
 }
 
-/* What mappings have in `field` for the source. */
+/*
+ * Of the definitions, d, that may read the source: %1$s to %3$s are batchjob_definitions,
+ * batchjob_metrics and metricsandtables.
+ */
+#define READERS_SQL \
+	"FROM %1$s d WHERE (d.source_table = $1 OR EXISTS (SELECT FROM %2$s m JOIN %3$s t " \
+	"ON replace(lower(t.metricname), '.', '_') = replace(lower(m.metric_name), '.', '_') " \
+	"WHERE m.job_id = d.job_id AND t.tablename = $1))"
+
+/* What definitions that may read the source, and mappings to it, have in `field`. */
 static List *
-mapped_columns(const char *field, const char *source)
+named_columns(const char *field, const char *source)
 {
-	return query_texts(psprintf("SELECT DISTINCT %s FROM %s WHERE tablename = $1 AND %s IS NOT NULL",
-								field, store_table("metricsandtables"), field), source);
+	return query_texts(psprintf("SELECT %4$s " READERS_SQL " AND %4$s IS NOT NULL "
+								"UNION SELECT %4$s FROM %3$s WHERE tablename = $1 "
+								"AND %4$s IS NOT NULL",
+								store_table("batchjob_definitions"),
+								store_table("batchjob_metrics"),
+								store_table("metricsandtables"), field), source);
 }
 
 static char *
 find_time_column(Oid relid, const char *source)
 {
-	List	   *mapped = mapped_columns("time_column", source);
+	List	   *named = named_columns("time_column", source);
 	AttrNumber	column = InvalidAttrNumber;
 
-	if (list_length(mapped) <= 1)
-		column = source_find_time(relid, mapped ? linitial(mapped) : NULL);
+	if (list_length(named) <= 1)
+		column = source_find_time(relid, named ? linitial(named) : NULL);
 	if (column == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("cannot tell which column of table \"%s\" is the time", source),
-				 errdetail(list_length(mapped) > 1 ?
-						   "Mappings in metricsandtables name several." :
-						   "No mapping in metricsandtables names it, and it is not plain from names and types."),
+				 errdetail(list_length(named) > 1 ?
+						   "Definitions and mappings name several." :
+						   "No definition or mapping names it, and it is not plain from names and types."),
 				 errhint("Specify the time_column argument.")));
 	return column_name(relid, column);
 }
@@ -253,12 +266,8 @@ find_time_column(Oid relid, const char *source)
 static List *
 focal_entities(const char *source)
 {
-	return query_texts(psprintf("SELECT DISTINCT d.focal_entity FROM %s d "
-								"WHERE d.focal_entity <> '*' AND (d.source_table = $1 OR EXISTS ("
-								"SELECT FROM %s m JOIN %s t "
-								"ON replace(lower(t.metricname), '.', '_') = "
-								"replace(lower(m.metric_name), '.', '_') "
-								"WHERE m.job_id = d.job_id AND t.tablename = $1))",
+	return query_texts(psprintf("SELECT DISTINCT d.focal_entity " READERS_SQL
+								" AND d.focal_entity <> '*'",
 								store_table("batchjob_definitions"),
 								store_table("batchjob_metrics"),
 								store_table("metricsandtables")), source);
@@ -278,16 +287,16 @@ id_column_ok(Oid relid, const char *column)
 static char *
 find_id_column(Oid relid, const char *source)
 {
-	List	   *mapped = mapped_columns("id_column", source);
+	List	   *named = named_columns("id_column", source);
 	AttrNumber	common = InvalidAttrNumber;
 	char	   *name;
 	ListCell   *lc;
 
-	if (list_length(mapped) > 1)
+	if (list_length(named) > 1)
 		return NULL;
 	foreach(lc, focal_entities(source))
 	{
-		AttrNumber	column = source_find_id(relid, mapped ? linitial(mapped) : NULL, lfirst(lc));
+		AttrNumber	column = source_find_id(relid, named ? linitial(named) : NULL, lfirst(lc));
 
 		if (column == InvalidAttrNumber || (common != InvalidAttrNumber && column != common))
 			return NULL;

@@ -28,18 +28,20 @@ SELECT batchagg_create_job('EVERYDAY', 'sensor', 'any', '{1-day}', '{"temp": "av
 SELECT metricname, tablename, layout, id_column, time_column, metric_column, name_column, value_column FROM metricsandtables ORDER BY 2, 1;
 SELECT status FROM batchagg_run_job(:job);
 SELECT status, rows_read, results FROM batchagg_run_job(:sensors);
+SELECT job_id = :job AS flights, id_column, time_column FROM batchjob_definitions WHERE job_id IN (:job, :sensors) ORDER BY job_id;
+-- Another id of the same table is another job's own matter.
+SELECT batchagg_create_job('EVERYDAY', 'airport', 'flights', '{1-day}', '{"seats": "sum"}', id_column => 'destination', time_column => 'landed') IS NOT NULL AS made;
 -- An existing mapping that says the same is used ...
-SELECT batchagg_create_job('EVERYDAY', 'airport', 'flights', '{1-month}', '{"seats": "max"}', id_column => 'origin') AS job \gset
-SELECT batchagg_create_job('EVERYDAY', 'airport', 'flights', '{1-month}', '{"seats": "max"}', 'flights') AS job \gset
+SELECT batchagg_create_job('EVERYDAY', 'sensor', 'any', '{1-month}', '{"temp": "max"}', 'readings', name_column => 'quantity') AS job \gset
+SELECT batchagg_create_job('EVERYDAY', 'sensor', 'any', '{1-month}', '{"load": "min"}', 'readings') AS job \gset
 -- ... and one that says otherwise is an error: for other jobs follow it.
-SELECT batchagg_create_job('EVERYDAY', 'airport', 'flights', '{1-day}', '{"seats": "sum"}', id_column => 'destination', time_column => 'departed');
+SELECT batchagg_create_job('EVERYDAY', 'sensor', 'any', '{1-day}', '{"temp": "sum"}', 'readings', name_column => 'sensor_id');
 \echo :LAST_ERROR_SQLSTATE
-SELECT batchagg_create_job('EVERYDAY', 'sensor', 'readings', '{1-day}', '{"temp": "sum"}', id_column => 'sensor_id');
 -- As the hint says.
 CREATE VIEW arrivals AS SELECT destination AS airport_id, landed, seats FROM flights;
 SELECT batchagg_create_job('EVERYDAY', 'airport', 'arrivals', '{1-day}', '{"seats": "sum"}', 'arrivals') IS NOT NULL AS made;
 
--- Who makes a mapping is told of the jobs that it leads elsewhere.
+-- A mapping does not lead other jobs elsewhere whose entity has the metric.
 CREATE TABLE temps (cell_id text, ts timestamptz, value float8);
 CREATE TABLE humid (cell_id text, ts timestamptz, value float8);
 SELECT batchagg_create_job('EVERYHOUR', 'cell', 'humid', '{1-day}', '{"value": "avg"}') AS humid \gset
@@ -71,7 +73,7 @@ SELECT batchagg_create_job('EVERYHOUR', 'user', 'visits', '{1-hour}', '{"pages":
 DELETE FROM batch_jobs WHERE job_name IS NOT NULL;
 
 -- Mappings that contradict each other, as a job has two metrics of one table.
-SELECT batchagg_create_job('EVERYDAY', 'airport', 'flights', '{1-day}', '{"seats": "sum", "flight_id": "count"}', id_column => 'destination');
+SELECT batchagg_create_job('EVERYDAY', 'sensor', 'readings', '{1-day}', '{"temp": "sum", "hum": "count"}', name_column => 'sensor_id');
 
 -- Arguments by themselves.
 SELECT batchagg_create_job(NULL, NULL, NULL, NULL, NULL);

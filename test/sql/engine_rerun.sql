@@ -177,20 +177,22 @@ SELECT status, changed FROM batchagg_run_job(1);
 
 -- The mapping: to another table, to another column of it.
 CREATE TABLE other AS SELECT user_id AS who, ts, pages * 2 AS pages, pages * 3 AS leaves FROM visits;
-INSERT INTO metricsandtables (metricname, tablename, id_column) VALUES ('pages', 'other', 'who');
+UPDATE batchjob_definitions SET entity = 'a label' WHERE job_id = 1;
+INSERT INTO metricsandtables (metricname, tablename, id_column) VALUES ('pages', 'other', 'who'), ('seconds', 'visits', NULL);
 SELECT status FROM batchagg_run_job(1);
 SELECT DISTINCT source FROM batchagg_layouts ORDER BY 1;
 SELECT c.* FROM plain.compare(3, $$
 	SELECT * FROM plain.rollup('other', 'who', 'date_trunc(''week'', ts, ''UTC'')', 'ts', '{"pages": "pages"}', 'pages > 50')
 	UNION ALL
 	SELECT * FROM plain.rollup('visits', 'user_id', 'date_trunc(''week'', ts, ''UTC'')', 'ts', '{"seconds": "seconds"}', 'pages > 50')$$) c;
-UPDATE metricsandtables SET metric_column = 'leaves';
+UPDATE metricsandtables SET metric_column = 'leaves' WHERE metricname = 'pages';
 SELECT status, changed > 0 AS changed FROM batchagg_run_job(1);
 SELECT c.* FROM plain.compare(3, $$
 	SELECT * FROM plain.rollup('other', 'who', 'date_trunc(''week'', ts, ''UTC'')', 'ts', '{"pages": "leaves"}', 'pages > 50')
 	UNION ALL
 	SELECT * FROM plain.rollup('visits', 'user_id', 'date_trunc(''week'', ts, ''UTC'')', 'ts', '{"seconds": "seconds"}', 'pages > 50')$$) c;
 DELETE FROM metricsandtables;
+UPDATE batchjob_definitions SET entity = 'visits' WHERE job_id = 1;
 SELECT status FROM batchagg_run_job(1);
 SELECT DISTINCT source FROM batchagg_layouts ORDER BY 1;
 SELECT * FROM verdict ORDER BY id;

@@ -135,7 +135,8 @@ CREATE TABLE activity (user_id integer, ts timestamptz, hits integer);
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'activity', '{day}', '{"hits": "sum"}') AS job \gset
 SELECT status FROM batchagg_run_job(:job);
 SELECT l.source FROM batchagg_layouts l WHERE job_id = :job;
--- ... which count for everybody, but give way to one's own.
+-- ... which count for everybody whose entity has not the metric itself, but give way to one's own.
+UPDATE batchjob_definitions SET entity = 'a label' WHERE job_id = (SELECT id FROM batch_jobs WHERE job_name = 'hers');
 INSERT INTO metricsandtables (metricname, tablename) VALUES ('hits', 'public.activity');
 GRANT SELECT ON activity TO regress_batchagg_alice;
 SET ROLE regress_batchagg_alice;

@@ -168,6 +168,7 @@ SELECT (SELECT sum(metric_value) FROM RuleExecutionResults WHERE job_id = 13) = 
 SELECT scan, definition_id, item, value FROM batchagg_explain_job(6) WHERE item IN ('source', 'metrics', 'computed from', 'results');
 -- Where a metric leads its definitions to different tables, each says which are its own.
 CREATE TABLE visits2 (LIKE visits);
+ALTER TABLE visits2 DROP COLUMN c;
 INSERT INTO metricsandtables (metricname, tablename) VALUES ('b', 'visits'), ('b', 'visits2'), ('c', 'visits');
 INSERT INTO batch_jobs (id, event_name) VALUES (14, 'EVERYHOUR');
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) VALUES (14, 'user', 'visits', '1-hour'), (14, 'user', 'visits2', '1-day');

@@ -22,9 +22,9 @@ FROM metricsandtables;
 SELECT * FROM batchagg_validate_job(1);
 
 -- What is written in many ways is stored in one.
-INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity)
-SELECT 1, 'user', 'user_activity', g
-FROM unnest('{hour,1 hours,1-HOUR,15 minutes,2-days,week,3-months,quarter,1-years}'::text[]) g
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay)
+SELECT 1, 'user', 'user_activity', g, n
+FROM unnest('{hour,1 hours,1-HOUR,15 minutes,2-days,week,3-months,quarter,1-years}'::text[]) WITH ORDINALITY u (g, n)
 RETURNING granularity;
 INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES
 	(1, 'a', ' SUM , Mean,stddev '),
@@ -37,10 +37,10 @@ UPDATE batchjob_definitions SET granularity = '4 hours' WHERE id = 2 RETURNING g
 -- Sources are looked up when they are written, and keep their schema.
 CREATE SCHEMA "Other Place";
 CREATE TABLE "Other Place"."Mixed Case" (user_id integer, ts timestamptz, clicks integer);
-INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) VALUES
-	(1, 'user', 'no_such_table', 'day'),
-	(1, 'user', '"Other Place"."Mixed Case"', 'day'),
-	(1, 'user', 'Mixed Case', 'day')
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay) VALUES
+	(1, 'user', 'no_such_table', 'day', 1),
+	(1, 'user', '"Other Place"."Mixed Case"', 'day', 2),
+	(1, 'user', 'Mixed Case', 'day', 3)
 RETURNING entity, source_table;
 SET search_path = public, "Other Place";
 UPDATE batchjob_definitions SET entity = 'Mixed Case' WHERE entity = 'no_such_table' RETURNING entity, source_table;

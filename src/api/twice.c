@@ -1,0 +1,193 @@
+/*-------------------------------------------------------------------------
+ *
+ * twice.c
+ *	  The triggers that look for results which are computed twice.
+ *
+ * Two definitions of a job that are equal would store everything twice, and who reads
+ * the results would count it twice: they are refused.  Two jobs of one owner that
+ * compute the same results may be meant, as their schedules differ; a NOTICE says so.
+ * What is the same is told by the source as it was resolved when it was written, and by
+ * all that decides which rows come into a group; it has an index, so that thousands of
+ * definitions are not compared with each other.  The tables are read with the rights of
+ * their owner, as row-level security would keep the index from being used; who sees a job
+ * sees all jobs of its owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "api/export.h"
+#include "api/transition.h"
+#include "catalog/store.h"
+
+PG_FUNCTION_INFO_V1(batchagg_definitions_changed);
+PG_FUNCTION_INFO_V1(batchagg_metrics_changed);
+
+/* What tells series of a definition from those of others, as the index has it. */
+#define SERIES(d) \
+	d ".focal_entity || E'\\n' || coalesce(" d ".source_table, " d ".entity) || E'\\n' || " \
+	d ".granularity || E'\\n' || " d ".timezone || E'\\n' || coalesce(" d ".id_column, '') || E'\\n' || " \
+	"coalesce(" d ".time_column, '') || E'\\n' || coalesce(" d ".resource_filter, '')"
+#define SERIES_HASH(d) "hashtextextended(" SERIES(d) ", 0)"
+
+/* What tells it from others of its job that may be equal, likewise. */
+#define EQUAL_HASH(d) \
+	"hashtextextended(" SERIES(d) " || E'\\n' || " d ".job_id::text || E'\\n' || " d ".job_delay::text, 0)"
+
+/* Names of metrics as they are compared. */
+#define FOLDED(m) "replace(lower(" m ".metric_name), '.', '_')"
+
+/* At most so many pairs of jobs are named. */
+#define MAX_NOTICES "5"
+
+/*
+ * Equal definitions of one job: %1$s is batchjob_definitions.  All columns count, but the
+ * id; what the entity is called does not, where it is known which relation it is.
+ * Candidates are looked up in a query of their own, or else the planner, which has no
+ * statistics of a table that has just been filled, might compare all definitions of a job
+ * with each other; here and below.
+ */
+static const char equal_sql[] =
+"SELECT least(n.id, o.id), greatest(n.id, o.id), n.job_id, n.granularity, n.focal_entity, n.entity "
+"FROM %1$s n JOIN LATERAL (SELECT * FROM %1$s d WHERE " EQUAL_HASH("d") " = " EQUAL_HASH("n") " "
+"OFFSET 0) o ON o.id <> n.id AND o.job_id = n.job_id AND o.lookback IS NOT DISTINCT FROM n.lookback "
+"AND o.results_retention IS NOT DISTINCT FROM n.results_retention "
+"AND to_jsonb(o) - '{id,entity}'::text[] = to_jsonb(n) - '{id,entity}'::text[] "
+"WHERE n.id = ANY ($1) ORDER BY 1, 2 LIMIT 1";
+
+/*
+ * Pairs of jobs that compute the same: %1$s to %3$s are batchjob_definitions, batch_jobs
+ * and batchjob_metrics; %4$s is a condition on d, the definition that is looked at, and
+ * %5$s one on mn, its job's metric.
+ */
+static const char same_sql[] =
+"WITH n AS (SELECT d.job_id, " SERIES("d") " AS series, " SERIES_HASH("d") " AS hash, "
+"min(d.granularity) AS granularity, min(d.focal_entity) AS focal_entity, "
+"min(coalesce(d.source_table, d.entity)) AS source FROM %1$s d WHERE %4$s GROUP BY 1, 2, 3) "
+"SELECT n.job_id, o.job_id, min(n.granularity), min(mn.metric_name), min(n.focal_entity), "
+"min(n.source) FROM n JOIN LATERAL (SELECT DISTINCT d.job_id FROM %1$s d "
+"WHERE " SERIES_HASH("d") " = n.hash AND " SERIES("d") " = n.series OFFSET 0) o "
+"ON o.job_id <> n.job_id JOIN %2$s jn ON jn.id = n.job_id "
+"JOIN %2$s jo ON jo.id = o.job_id AND jo.owner = jn.owner "
+"JOIN %3$s mn ON mn.job_id = n.job_id JOIN %3$s mo ON mo.job_id = o.job_id "
+"AND " FOLDED("mo") " = " FOLDED("mn") " AND string_to_array(mo.aggregation_types, ',') && "
+"string_to_array(mn.aggregation_types, ',') "
+"WHERE %5$s GROUP BY n.job_id, o.job_id ORDER BY 1, 2 LIMIT " MAX_NOTICES;
+
+/* An array of the texts of a column of changed rows. */
+static Datum
+column_array(const TriggerData *data, const List *rows, const char *column)
+{
+	Datum	   *texts = palloc(list_length(rows) * sizeof(Datum));
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		texts[foreach_current_index(lc)] =
+			CStringGetTextDatum(transition_text(data, lfirst(lc), column));
+	return PointerGetDatum(construct_array(texts, list_length(rows), TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/* The ids of a column of changed rows as a list. */
+static List *
+column_ids(const TriggerData *data, const List *rows, const char *column)
+{
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		ids = lappend_int(ids, pg_strtoint32(transition_text(data, lfirst(lc), column)));
+	return ids;
+}
+
+static void
+refuse_equal(Datum ids)
+{
+	const Oid	types[] = {INT4ARRAYOID};
+	List	   *rows = store_query(true, psprintf(equal_sql, store_table("batchjob_definitions")),
+								   lengthof(types), types, &ids);
+	char	  **row;
+
+	if (rows == NIL)
+		return;
+	row = linitial(rows);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("definitions %s and %s of job %s are equal", row[0], row[1], row[2]),
+			 errdetail("Both compute %s results per \"%s\" from \"%s\".", row[3], row[4], row[5]),
+			 errhint("Leave out one of them.")));
+}
+
+/*
+ * Tells of other jobs that compute the same as these definitions do of these metrics,
+ * which are conditions with arguments.
+ */
+static void
+notice_same(const char *definitions, const char *metrics, int nargs, const Oid *types,
+			const Datum *values)
+{
+	ListCell   *lc;
+
+	foreach(lc, store_query(true,
+							psprintf(same_sql, store_table("batchjob_definitions"),
+									 store_table("batch_jobs"), store_table("batchjob_metrics"),
+									 definitions, metrics),
+							nargs, types, values))
+	{
+		char	  **row = lfirst(lc);
+
+		ereport(NOTICE,
+				(errmsg("job %s computes results that job %s computes too", row[0], row[1]),
+				 errdetail("Among them are %s results of metric \"%s\" per \"%s\" from \"%s\".",
+						   row[2], row[3], row[4], row[5])));
+	}
+}
+
+/*
+ * Trigger on batchjob_definitions, AFTER INSERT or UPDATE, for each statement, with the
+ * transition table of the rows as they are now.  ERROR: two definitions of a job are
+ * equal.  NOTICE: another job of the owner computes the same.
+ */
+Datum
+batchagg_definitions_changed(PG_FUNCTION_ARGS)
+{
+	const TriggerData *data = statement_trigger(fcinfo);
+	List	   *rows = transition_rows(data, false);
+	const Oid	types[] = {INT4ARRAYOID};
+	Datum		ids;
+
+	if (rows == NIL || namespace_search_path[0] == '\0')
+		PG_RETURN_POINTER(NULL);
+	ids = store_int_array(column_ids(data, rows, "id"));
+	refuse_equal(ids);
+	notice_same("d.id = ANY ($1)", "true", lengthof(types), types, &ids);
+	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * Trigger on batchjob_metrics: likewise.  NOTICE: another job of the owner computes the
+ * same of these metrics.
+ */
+Datum
+batchagg_metrics_changed(PG_FUNCTION_ARGS)
+{
+	const TriggerData *data = statement_trigger(fcinfo);
+	List	   *rows = transition_rows(data, false);
+	const Oid	types[] = {INT4ARRAYOID, TEXTARRAYOID};
+	Datum		values[2];
+
+	if (rows == NIL || namespace_search_path[0] == '\0')
+		PG_RETURN_POINTER(NULL);
+	values[0] = store_int_array(column_ids(data, rows, "job_id"));
+	values[1] = column_array(data, rows, "metric_name");
+	notice_same("d.job_id = ANY ($1)",
+				"(mn.job_id, mn.metric_name) IN (SELECT * FROM ROWS FROM (unnest($1), unnest($2)) "
+				"AS c (job_id, metric_name))", lengthof(types), types, values);
+	PG_RETURN_POINTER(NULL);
+}
