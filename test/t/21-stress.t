@@ -290,7 +290,7 @@ sub test_mode
 	$node->safe_psql($database, $jobs);
 	$node->safe_psql($database, $track) if $track;
 	# A busy machine needs more time.
-	for (1 .. 5)
+	for (1 .. 50)
 	{
 		$written += stress($node, $database, $SECONDS, @runners);
 		last if $node->safe_psql($database, 'SELECT count(*) FROM compared') >= $COMPARISONS;
