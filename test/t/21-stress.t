@@ -249,7 +249,8 @@ subtest 'marks' => sub {
 	$node->safe_psql('postgres', 'CREATE DATABASE marks');
 	make_visits($node, 'marks', 'plain');
 	$node->safe_psql('marks', "$jobs; TRUNCATE visit; ALTER TABLE visit ADD writer xid8 DEFAULT pg_current_xact_id()");
-	$node->safe_psql('marks', $modes{log}{track});
+	# Marks that no run needs are deleted: a cursor keeps them.
+	$node->safe_psql('marks', "$modes{log}{track}; SELECT batchagg_run_job(1)");
 	clients($node, 'marks', $SECONDS,
 		[ 8, { mark => [ 1, $insert ], mark_later => [ 1, "BEGIN;\n$insert\n\\sleep 5 ms\nCOMMIT;\n" ] } ],
 		[ 1, { vacuum => [ 1, "VACUUM (ANALYZE) batchagg_marks;\nANALYZE visit;\n" ] } ],
