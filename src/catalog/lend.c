@@ -197,17 +197,21 @@ count_policies(Query *query, RangeTblEntry *rte, int index)
 }
 
 /*
- * Is it a table of PostgreSQL's own access method?  Then its policies do not ask for
- * current_user, if it is one of ours, which takes longer to find out.
+ * Is it a table of another access method than PostgreSQL's?  Only then its policies ask
+ * for current_user, if it is ours, which takes longer to find out.
  */
 static bool
-is_plain_heap(Oid relid)
+is_other_heap(RangeTblEntry *rte)
 {
-	Relation	table = table_open(relid, NoLock);
-	bool		is_heap = table->rd_rel->relam == HEAP_TABLE_AM_OID;
+	Relation	table;
+	bool		is_other;
 
+	if (rte->relkind != RELKIND_RELATION)
+		return false;
+	table = table_open(rte->relid, NoLock);
+	is_other = table->rd_rel->relam != HEAP_TABLE_AM_OID;
 	table_close(table, NoLock);
-	return is_heap;
+	return is_other;
 }
 
 /* Has the policies of one of our tables ask for the owner of the view that it is in. */
@@ -218,7 +222,7 @@ lend_to_table(Query *query, RangeTblEntry *rte, int index)
 	int			npolicies;
 	ListCell   *lc;
 
-	if (!OidIsValid(lender) || !query->hasRowSecurity || is_plain_heap(rte->relid) || !store_owns(rte->relid))
+	if (!OidIsValid(lender) || !query->hasRowSecurity || !is_other_heap(rte) || !store_owns(rte->relid))
 		return;
 	npolicies = count_policies(query, rte, index);
 	for (int i = 0; i < npolicies; i++)
