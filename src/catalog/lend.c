@@ -3,31 +3,32 @@
  * lend.c
  *	  Views over our tables and views lend their owner's rights.
  *
- * Who may read a view reads what the view's owner may: so PostgreSQL has it.  Two
- * things would keep our tables from it.  Their policies ask for current_user, who
- * is whoever reads the view.  And our own views are security_invoker, which
- * PostgreSQL takes to be the session's user, even where another view stands between.
+ * In PostgreSQL, whoever may read a view reads what the view's owner may.  Two things
+ * would keep our tables from that.  Their policies ask for current_user, who is the
+ * reader of the view.  And our own views are security_invoker: PostgreSQL reads them as
+ * the current user, even within another view.
  *
- * So each query is looked at before it is planned:
+ * So a hook changes each query before it is planned:
  *
- * - One of our views in another view is expanded anew, for that view's owner: as if
- *	 its query stood there.  Row-level security is then the owner's.
- * - In the policies of our tables that are read, or written, for the owner of a
- *	 view, current_user becomes that owner.  The view's own conditions are left alone.
- * - A function in SQL whose query the planner would put in place of the call is put
- *	 there first, so that its views are looked at too.
+ * - One of our views within another view is expanded anew, with the rights of that
+ *	 view's owner, row-level security included.
+ * - Where one of our tables is read or written with the rights of a view's owner,
+ *	 current_user in the table's policies becomes that owner.  The conditions of the
+ *	 view itself are left alone.
+ * - The planner replaces some calls of SQL functions by the function's query.  That is
+ *	 done first, so that views in the function are changed too.
  *
- * What is read directly is left alone.  Of a query without views, functions and
- * subqueries only the range table is looked at.
+ * Whatever is read without a view in between stays as it is.
  *
- * For this the library must be loaded before the query is planned, also in a session
- * that has called none of our functions, on a server that does not preload it.  The
- * tables whose policies ask for current_user therefore have a table access method of
- * ours, which is heap by another name: PostgreSQL loads the library for its handler
- * when it first opens such a table, which is when it adds the policies to a query.
- * Of what is put in place of a function's call it does that while it plans: where the
- * library is not preloaded, such a function that is the first in its session to read
- * our tables reads views over them with the rights of who calls it, that once.
+ * The hook is there once the library is loaded, which has to be before the first query
+ * on our tables is planned, on servers that do not preload it too.  So the tables whose
+ * policies ask for current_user have an access method of ours, heap by another name:
+ * PostgreSQL calls its handler, which is in the library, when it opens such a table to
+ * add the policies to a query.
+ *
+ * One query escapes that: if the library is not preloaded, and a session meets our
+ * tables for the first time within a function that the planner replaces, views in it
+ * are read with the rights of the function's caller, that once.
  *
  *-------------------------------------------------------------------------
  */
@@ -197,17 +198,21 @@ count_policies(Query *query, RangeTblEntry *rte, int index)
 }
 
 /*
- * Is it a table of PostgreSQL's own access method?  Then its policies do not ask for
- * current_user, if it is one of ours, which takes longer to find out.
+ * Is it a table of another access method than PostgreSQL's?  Only then its policies ask
+ * for current_user, if it is ours, which takes longer to find out.
  */
 static bool
-is_plain_heap(Oid relid)
+is_other_heap(RangeTblEntry *rte)
 {
-	Relation	table = table_open(relid, NoLock);
-	bool		is_heap = table->rd_rel->relam == HEAP_TABLE_AM_OID;
+	Relation	table;
+	bool		is_other;
 
+	if (rte->relkind != RELKIND_RELATION)
+		return false;
+	table = table_open(rte->relid, NoLock);
+	is_other = table->rd_rel->relam != HEAP_TABLE_AM_OID;
 	table_close(table, NoLock);
-	return is_heap;
+	return is_other;
 }
 
 /* Has the policies of one of our tables ask for the owner of the view that it is in. */
@@ -218,7 +223,7 @@ lend_to_table(Query *query, RangeTblEntry *rte, int index)
 	int			npolicies;
 	ListCell   *lc;
 
-	if (!OidIsValid(lender) || !query->hasRowSecurity || is_plain_heap(rte->relid) || !store_owns(rte->relid))
+	if (!OidIsValid(lender) || !query->hasRowSecurity || !is_other_heap(rte) || !store_owns(rte->relid))
 		return;
 	npolicies = count_policies(query, rte, index);
 	for (int i = 0; i < npolicies; i++)
@@ -303,6 +308,7 @@ lend_walker(Node *node, void *root)
 	return false;
 }
 
+/* The hook; the planner's own work follows it. */
 static PlannedStmt *
 plan(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
