@@ -17,6 +17,7 @@ CREATE TABLE batchagg_cursors (
 	system_id     bigint NOT NULL,
 	snapshot      pg_snapshot NOT NULL,
 	run_xid       xid8 NOT NULL,
+	names         text[] NOT NULL DEFAULT '{}',
 	PRIMARY KEY (definition_id, source)
 ) WITH (fillfactor = 50);
 
@@ -42,6 +43,8 @@ COMMENT ON COLUMN batchagg_cursors.snapshot IS
 'the transactions whose rows the run saw, its own excepted';
 COMMENT ON COLUMN batchagg_cursors.run_xid IS
 'the run''s own transaction';
+COMMENT ON COLUMN batchagg_cursors.names IS
+'row layout: names in the rows that match a metric, as far as they matter to which one is meant';
 
 ALTER TABLE batchagg_cursors ENABLE ROW LEVEL SECURITY;
 CREATE POLICY batchagg_definition ON batchagg_cursors

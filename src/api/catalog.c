@@ -718,6 +718,8 @@ static void
 check_filter_of_metrics(int32 job_id, Definition *definition)
 {
 	Problems	ignored = {.collect = true};
+	Problems	raise = {.collect = false};
+	FilterWarnings warnings = {.problems = &raise};
 	Job		   *job = job_load_metrics(job_id, &ignored);
 	List	   *sources = source_resolve(job, definition, &ignored);
 	ListCell   *lc;
@@ -726,7 +728,8 @@ check_filter_of_metrics(int32 job_id, Definition *definition)
 	{
 		Source	   *source = lfirst(lc);
 
-		source_check_filter(source->relid, definition->filter, definition->timezone, GetUserId());
+		source_check_filter(source->relid, definition->filter, definition->timezone, GetUserId(),
+							&warnings);
 	}
 	sources_close(sources);
 }
@@ -739,6 +742,8 @@ static void
 check_filter_of_entity(const Definition *definition)
 {
 	MemoryContext context = CurrentMemoryContext;
+	Problems	raise = {.collect = false};
+	FilterWarnings warnings = {.problems = &raise};
 	char	   *qualified;
 	Oid			relid;
 
@@ -750,7 +755,8 @@ check_filter_of_entity(const Definition *definition)
 
 	PG_TRY();
 	{
-		source_check_filter(relid, definition->filter, definition->timezone, GetUserId());
+		source_check_filter(relid, definition->filter, definition->timezone, GetUserId(),
+							&warnings);
 	}
 	PG_CATCH();
 	{

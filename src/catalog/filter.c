@@ -285,6 +285,16 @@ quoted_word(const char *word)
 	return text;
 }
 
+/* Warns who only checks a filter. */
+static void
+warn(ParseState *pstate, char *message, char *detail, char *hint)
+{
+	const FilterWarnings *warnings = pstate->p_ref_hook_state;
+
+	problem_report(warnings->problems, ERRCODE_WARNING, warnings->definition_id, true, message,
+				   detail, hint);
+}
+
 /*
  * Warns of a double-quoted word that is a string, but is called like a column but
  * for case.  Who only checks a filter is warned, and has set p_ref_hook_state.
@@ -296,12 +306,10 @@ warn_of_case(ParseState *pstate, const char *word)
 
 	if (pstate->p_ref_hook_state == NULL || column == NULL)
 		return;
-	ereport(WARNING,
-			(errmsg("\"%s\" is taken as a string, not as column \"%s\"", text_for_client(word),
-					text_for_client(column)),
-			 errdetail("In double quotes the name of a column must be written exactly."),
-			 errhint("Write %s if you mean the column, or '%s' if you mean the string.",
-					 text_for_client(quote_identifier(column)), text_for_client(word))));
+	warn(pstate, psprintf("\"%s\" is taken as a string, not as column \"%s\"", word, column),
+		 "In double quotes the name of a column must be written exactly.",
+		 psprintf("Write %s if you mean the column, or '%s' if you mean the string.",
+				  quote_identifier(column), word));
 }
 
 /*
@@ -341,6 +349,67 @@ missing_column_hook(ParseState *pstate, ColumnRef *ref, Node *found)
 				 errhint("%s", filter_column_hint(pstate, name)),
 				 parser_errposition(pstate, ref->location)));
 	return NULL;
+}
+
+/* The word in double quotes that a raw node is, if it is no column; NULL: it is none. */
+static const char *
+quoted_string(ParseState *pstate, Node *node)
+{
+	ColumnRef  *ref = (ColumnRef *) node;
+
+	if (node == NULL || !IsA(node, ColumnRef) || list_length(ref->fields) != 1 ||
+		ref->location < 0 || pstate->p_sourcetext[ref->location] != '"' ||
+		colNameToVar(pstate, strVal(linitial(ref->fields)), false, ref->location) != NULL)
+		return NULL;
+	return strVal(linitial(ref->fields));
+}
+
+/* Is a raw node a constant, a quoted word that is none of the columns, or a list of these? */
+static bool
+is_constant(ParseState *pstate, Node *node)
+{
+	ListCell   *lc;
+
+	if (node == NULL || !IsA(node, List))
+		return node != NULL && (IsA(node, A_Const) || quoted_string(pstate, node) != NULL);
+	foreach(lc, (List *) node)
+		if (!is_constant(pstate, lfirst(lc)))
+			return false;
+	return true;
+}
+
+/* Does a raw expression compare two values? */
+static bool
+is_comparison(const A_Expr *expression)
+{
+	return expression->lexpr != NULL &&
+		(expression->kind != AEXPR_OP || strchr("=<>!~", *strVal(llast(expression->name))) != NULL);
+}
+
+/*
+ * Warns of comparisons that are the same for all rows because a quoted word was meant to
+ * be a column, and is none.
+ */
+static bool
+warn_of_strings_walker(Node *node, void *context)
+{
+	ParseState *pstate = context;
+	A_Expr	   *comparison = (A_Expr *) node;
+	const char *word;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, A_Expr) && is_comparison(comparison) &&
+		is_constant(pstate, comparison->lexpr) && is_constant(pstate, comparison->rexpr))
+	{
+		word = quoted_string(pstate, comparison->lexpr);
+		if (word == NULL)
+			word = quoted_string(pstate, comparison->rexpr);
+		if (word != NULL && filter_column_but_for_case(pstate, word) == NULL)
+			warn(pstate, psprintf("\"%s\" is no column, and is compared as a string with a constant", word),
+				 "The result is the same for all rows.", filter_column_hint(pstate, word));
+	}
+	return raw_expression_tree_walker(node, warn_of_strings_walker, context);
 }
 
 static bool
@@ -399,6 +468,8 @@ analysed_expression(ParseState *pstate, const char *filter)
 {
 	Node	   *expression = parse_expression(pstate, filter);
 
+	if (pstate->p_ref_hook_state != NULL)	/* who only checks a filter */
+		(void) warn_of_strings_walker(expression, pstate);
 	expression = transformExpr(pstate, expression, EXPR_KIND_WHERE);
 	expression = coerce_to_boolean(pstate, expression, "resource_filter");
 	assign_expr_collations(pstate, expression);
@@ -447,11 +518,11 @@ filter_transform(ParseState *pstate, const char *filter)
 
 /*
  * Parses and analyses `filter` as filter_transform() does, over the columns of
- * relation `rel`, which is locked, as range table entry 1.  With `warn`, a
- * WARNING where a string was probably meant to be a column.
+ * relation `rel`, which is locked, as range table entry 1.  `warnings` get those of
+ * strings that were probably meant to be columns; NULL: nobody is warned.
  */
 Node *
-filter_of_relation(Relation rel, const char *filter, bool warn)
+filter_of_relation(Relation rel, const char *filter, const FilterWarnings *warnings)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
@@ -459,7 +530,7 @@ filter_of_relation(Relation rel, const char *filter, bool warn)
 
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, true, false);
 	addNSItemToQuery(pstate, item, true, true, true);
-	pstate->p_ref_hook_state = warn ? rel : NULL;
+	pstate->p_ref_hook_state = (void *) warnings;
 	expression = filter_transform(pstate, filter);
 	free_parsestate(pstate);
 	return expression;

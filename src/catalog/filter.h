@@ -11,6 +11,8 @@
 
 #include "parser/parse_node.h"
 
+#include "catalog/problem.h"
+
 /* Parses `filter` alone: ERROR where it is not one plain expression. */
 extern Node *filter_parse(const char *filter);
 
@@ -21,10 +23,17 @@ extern Node *filter_parse(const char *filter);
  */
 extern Node *filter_transform(ParseState *pstate, const char *filter);
 
+/* Where warnings about a filter go, and of which definition it is; 0: not known. */
+typedef struct FilterWarnings
+{
+	Problems   *problems;
+	int32		definition_id;
+} FilterWarnings;
+
 /*
- * The same, of the columns of a relation alone.  With `warn`, a WARNING where a
- * string was probably meant to be a column.
+ * The same, of the columns of a relation alone.  `warnings` get those of strings that
+ * were probably meant to be columns; NULL: nobody is warned.
  */
-extern Node *filter_of_relation(Relation rel, const char *filter, bool warn);
+extern Node *filter_of_relation(Relation rel, const char *filter, const FilterWarnings *warnings);
 
 #endif							/* BATCHAGG_FILTER_H */

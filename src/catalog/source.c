@@ -584,6 +584,7 @@ find_metric_columns(Draft *draft)
 		SourceMetric *metric = palloc(sizeof(SourceMetric));
 
 		metric->metric = request->metric;
+		metric->row_name = request->metric_name;
 		metric->column = find_column(draft, request_column(request));
 		if (metric->column == InvalidAttrNumber)
 			draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
@@ -614,6 +615,7 @@ make_row_metrics(const Draft *draft)
 		SourceMetric *metric = palloc(sizeof(SourceMetric));
 
 		metric->metric = ((Request *) lfirst(lc))->metric;
+		metric->row_name = ((Request *) lfirst(lc))->metric_name;
 		metric->column = InvalidAttrNumber;
 		metrics = lappend(metrics, metric);
 	}
@@ -1270,10 +1272,11 @@ source_check_mapping(const SourceMapping *mapping, Oid reader)
 /*
  * Checks a filter against relation `relid`, which is locked, as it will be read
  * in a run: by role `reader`, in the time zone of the definition.  ERROR where
- * the filter is not allowed there, WARNING where it is probably not what was meant.
+ * the filter is not allowed there; `warnings` where it is probably not what was meant.
  */
 void
-source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader)
+source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader,
+					const FilterWarnings *warnings)
 {
 	Problems	raise = {.collect = false};
 	Draft		draft = {.reader = reader, .problems = &raise, .relid = relid};
@@ -1289,12 +1292,12 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 
 	guc_level = NewGUCNestLevel();
 	reading_fix_settings(reader, timezone);
-	pull_varattnos(filter_of_relation(draft.rel, filter, true), 1, &used);
+	pull_varattnos(filter_of_relation(draft.rel, filter, warnings), 1, &used);
 	AtEOXact_GUC(false, guc_level);
 	if (bms_is_empty(used))
-		ereport(WARNING,
-				(errmsg("filter refers to no column of source \"%s\"", text_for_client(draft.name)),
-				 errdetail("Its result is the same for all rows.")));
+		problem_report(warnings->problems, ERRCODE_WARNING, warnings->definition_id, true,
+					   psprintf("filter refers to no column of source \"%s\"", draft.name),
+					   "Its result is the same for all rows.", NULL);
 
 	columns = palloc(sizeof(AttrNumber) * (bms_num_members(used) + 1));
 	while ((member = bms_next_member(used, member)) >= 0)

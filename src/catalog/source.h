@@ -13,6 +13,7 @@
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
+#include "catalog/filter.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 
@@ -27,6 +28,8 @@ typedef struct SourceMetric
 {
 	JobMetric  *metric;
 	AttrNumber	column;			/* column layout only */
+	const char *row_name;		/* row layout: the name that rows have it by, its own
+								 * unless another is chosen (engine/rownames.c) */
 } SourceMetric;
 
 /* What one definition reads from one relation. */
@@ -60,7 +63,8 @@ extern void source_check_columns(const Source *source);
 
 extern bool source_nests(const Source *fine, const Source *coarse);
 extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
-extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader);
+extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader,
+								const FilterWarnings *warnings);
 extern bool source_value_type_ok(Oid typid);
 extern void sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names);
 extern Datum source_id_from_text(const Source *source, const char *text, int length);

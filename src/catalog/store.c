@@ -419,6 +419,21 @@ store_int_array(const List *integers)
 }
 
 /*
+ * Likewise a list of C strings.
+ */
+Datum
+store_text_array(const List *texts)
+{
+	Datum	   *elements = palloc(Max(list_length(texts), 1) * sizeof(Datum));
+	ListCell   *lc;
+
+	foreach(lc, texts)
+		elements[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/*
  * Likewise, for a statement without arguments that sees all that is committed
  * at this moment, even in a repeatable read transaction.
  */

@@ -46,6 +46,7 @@ typedef struct FilterCheck
 	const Definition *definition;
 	Oid			relid;			/* InvalidOid: the source is not known */
 	Oid			owner;
+	FilterWarnings warnings;
 } FilterCheck;
 
 static void
@@ -55,7 +56,7 @@ check_filter_caught(void *arg)
 
 	if (OidIsValid(check->relid))
 		source_check_filter(check->relid, check->definition->filter, check->definition->timezone,
-							check->owner);
+							check->owner, &check->warnings);
 	else
 		(void) filter_parse(check->definition->filter);
 }
@@ -91,7 +92,11 @@ warn_of_passed_over(const Job *job, const Source *source, Problems *problems)
 static void
 validate_definition(Job *job, Definition *definition, Problems *problems)
 {
-	FilterCheck check = {.definition = definition, .owner = job->owner};
+	FilterCheck check = {
+		.definition = definition,
+		.owner = job->owner,
+		.warnings = {.problems = problems,.definition_id = definition->id}
+	};
 	List	   *sources = source_resolve(job, definition, problems);
 	ListCell   *lc;
 

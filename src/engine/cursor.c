@@ -25,7 +25,9 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -76,6 +78,22 @@ snapshot_text(Snapshot snapshot)
 	return text.data;
 }
 
+/* The texts of an array as it is printed. */
+static List *
+array_texts(const char *printed)
+{
+	Datum		array = OidInputFunctionCall(F_ARRAY_IN, (char *) printed, TEXTOID, -1);
+	Datum	   *elements;
+	List	   *texts = NIL;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  &n);
+	for (int i = 0; i < n; i++)
+		texts = lappend(texts, TextDatumGetCString(elements[i]));
+	return texts;
+}
+
 /*
  * The cursors of these definitions that can be used in this cluster and that the active
  * snapshot sees, a list of Cursor.
@@ -92,7 +110,7 @@ cursors_load(const List *definition_ids)
 								   psprintf("SELECT definition_id, source, mode, fingerprint, "
 											STORE_MICROSECONDS("horizon") ", "
 											"ahead, snapshot, run_xid, "
-											STORE_MICROSECONDS("exact_from") " "
+											STORE_MICROSECONDS("exact_from") ", names "
 											"FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
 											"AND pg_snapshot_xmax(snapshot) <= "
 											"pg_snapshot_xmax(pg_current_snapshot())",
@@ -111,6 +129,7 @@ cursors_load(const List *definition_ids)
 		cursor->snapshot = row[6];
 		cursor->run_xid.value = pg_strtoint64(row[7]);
 		cursor->exact_from = row[8] ? pg_strtoint64(row[8]) : DT_NOBEGIN;
+		cursor->names = array_texts(row[9]);
 		result = lappend(result, cursor);
 	}
 	return result;
@@ -141,7 +160,7 @@ void
 cursor_save(const Cursor *cursor)
 {
 	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-	INT8OID, TEXTOID, XID8OID, TIMESTAMPTZOID};
+	INT8OID, TEXTOID, XID8OID, TIMESTAMPTZOID, TEXTARRAYOID};
 	Datum		values[] = {
 		Int32GetDatum(cursor->definition_id),
 		CStringGetTextDatum(cursor->source),
@@ -152,19 +171,20 @@ cursor_save(const Cursor *cursor)
 		Int64GetDatum(GetSystemIdentifier()),
 		CStringGetTextDatum(cursor->snapshot),
 		FullTransactionIdGetDatum(cursor->run_xid),
-		TimestampTzGetDatum(cursor->exact_from)
+		TimestampTzGetDatum(cursor->exact_from),
+		store_text_array(cursor->names)
 	};
 
 	store_query(true,
 				psprintf("INSERT INTO %s (definition_id, source, mode, fingerprint, horizon, "
-						 "ahead, system_id, snapshot, run_xid, exact_from) "
+						 "ahead, system_id, snapshot, run_xid, exact_from, names) "
 						 "VALUES ($1, $2, $3, $4, $5, $6::bigint[], $7, "
-						 "$8::pg_snapshot, $9, nullif($10, '-infinity')) "
+						 "$8::pg_snapshot, $9, nullif($10, '-infinity'), $11) "
 						 "ON CONFLICT (definition_id, source) DO UPDATE SET (mode, fingerprint, "
-						 "horizon, ahead, system_id, snapshot, run_xid, exact_from) = "
+						 "horizon, ahead, system_id, snapshot, run_xid, exact_from, names) = "
 						 "(excluded.mode, excluded.fingerprint, excluded.horizon, excluded.ahead, "
 						 "excluded.system_id, excluded.snapshot, excluded.run_xid, "
-						 "excluded.exact_from)",
+						 "excluded.exact_from, excluded.names)",
 						 store_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }

@@ -29,6 +29,8 @@ typedef struct Cursor
 	const char *snapshot;		/* what the run saw, as a pg_snapshot; its own
 								 * transaction is not committed in it */
 	FullTransactionId run_xid;	/* that transaction */
+	List	   *names;			/* row layout: known names in the rows that match a
+								 * metric, some of which may be gone (rownames.c) */
 } Cursor;
 
 extern List *cursors_load(const List *definition_ids);

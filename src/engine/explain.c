@@ -79,6 +79,8 @@ metrics_text(const Source *source)
 		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", metric->metric->name);
 		if (source->layout == LAYOUT_COLUMN)
 			appendStringInfo(&text, " = %s", column_text(source, metric->column));
+		else if (strcmp(metric->row_name, metric->metric->name) != 0)
+			appendStringInfo(&text, " = rows named %s", quote_literal_cstr(metric->row_name));
 	}
 	return text.data;
 }

@@ -11,9 +11,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
 #include "utils/lsyscache.h"
 
-#include "catalog/names.h"
 #include "engine/metricnames.h"
 
 /* Names of metrics are remembered up to this size. */
@@ -35,6 +37,12 @@ metric_names_create(const SourceScan *scan)
 
 	get_atttypetypmodcoll(source->relid, source->name_column, &type, &typmod, &collation);
 	names->scan = scan;
+
+	/* Metrics are told by the bytes of their names, even where others count as equal. */
+	if (IsBinaryCoercible(type, TEXTOID))
+		type = TEXTOID;
+	if (OidIsValid(collation))
+		collation = C_COLLATION_OID;
 	names->names = entities_create(CurrentMemoryContext, type, collation);
 	names->size = FIRST_NAMES;
 	names->metrics = palloc(names->size * sizeof(int));
@@ -44,10 +52,8 @@ metric_names_create(const SourceScan *scan)
 static int
 metric_by_name(const SourceScan *scan, const char *name)
 {
-	char	   *folded = name_fold(name);
-	const ScanMetric *metric = textmap_get(scan->metrics_by_name, folded);
+	const ScanMetric *metric = textmap_get(scan->metrics_by_name, name);
 
-	pfree(folded);
 	return metric ? metric->number : -1;
 }
 

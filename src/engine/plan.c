@@ -48,7 +48,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "catalog/names.h"
 #include "engine/history.h"
 #include "engine/plan.h"
 
@@ -265,20 +264,19 @@ static ScanMetric *
 scan_metric(SourceScan *scan, const SourceMetric *metric)
 {
 	bool		row_layout = scan->source->layout == LAYOUT_ROW;
-	char	   *folded = name_fold(metric->metric->name);
 	ScanMetric *result;
 
-	result = row_layout ? textmap_get(scan->metrics_by_name, folded) :
+	result = row_layout ? textmap_get(scan->metrics_by_name, metric->row_name) :
 		scan->metrics_by_column[metric->column];
 	if (result)
 		return result;
 	result = palloc0(sizeof(ScanMetric));
 	result->name = metric->metric->name;
-	result->folded = folded;
+	result->row_name = metric->row_name;
 	result->column = metric->column;
 	scan->metrics = lappend(scan->metrics, result);
 	if (row_layout)
-		textmap_put(scan->metrics_by_name, folded, result);
+		textmap_put(scan->metrics_by_name, result->row_name, result);
 	else
 		scan->metrics_by_column[metric->column] = result;
 	return result;

@@ -31,7 +31,7 @@ typedef struct ScanMetric
 {
 	int			number;			/* among a row's values */
 	const char *name;			/* as the first job that has it writes it */
-	const char *folded;			/* as name_fold() has it */
+	const char *row_name;		/* row layout: the name of its rows */
 	AttrNumber	column;			/* column layout only */
 	uint32		fields;			/* that any rollup needs */
 } ScanMetric;
@@ -129,7 +129,7 @@ typedef struct SourceScan
 	List	   *fed;			/* of these, those fed from rows */
 
 	List	   *metrics;		/* of ScanMetric, those with equal fields next to each other */
-	textmap_hash *metrics_by_name;	/* row layout: the same, folded */
+	textmap_hash *metrics_by_name;	/* row layout: the same, by the names of rows */
 	ScanMetric **metrics_by_column; /* column layout: the same, from 1; NULL: none */
 
 	StoreEarly	store_early;	/* NULL: groups are stored in the end */

@@ -80,6 +80,7 @@
 #include "engine/history.h"
 #include "engine/interval.h"
 #include "engine/refresh.h"
+#include "engine/rownames.h"
 #include "engine/run.h"
 #include "time/zone.h"
 #include "track/marks.h"
@@ -133,8 +134,8 @@ refresh_mode_name(RefreshMode mode)
  * The filter of a source as it is understood now, in the current memory context; NULL:
  * there is none.
  */
-static Node *
-analysed_filter(const Source *source)
+Node *
+source_filter(const Source *source)
 {
 	const Definition *definition = source->definition;
 	Relation	rel;
@@ -145,7 +146,7 @@ analysed_filter(const Source *source)
 		return NULL;
 	owner_enter(&scope, definition->job, definition->timezone);
 	rel = table_open(source->relid, AccessShareLock);
-	result = filter_of_relation(rel, definition->filter, false);
+	result = filter_of_relation(rel, definition->filter, NULL);
 	table_close(rel, NoLock);
 	owner_leave(&scope);
 	return result;
@@ -216,6 +217,7 @@ typedef struct RefreshPlanner
 	TimestampTz to;
 	List	   *cursors;		/* of Cursor */
 	List	   *relations;		/* of TrackedRelation */
+	RowNames   *row_names;
 } RefreshPlanner;
 
 /*
@@ -388,7 +390,7 @@ refresh_find_cursor(RefreshPlanner *planner, Refresh *refresh)
 	Node	   *filter = NULL;
 
 	if (source->definition->lookback != NULL || tracked_relation(planner, source)->tracking != NULL)
-		filter = analysed_filter(source);
+		filter = source_filter(source);
 	choose_mode(planner, refresh, filter);
 	refresh->keeps_states = keeps_states(planner, refresh);
 	if (refresh->mode == REFRESH_FULL)
@@ -462,9 +464,12 @@ add_gathered(Refresh *refresh, const List *rows)
 	foreach(lc, rows)
 	{
 		char	  **row = lfirst(lc);
+		TimestampTz low = row[0] ? pg_strtoint64(row[0]) : DT_NOBEGIN;
+		TimestampTz high = row[1] ? pg_strtoint64(row[1]) : DT_NOEND;
 
-		add_times(refresh, local, row[0] ? pg_strtoint64(row[0]) : DT_NOBEGIN,
-				  row[1] ? pg_strtoint64(row[1]) : DT_NOEND, row[2]);
+		add_times(refresh, local, low, high, row[2]);
+		if (refresh->changed != NULL)
+			extents_add(refresh->changed, low, high == DT_NOEND ? high : high + 1, NULL, 0);
 	}
 }
 
@@ -666,13 +671,19 @@ refresh_from_cursor(Refresh *refresh)
 	const bool	looks_back = refresh->source->definition->lookback != NULL;
 
 	refresh->extents = extents_create();
+	refresh->changed = extents_create();
 	refresh->ahead = cursor->ahead;
 	if (looks_back)
 		refresh->exact_from = Max(refresh->exact_from, lookback_start(refresh));
 	refresh->additions = refresh->keeps_states && refresh->mode == REFRESH_SNAPSHOT &&
 		!refresh->source->definition->keep_history;
 	if (refresh->mode == REFRESH_LOOKBACK)
+	{
 		extents_add(refresh->extents, refresh->exact_from, DT_NOEND, NULL, 0);
+		extents_add(refresh->changed, time_is_local(refresh->source) ?
+					zone_lowest_reading(refresh->source->definition->tz, refresh->exact_from) :
+					refresh->exact_from, DT_NOEND, NULL, 0);
+	}
 	else
 	{
 		add_marks(refresh);
@@ -871,9 +882,21 @@ refresh_repeat(RefreshPlanner *planner, Refresh *refresh)
 		refresh->keeps_states = keeps_states(planner, refresh);
 	else
 		refresh->keeps_states = states_merge(refresh->source) && states_are_stored(refresh->source);
+	(void) row_names_choose(planner->row_names, refresh);
 	if (refresh->cursor != NULL && refresh->mode == REFRESH_SNAPSHOT &&
 		refresh->keeps_states && !definition->keep_history && refresh->extents->n > 0)
 		mark_new_rows(refresh);
+}
+
+/* Plans to recompute everything, whatever was found out about the cursor. */
+static void
+refresh_anew(Refresh *refresh)
+{
+	refresh->cursor = NULL;
+	refresh->exact_from = refresh->retained_from;
+	refresh->extents = extents_everything();
+	refresh->additions = false;
+	refresh->ahead.n = 0;
 }
 
 /*
@@ -887,7 +910,12 @@ refresh_go_on(RefreshPlanner *planner, Refresh *refresh)
 	if (refresh->cursor != NULL)
 		refresh_from_cursor(refresh);
 	else
-		refresh->extents = extents_everything();
+		refresh_anew(refresh);
+	if (row_names_choose(planner->row_names, refresh))
+	{
+		refresh->reason = "the rows have a metric by another name now";
+		refresh_anew(refresh);
+	}
 }
 
 /*
@@ -938,6 +966,7 @@ plan_all(RefreshPlanner *planner)
 	foreach(lc, planner->sources)
 		definition_ids = lappend_int(definition_ids, ((Source *) lfirst(lc))->definition->id);
 	planner->cursors = cursors_load(definition_ids);
+	planner->row_names = row_names_create(planner->sources, planner->repeats, planner->warns);
 	foreach(lc, planner->sources)
 		refreshes = lappend(refreshes, refresh_plan(planner, lfirst(lc)));
 	return refreshes;

@@ -37,6 +37,12 @@ typedef struct Refresh
 	const Cursor *cursor;		/* where the last run left off; NULL: nowhere usable */
 	char	   *fingerprint;	/* of all that results depend on besides rows */
 
+	List	   *names;			/* row layout: names in the rows that match a metric, as
+								 * far as they matter (rownames.c) */
+	Extents    *changed;		/* times of rows that have changed since the cursor, as
+								 * the source has them; NULL: there is no cursor to go on
+								 * from */
+
 	Extents    *extents;		/* what is recomputed from all of its rows */
 	bool		additions;		/* new rows elsewhere are added to stored states */
 	bool		keeps_states;	/* partial states are stored with the results, to be
@@ -62,6 +68,7 @@ extern List *refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz f
 							  TimestampTz to, bool may_write, bool warns);
 extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
+extern Node *source_filter(const Source *source);
 extern const char *source_time(const Source *source);
 extern TimestampTz source_row_time(const Source *source, bool newest, TimestampTz bound);
 extern TimestampTz bucket_before(const Definition *definition, TimestampTz t,

@@ -881,7 +881,8 @@ run_leave_cursors(const Run *run)
 			.ahead = refresh->ahead,
 			.exact_from = refresh->exact_from,
 			.snapshot = snapshot,
-			.run_xid = run_xid
+			.run_xid = run_xid,
+			.names = refresh->names
 		};
 
 		ahead_pass(&cursor.ahead, cursor.horizon);
@@ -1286,6 +1287,44 @@ rollup_count(const Run *run, const Rollup *rollup)
 	}
 }
 
+/* Has an earlier rollup of a scan the same filter, and is of the same job? */
+static bool
+filter_came_before(const SourceScan *scan, const Rollup *rollup)
+{
+	ListCell   *lc;
+
+	foreach(lc, scan->rollups)
+	{
+		const Definition *other = ((const Rollup *) lfirst(lc))->definition;
+
+		if (lfirst(lc) == rollup)
+			return false;
+		if (other->job == rollup->definition->job && other->filter != NULL &&
+			strcmp(other->filter, rollup->definition->filter) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Tells of a filter that no row passes, where all were looked at.  In row layout, that no
+ * row has the metrics was told.
+ */
+static void
+tell_empty_filter(const SourceScan *scan, const Rollup *rollup)
+{
+	const Definition *definition = rollup->definition;
+
+	if (definition->filter == NULL || scan->source->layout == LAYOUT_ROW ||
+		rollup_writer_counts(rollup->writer)->groups > 0 || scan->rows_skipped > 0 ||
+		!extents_are_everything(rollup->refresh->extents) || filter_came_before(scan, rollup))
+		return;
+	ereport(NOTICE,
+			(errmsg("no row of source \"%s\" up to the horizon passes the filter of definition %d",
+					scan->source->name, definition->id),
+			 errdetail("The filter is: %s", definition->filter)));
+}
+
 /* Adds a scan, whose groups are stored, to the figures. */
 static void
 scan_count(const Run *run, const SourceScan *scan)
@@ -1294,7 +1333,11 @@ scan_count(const Run *run, const SourceScan *scan)
 
 	scan_count_rows(run, scan);
 	foreach(lc, scan->rollups)
+	{
 		rollup_count(run, lfirst(lc));
+		if (!run->repeats)
+			tell_empty_filter(scan, lfirst(lc));
+	}
 }
 
 /* A text of an error as it is recorded; NULL for NULL. */

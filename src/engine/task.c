@@ -95,11 +95,11 @@ parcel_metrics(Parcel *parcel, SourceScan *scan)
 
 		PARCEL(parcel, metric->number);
 		metric->name = parcel_text(parcel, metric->name);
-		metric->folded = parcel_text(parcel, metric->folded);
+		metric->row_name = parcel_text(parcel, metric->row_name);
 		if (parcel->packing)
 			continue;
 		scan->metrics = lappend(scan->metrics, metric);
-		textmap_put(scan->metrics_by_name, metric->folded, metric);
+		textmap_put(scan->metrics_by_name, metric->row_name, metric);
 	}
 }
 

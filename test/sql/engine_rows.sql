@@ -4,12 +4,12 @@
 \i :plain
 SET DateStyle = ISO;
 
--- Names differ in case and in dots; some are NULL, some not asked for, one is
--- like another but longer.
+-- Names differ from metrics in case and in dots, or from one another in case; some are NULL,
+-- some not asked for, one is like another but longer.
 CREATE TABLE readings (device_id integer, ts timestamptz, metric_name text, metric_value numeric, quality text);
 INSERT INTO readings
 SELECT i % 5, '2024-06-01 00:00+00'::timestamptz + i * interval '3 minutes',
-	   (ARRAY['cpu.load', 'CPU_Load', 'memory', 'Memory', 'disk', 'unasked', 'memory2', 'memor', NULL, ''])[i % 10 + 1],
+	   (ARRAY['CPU.load', 'CPU.load', 'memory', 'Memory', 'disk', 'unasked', 'memory2', 'memor', NULL, ''])[i % 10 + 1],
 	   CASE WHEN i % 13 > 0 THEN i * 7 % 1001 / 4.0 END,
 	   CASE WHEN i % 3 > 0 THEN 'good' END
 FROM generate_series(1, 4000) i;
@@ -20,7 +20,7 @@ VALUES (1, 'cpu_load', 'sum,avg,count,p95'), (1, 'Memory', 'min,max,std,first,la
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity)
 VALUES (1, 'device', 'readings', '1-hour'), (1, 'device', 'readings', '1-day'), (1, 'device', 'readings', '1-week'),
 	   (1, '*', 'readings', '1-day');
-\set metrics '''{"cpu_load": "CASE WHEN lower(metric_name) IN (''''cpu.load'''', ''''cpu_load'''') THEN metric_value END", "Memory": "CASE WHEN lower(metric_name) = ''''memory'''' THEN metric_value END", "disk": "CASE WHEN metric_name = ''''disk'''' THEN metric_value END"}'''
+\set metrics '''{"cpu_load": "CASE WHEN metric_name = ''''CPU.load'''' THEN metric_value END", "Memory": "CASE WHEN metric_name = ''''Memory'''' THEN metric_value END", "disk": "CASE WHEN metric_name = ''''disk'''' THEN metric_value END"}'''
 SELECT status, rows_read, rows_skipped FROM batchagg_run_job(1);
 SELECT item, value FROM batchagg_explain_job(1) WHERE item IN ('layout', 'query', 'metrics');
 -- A metric without rows in a group has no results there, not even a count of
@@ -31,8 +31,8 @@ BEGIN
 	RETURN QUERY EXECUTE format($query$
 		WITH expected AS (
 			SELECT (%2$s)::text AS entity, date_trunc(%3$L, ts, 'UTC') AS bucket, m.metric, count(metric_value)::float8 AS value
-			FROM readings, LATERAL (SELECT CASE replace(lower(metric_name), '.', '_')
-				WHEN 'cpu_load' THEN 'cpu_load' WHEN 'memory' THEN 'Memory' WHEN 'disk' THEN 'disk' END) m(metric)
+			FROM readings, LATERAL (SELECT CASE metric_name
+				WHEN 'CPU.load' THEN 'cpu_load' WHEN 'Memory' THEN 'Memory' WHEN 'disk' THEN 'disk' END) m(metric)
 			WHERE m.metric IS NOT NULL GROUP BY 1, 2, 3),
 		stored AS (
 			SELECT entity_id, "timestamp", metric_name, metric_value FROM RuleExecutionResults
