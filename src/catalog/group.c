@@ -7,9 +7,9 @@
  * That pays where they read the same, and needs one owner.  Both are in a
  * job's source key, a text: its owner, and the relations that its metrics lead
  * to: mapped tables, and entities that are relations, as these come before mappings
- * where they have the metric.  They are taken from the rows of jobs and mappings as they stand, without
- * a look at the relations: a key that is too coarse or too fine costs time, and
- * changes no result.
+ * where they have the metric.  They are taken from the rows of jobs and mappings as
+ * they stand, without a look at the relations: a key that is too coarse or too fine
+ * costs time, and changes no result.
  *
  * Jobs that run together also do not see each other's results.  So a job that
  * reads results, in RuleExecutionResults or any view over what runs write, has

@@ -13,6 +13,9 @@
  * their time is.  It does not depend on what earlier runs chose, so it is the same in
  * all modes.
  *
+ * A filter is in these queries as PostgreSQL prints it after its analysis, never as its
+ * user wrote it.
+ *
  * What names there are costs a pass over the source.  It is saved where the first rows
  * show that all metrics have their own names, as is usual: these win, whatever else
  * there is.  Runs that go on from a cursor find in it the names that the last run knew

@@ -20,7 +20,7 @@ FROM generate_series(1, 4000) i;
 CREATE TABLE readings (user_id text, ts timestamptz, metric_name text, metric_value float8);
 INSERT INTO readings
 SELECT 'u' || i % 4, '2024-03-20 00:00+00'::timestamptz + i * interval '17 minutes',
-	   (ARRAY['cpu.load', 'CPU_Load', 'memory', 'Memory', 'disk', 'unasked', NULL])[i % 7 + 1],
+	   (ARRAY['CPU_Load', 'CPU_Load', 'memory', 'Memory', 'disk', 'unasked', NULL])[i % 7 + 1],
 	   CASE WHEN i % 11 > 0 THEN cos(i) * 10 ^ (i % 9) END
 FROM generate_series(1, 3000) i;
 
@@ -64,6 +64,7 @@ FROM batchagg_layouts l JOIN batchagg_positions p ON p.layout_id = l.id;
 SELECT pg_stat_force_next_flush();
 BEGIN;
 SELECT job_id, status, rows_read, rows_skipped, groups, results, changed FROM batchagg_run_all();
+-- Of readings, the names in the rows are looked for first, with an id and without.
 SELECT pg_stat_get_xact_numscans('visits'::regclass) AS visits, pg_stat_get_xact_numscans('readings'::regclass) AS readings;
 COMMIT;
 CREATE TABLE together AS TABLE stored;
