@@ -29,7 +29,7 @@ FROM generate_series(1, 3000);
 CREATE TABLE long (user_id text, site_id integer, ts timestamptz, metric_name text, metric_value float8);
 INSERT INTO long
 SELECT 'u' || floor(random() * 9), floor(random() * 4), '2024-03-20 00:00+00'::timestamptz + random() * interval '40 days',
-	(ARRAY['c1', 'C1', 'c2', 'c.3', 'c_3', 'c4', 'other', NULL])[floor(random() * 8 + 1)],
+	(ARRAY['c1', 'C1', 'c2', 'c.3', 'c.3', 'c4', 'other', NULL])[floor(random() * 8 + 1)],
 	CASE WHEN random() < 0.9 THEN (random() - 0.5) * 10 ^ (random() * 30 - 15) END
 FROM generate_series(1, 3000);
 
@@ -49,7 +49,7 @@ BEGIN
 		FOR i IN 1 .. 6 LOOP
 			INSERT INTO batch_jobs (event_name) VALUES ('EVERYHOUR') RETURNING id INTO job;
 			INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, timezone, resource_filter, job_delay, complete_only)
-			SELECT job, pick('user', 'user', 'site', '*'), source, pick('30-minute', '1-hour', '4-hour', '1-day', '1-day', '1-week', '1-month'),
+			SELECT DISTINCT job, pick('user', 'user', 'site', '*'), source, pick('30-minute', '1-hour', '4-hour', '1-day', '1-day', '1-week', '1-month'),
 				pick('UTC', 'UTC', 'UTC', 'Europe/Berlin'), pick(NULL, NULL, NULL, 'site_id > 1', 'site_id <> 2'), pick('0', '0', '20000')::integer,
 				pick('true', 'false')::boolean
 			FROM generate_series(1, 1 + floor(random() * 2)::integer);

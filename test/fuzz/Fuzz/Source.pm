@@ -182,12 +182,12 @@ sub add_metrics
 }
 
 # The name and value columns of a source in row layout.  The names in the rows
-# are the metrics' in several spellings, and others.
+# are the metrics', each in some spelling, and others.
 sub add_row_columns
 {
 	my ($self) = @_;
 	my $type = pick(Fuzz::Data::number_types());
-	my @names = map { ($_, respelt($_)) } @{ $self->{metrics} };
+	my @names = map { pick($_, respelt($_)) } @{ $self->{metrics} };
 	my $columns = weighted(
 		3 => $ROW_COLUMNS[0],
 		1 => pick(@ROW_COLUMNS),
