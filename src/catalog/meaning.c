@@ -900,6 +900,21 @@ meaning_session_calls(Relation rel)
 	return meaning.calls;
 }
 
+/* The same of an analysed filter, for what the functions that it calls do. */
+List *
+meaning_filter_session_calls(Node *filter)
+{
+	StringInfoData ignored;
+	Meaning		meaning;
+
+	initStringInfo(&ignored);
+	meaning_init(&meaning, &ignored);
+	meaning.where = "the filter";
+	(void) walk(filter, &meaning);
+	hash_destroy(meaning.met);
+	return meaning.calls;
+}
+
 static bool
 is_session_function(Oid function, void *context)
 {

@@ -27,6 +27,7 @@ typedef struct SessionCall
 extern void meaning_append(StringInfo text, const Source *source, Node *filter);
 extern bool meaning_is_settled(Node *filter);
 extern List *meaning_session_calls(Relation rel);
+extern List *meaning_filter_session_calls(Node *filter);
 extern const char *meaning_session_function(Node *node);
 
 #endif							/* BATCHAGG_MEANING_H */

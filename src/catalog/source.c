@@ -1050,6 +1050,24 @@ report_setting(Draft *draft, const SessionCall *call)
 						   quote_identifier(reader), call->setting));
 }
 
+/* What is to be said of a call whose result depends on the session. */
+static char *
+session_call_text(const SessionCall *call)
+{
+	return psprintf(call->is_certain ? "In %s, %s is used." :
+					"A function that %s calls has the word %s in its text.", call->where,
+					call->setting ? psprintf("setting \"%s\"", call->setting) : call->function);
+}
+
+static char *
+session_call_hint(const SessionCall *call)
+{
+	return call->tells_who ?
+		"While a job is run, current_user is its owner: use that instead." :
+		"A job reads its sources with the settings that a new session of its owner "
+		"has, whoever runs it. ALTER ROLE ... SET changes them.";
+}
+
 /*
  * Reports that what a relation has depends on who runs the job: a problem where its
  * query says so and nothing can fix it, else a warning for who validates the job.
@@ -1076,14 +1094,7 @@ report_session_calls(Draft *draft)
 					   draft->definition_id, !is_problem,
 					   psprintf("the rows of source \"%s\" depend on the session that reads them",
 								draft->name),
-					   psprintf(call->is_certain ? "In %s, %s is used." :
-								"A function that %s calls has the word %s in its text.",
-								call->where, call->setting ? psprintf("setting \"%s\"", call->setting) :
-								call->function),
-					   call->tells_who ?
-					   "While a job is run, current_user is its owner: use that instead." :
-					   "A job reads its sources with the settings that a new session of its owner "
-					   "has, whoever runs it. ALTER ROLE ... SET changes them.");
+					   session_call_text(call), session_call_hint(call));
 	}
 }
 
@@ -1270,6 +1281,29 @@ source_check_mapping(const SourceMapping *mapping, Oid reader)
 }
 
 /*
+ * Warns of functions that an analysed filter calls, and whose results depend on the
+ * session.  Those that it names itself have been refused.
+ */
+static void
+warn_of_session_calls(Node *filter, const FilterWarnings *warnings, const char *source)
+{
+	ListCell   *lc;
+
+	foreach(lc, meaning_filter_session_calls(filter))
+	{
+		const SessionCall *call = lfirst(lc);
+
+		/* Who asks for a setting also calls current_setting(). */
+		if (call->setting != NULL && !call->tells_who)
+			continue;
+		problem_report(warnings->problems, ERRCODE_WARNING, warnings->definition_id, true,
+					   psprintf("which rows of source \"%s\" the filter lets pass depends on the session",
+								source),
+					   session_call_text(call), session_call_hint(call));
+	}
+}
+
+/*
  * Checks a filter against relation `relid`, which is locked, as it will be read
  * in a run: by role `reader`, in the time zone of the definition.  ERROR where
  * the filter is not allowed there; `warnings` where it is probably not what was meant.
@@ -1280,6 +1314,7 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 {
 	Problems	raise = {.collect = false};
 	Draft		draft = {.reader = reader, .problems = &raise, .relid = relid};
+	Node	   *analysed;
 	Bitmapset  *used = NULL;
 	AttrNumber *columns;
 	int			n = 0;
@@ -1292,8 +1327,10 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 
 	guc_level = NewGUCNestLevel();
 	reading_fix_settings(reader, timezone);
-	pull_varattnos(filter_of_relation(draft.rel, filter, warnings), 1, &used);
+	analysed = filter_of_relation(draft.rel, filter, warnings);
+	pull_varattnos(analysed, 1, &used);
 	AtEOXact_GUC(false, guc_level);
+	warn_of_session_calls(analysed, warnings, draft.name);
 	if (bms_is_empty(used))
 		problem_report(warnings->problems, ERRCODE_WARNING, warnings->definition_id, true,
 					   psprintf("filter refers to no column of source \"%s\"", draft.name),

@@ -118,6 +118,13 @@ RESET ROLE;
 SELECT groups FROM batchagg_run_job(:job);
 UPDATE batchjob_definitions SET entity = 's.perhaps' WHERE job_id = :job;
 SELECT severity, message, detail, hint FROM batchagg_validate_job(:job);
+-- So it is where a filter calls such a function; what it names itself has been refused.
+CREATE FUNCTION s.who_certainly() RETURNS text STABLE RETURN session_user || current_setting('app.status', true);
+UPDATE batchjob_definitions SET entity = 's.rows', resource_filter = 's.who() <> status' WHERE job_id = :job;
+UPDATE batchjob_definitions SET resource_filter = 's.who_certainly() <> status' WHERE job_id = :job;
+SELECT severity, message, detail, hint FROM batchagg_validate_job(:job);
+UPDATE batchjob_definitions SET resource_filter = NULL WHERE job_id = :job;
+DROP FUNCTION s.who_certainly;
 UPDATE batchjob_definitions SET entity = 's.by_setting' WHERE job_id = :job;
 SELECT severity, message, detail, hint FROM batchagg_validate_job(:job);
 
