@@ -92,21 +92,13 @@ subtest 'rights' => sub {
 	sql('REVOKE SELECT ON visit FROM stranger');
 };
 
-# Removes a role that owns jobs, which DROP ROLE does not, as an old dump might have it.
-sub remove_role
-{
-	my ($role) = @_;
-
-	sql("SET allow_system_table_mods = on; DELETE FROM pg_authid WHERE rolname = '$role'");
-}
-
 subtest 'dropped owner' => sub {
 	my $job = job_ends('done', 'while the role is there', owner => 'leaver');
 	my $place = -s $node->logfile;
 
 	my ($status, $out, $err) = $node->psql('postgres', 'DROP ROLE leaver');
 	like($err, qr/role "leaver" cannot be dropped because some objects depend on it/, 'an owner cannot be dropped');
-	remove_role('leaver');
+	remove_role($node, 'postgres', 'leaver');
 	again_ends($job, 'failed', 'an owner who is gone all the same');
 	is(last_run($node, 'postgres', $job), 'failed|42704', '... recorded');
 	is(sql("SELECT reason FROM batchagg_slots WHERE job_id = $job"), "owner of job $job does not exist", '... with the reason');
@@ -126,7 +118,7 @@ subtest 'owner dropped while its jobs run' => sub {
 	$keeper->query_safe('SELECT pg_advisory_lock(1)');
 	$job = make_job($node, 'postgres', owner => 'brief', source => 'gated', due => 1);
 	wait_until("SELECT count(*) = 1 FROM batchagg_progress WHERE job_id = $job AND phase = 'reading'", 'the run is under way');
-	remove_role('brief');
+	remove_role($node, 'postgres', 'brief');
 	$keeper->query_safe('SELECT pg_advisory_unlock(1)');
 	wait_until("SELECT state IN ('done', 'failed') FROM batchagg_ledger WHERE job_id = $job", 'it ends');
 	note('the slot is ' . sql("SELECT state, reason FROM batchagg_ledger WHERE job_id = $job"));

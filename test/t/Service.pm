@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(start_node make_source make_jobs wait_for try_for exact activity accounts figures
-  set_clock live_through make_job make_due make_gate set_conf log_since ran slot_is last_run);
+  set_clock live_through make_job make_due make_gate set_conf log_since ran remove_role slot_is last_run);
 
 # A server with the library preloaded; %options: name, conf, and what else
 # PostgreSQL::Test::Cluster's init() takes.
@@ -344,6 +344,14 @@ sub log_since
 	my ($node, $place) = @_;
 
 	return substr(slurp_file($node->logfile), $place);
+}
+
+# Removes a role that owns jobs, which DROP ROLE does not, as an old dump might have it.
+sub remove_role
+{
+	my ($node, $database, $role) = @_;
+
+	$node->safe_psql($database, "SET allow_system_table_mods = on; DELETE FROM pg_authid WHERE rolname = '$role'");
 }
 
 # A condition: a job's slots are all done, and there are some.
