@@ -169,12 +169,27 @@ sub add_definition
 		@fields = chance(0.5) ? pick(@fields) : ();
 	}
 	$definition{$_} = $fields{$_}->() for @fields;
-	@definition{ 'n', 'unit' } = some_granularity();
+	do { @definition{ 'n', 'unit' } = some_granularity() } while $self->has_equal(\%definition);
 	$definition{focal_spelt} = chance(0.1) ? ucfirst $definition{focal} : $definition{focal};
 	$definition{zone_spelt} = chance(0.1) ? lc $definition{zone} : $definition{zone};
 	$definition{number} = ++$self->{made};
 	push @{ $self->{definitions} }, \%definition;
 	return \%definition;
+}
+
+# Has the job another definition that is equal to this one?  That would be refused.
+sub has_equal
+{
+	my ($self, $definition) = @_;
+	my $what = sub {
+		my ($d) = @_;
+
+		return join "\n", @$d{qw(n unit focal zone delay)}, $d->{entity}{relation},
+			$d->{filter} ? $d->{filter}[0] : '', $d->{complete_only} ? 1 : 0;
+	};
+
+	return grep { $_ != $definition && $what->($_) eq $what->($definition) }
+		@{ $self->{definitions} };
 }
 
 sub some_granularity
@@ -348,6 +363,7 @@ sub change_definition
 {
 	my ($self) = @_;
 	my $d = pick(@{ $self->{definitions} });
+	my %before = %$d;
 	my %changes = (
 		granularity => sub {
 			@$d{ 'n', 'unit' } = some_granularity();
@@ -370,8 +386,14 @@ sub change_definition
 		});
 	my $field = pick(sort keys %changes);
 
-	return "UPDATE batchjob_definitions SET $field = " . $changes{$field}->()
-		. " WHERE id = :d$d->{number}_id;";
+	my $value = $changes{$field}->();
+
+	if ($self->has_equal($d))
+	{
+		%$d = %before;
+		return ();
+	}
+	return "UPDATE batchjob_definitions SET $field = $value WHERE id = :d$d->{number}_id;";
 }
 
 sub change_aggregates
