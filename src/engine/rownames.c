@@ -140,7 +140,8 @@ counting_sql(const Source *source, Node *filter)
 
 /*
  * The names in a source that match any metric of the run, in order: those of rows that
- * count and for which `condition` holds, whose parameters begin with $2.
+ * count and for which `condition` holds, whose parameters begin with $2.  OFFSET 0 keeps
+ * the planner from folding the names of all rows.
  */
 static List *
 names_where(const RowNames *run, const Source *source, const char *condition, const char *limit,
@@ -159,7 +160,7 @@ names_where(const RowNames *run, const Source *source, const char *condition, co
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = store_query_active(false,
 							  psprintf("SELECT n FROM (SELECT DISTINCT n FROM (SELECT %s FROM %s AS s "
-									   "WHERE %s AND %s%s) AS r (n)) AS d "
+									   "WHERE %s AND %s%s) AS r (n) OFFSET 0) AS d "
 									   "WHERE replace(lower(n COLLATE \"default\"), '.', '_') = ANY ($1) "
 									   "ORDER BY n",
 									   name_sql(source), source->name, counting_sql(source, filter),

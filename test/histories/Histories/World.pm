@@ -356,14 +356,17 @@ sub add_definition
 	return $d;
 }
 
-# Hours, days, weeks and months, which nest in one another, and others.
+# Hours, days, weeks and months, which nest in one another, and others: none that another
+# definition has, as equal definitions are refused.
 sub some_granularity
 {
 	my ($self) = @_;
+	my %used = map { ("$_->{n}-$_->{unit}" => 1) } @{ $self->{definitions} };
+	my @choices = (@GRANULARITIES, @GRANULARITIES[ 1, 4, 5, 6 ]);
 
-	return pick(@GRANULARITIES[ 1, 4 ], $self->{definitions}[0] ? @GRANULARITIES[ 3, 5, 6 ] : ())
+	@choices = @GRANULARITIES[ 1, 4, $self->{definitions}[0] ? (3, 5, 6) : () ]
 		if $self->{theme} eq 'history';
-	return pick(@GRANULARITIES, @GRANULARITIES[ 1, 4, 5, 6 ]);
+	return pick(grep { !$used{"$_->[0]-$_->[1]"} } @choices);
 }
 
 # A filter as the user writes it, and as plain SQL.
