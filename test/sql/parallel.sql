@@ -80,8 +80,8 @@ ORDER BY d.id;
 -- those of the row layout
 SELECT count(*), count(*) FILTER (WHERE s.metric_value = e.sum AND s.sample_count = e.count) AS equal
 FROM (SELECT caller_id::text AS entity_id, date_trunc('day', ts AT TIME ZONE 'Europe/Berlin', 'Europe/Berlin') AS "timestamp",
-			 lower(metric_name) AS metric_name, sum(metric_value), count(*)
-	  FROM measurements WHERE metric_name <> 'other' GROUP BY 1, 2, 3) e
+			 metric_name, sum(metric_value), count(*)
+	  FROM measurements WHERE metric_name IN ('cost', 'length') GROUP BY 1, 2, 3) e
 	 LEFT JOIN RuleExecutionResults s ON (s.entity_id, s."timestamp", s.metric_name, s.definition_id, s.aggregation_type) =
 		(e.entity_id, e."timestamp", e.metric_name, 21, 'sum');
 
