@@ -57,7 +57,7 @@ SELECT severity, message, detail FROM batchagg_validate_job(:temps);
 -- Where nothing else leads anywhere, it is an error.
 INSERT INTO metricsandtables (metricname, tablename) VALUES ('solo', 'sloo');
 SELECT batchagg_create_job('EVERYDAY', 'cell', 'any', '{1-day}', '{"solo": "sum"}');
-DELETE FROM metricsandtables WHERE tablename IN ('temsp', 'sloo');
+DELETE FROM metricsandtables WHERE tablename IN ('public.temsp', 'public.sloo');
 
 -- Who changes a mapping is told which jobs read something else, or nothing any more.
 INSERT INTO metricsandtables (metricname, tablename) VALUES ('value', 'humid');
@@ -82,7 +82,7 @@ SELECT status FROM batchagg_run_job(:reader);
 -- One's own that leads nowhere does not take the place of a superuser's.
 INSERT INTO metricsandtables (metricname, tablename) VALUES ('value', 'temsp');
 SELECT status FROM batchagg_run_job(:reader);
-DELETE FROM metricsandtables WHERE tablename = 'temsp';
+DELETE FROM metricsandtables WHERE tablename = 'public.temsp';
 SET ROLE regress_batchagg_other;
 INSERT INTO metricsandtables (metricname, tablename) VALUES ('value', 'humid');
 SET ROLE regress_batchagg_reader;
