@@ -7,7 +7,8 @@
  * That pays where they read the same, and needs one owner.  Both are in a
  * job's source key, a text: its owner, and the relations that its metrics lead
  * to: mapped tables, and entities that are relations, as these come before mappings
- * where they have the metric.  They are taken from the rows of jobs and mappings as
+ * where they have the metric.  Where a metric is mapped to the entity of each
+ * definition, its mappings to other tables do not matter.  They are taken from the rows of jobs and mappings as
  * they stand, without a look at the relations: a key that is too coarse or too fine
  * costs time, and changes no result.
  *
@@ -49,7 +50,13 @@ static const char keys_sql[] =
 "ON replace(lower(m.metricname), '.', '_') = replace(lower(b.metric_name), '.', '_') "
 "AND (m.owner = j.owner OR m.owner::oid IN (SELECT oid FROM pg_roles WHERE rolsuper)) "
 "WHERE j.id = ANY ($1)), "
-"sources AS (SELECT id, tablename AS name FROM mapped WHERE tablename IS NOT NULL UNION "
+"entities AS (SELECT job_id, source_table, count(*) OVER (PARTITION BY job_id) AS n "
+"FROM (SELECT DISTINCT job_id, source_table FROM %2$s WHERE job_id = ANY ($1)) d), "
+"settled AS (SELECT m.id, m.metric_name FROM mapped m "
+"JOIN entities e ON e.job_id = m.id AND e.source_table = m.tablename "
+"GROUP BY 1, 2 HAVING count(DISTINCT m.tablename) = max(e.n)), "
+"sources AS (SELECT id, tablename AS name FROM mapped m WHERE tablename IS NOT NULL "
+"AND NOT EXISTS (SELECT FROM settled s WHERE s.id = m.id AND s.metric_name = m.metric_name) UNION "
 "SELECT d.job_id, d.source_table FROM %2$s d "
 "WHERE d.job_id IN (SELECT id FROM mapped) AND d.source_table IS NOT NULL UNION "
 "SELECT d.job_id, d.entity FROM %2$s d "

@@ -196,6 +196,23 @@ FROM batchjob_definitions d,
 		'{"c1": "c1", "c2": "c2", "c3": "c3", "c4": "c4"}', coalesce(d.resource_filter, 'true'))) c
 WHERE d.job_id > 20 ORDER BY d.id;
 
+-- Jobs of other tables that have a metric of the same name run alone, though it is mapped
+-- to all of them: one that fails does not have another's table read twice.
+CREATE TABLE other_a (user_id text, ts timestamptz, shared_name float8);
+CREATE TABLE other_b (LIKE other_a);
+INSERT INTO other_a VALUES ('u', '2024-03-20 00:00+00', 1);
+INSERT INTO other_b TABLE other_a;
+SELECT setval('batch_jobs_id_seq', 100), setval('batchjob_definitions_id_seq', 100);
+SELECT batchagg_create_job('EVERYWEEK', 'user', t, '{1-day,1-week}', '{"shared_name": "sum"}', tablename => t, job_name => t)
+FROM unnest(ARRAY['other_a', 'other_b']) t;
+UPDATE batchjob_definitions SET resource_filter = '1 / (shared_name - 1) > 0' WHERE entity = 'other_b';
+SELECT pg_stat_force_next_flush();
+BEGIN;
+SELECT status FROM batchagg_run_event('EVERYWEEK');
+SELECT pg_stat_get_xact_numscans('other_a'::regclass) AS other_a;
+COMMIT;
+DROP TABLE other_a, other_b;
+
 DROP VIEW results_of_1, stored, positions;
 DROP EXTENSION batchagg;
 DROP TABLE visits, visits2, readings, wide, together, positions_together;
