@@ -26,7 +26,7 @@ END $$;
 CREATE VIEW outdoors AS SELECT * FROM visit WHERE may_read();
 
 -- A job, expected from an instant on.
-CREATE FUNCTION make_job(event text, policy text, expected timestamptz, source text DEFAULT 'visit', delay integer DEFAULT 0) RETURNS integer LANGUAGE sql AS $$
+CREATE FUNCTION make_job(event text, policy text, expected timestamptz, source text DEFAULT 'visit', delay integer DEFAULT 0) RETURNS integer LANGUAGE sql SET client_min_messages = warning AS $$
 	WITH job AS (INSERT INTO batch_jobs (job_name, event_name, missed_runs, scheduled_from) VALUES (concat_ws(' ', event, policy, nullif(source, 'visit')), event, policy, expected) RETURNING id),
 	definition AS (INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay) SELECT id, 'user', source, '1-day', delay FROM job),
 	metric AS (INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) SELECT id, 'pages', 'sum' FROM job)
