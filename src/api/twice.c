@@ -43,8 +43,10 @@ PG_FUNCTION_INFO_V1(batchagg_metrics_changed);
 /* Names of metrics as they are compared. */
 #define FOLDED(m) "replace(lower(" m ".metric_name), '.', '_')"
 
-/* At most so many pairs of jobs are named. */
+/* At most so many pairs of jobs are named, of so many that are looked at. */
 #define MAX_NOTICES "5"
+#define MAX_SERIES "1000"
+#define MAX_OTHERS "20"
 
 /*
  * Equal definitions of one job: %1$s is batchjob_definitions.  All columns count, but the
@@ -64,17 +66,18 @@ static const char equal_sql[] =
 /*
  * Pairs of jobs that compute the same: %1$s to %3$s are batchjob_definitions, batch_jobs
  * and batchjob_metrics; %4$s is a condition on d, the definition that is looked at, and
- * %5$s one on mn, its job's metric.
+ * %5$s one on mn, its job's metric.  Where thousands of jobs compute the same, not each
+ * is compared with each other.
  */
 static const char same_sql[] =
-"WITH n AS (SELECT d.job_id, " SERIES("d") " AS series, " SERIES_HASH("d") " AS hash, "
+"WITH n AS (SELECT d.job_id, j.owner::oid AS owner, " SERIES("d") " AS series, " SERIES_HASH("d") " AS hash, "
 "min(d.granularity) AS granularity, min(d.focal_entity) AS focal_entity, "
-"min(coalesce(d.source_table, d.entity)) AS source FROM %1$s d WHERE %4$s GROUP BY 1, 2, 3) "
+"min(coalesce(d.source_table, d.entity)) AS source FROM %1$s d JOIN %2$s j ON j.id = d.job_id "
+"WHERE %4$s GROUP BY 1, 2, 3, 4 ORDER BY 1 LIMIT " MAX_SERIES ") "
 "SELECT n.job_id, o.job_id, min(n.granularity), min(mn.metric_name), min(n.focal_entity), "
-"min(n.source) FROM n JOIN LATERAL (SELECT DISTINCT d.job_id FROM %1$s d "
-"WHERE " SERIES_HASH("d") " = n.hash AND " SERIES("d") " = n.series OFFSET 0) o "
-"ON o.job_id <> n.job_id JOIN %2$s jn ON jn.id = n.job_id "
-"JOIN %2$s jo ON jo.id = o.job_id AND jo.owner = jn.owner "
+"min(n.source) FROM n JOIN LATERAL (SELECT DISTINCT c.job_id FROM (SELECT d.job_id FROM %1$s d "
+"JOIN %2$s j ON j.id = d.job_id AND j.owner::oid = n.owner WHERE " SERIES_HASH("d") " = n.hash "
+"AND " SERIES("d") " = n.series AND d.job_id <> n.job_id LIMIT " MAX_OTHERS ") c) o ON true "
 "JOIN %3$s mn ON mn.job_id = n.job_id JOIN %3$s mo ON mo.job_id = o.job_id "
 "AND " FOLDED("mo") " = " FOLDED("mn") " AND string_to_array(mo.aggregation_types, ',') && "
 "string_to_array(mn.aggregation_types, ',') "

@@ -247,21 +247,6 @@ subtest 'shared scans' => sub {
 	wait_until("SELECT count(*) = 4 FROM batchagg_ledger WHERE job_id IN ($list) AND state = 'done'", 'the next slot');
 };
 
-subtest 'a run by hand in the way' => sub {
-	my $job = make_job($node, 'postgres', set => 'retry_delay = 1, max_retries = 5');
-	my $session = $node->background_psql('postgres');
-
-	$session->query_safe("BEGIN; SELECT batchagg_run_job($job)");
-	make_due($node, 'postgres', $job);
-	wait_until(slot_is($job, 'waiting'), 'the slot waits');
-	is(sql("SELECT error_sqlstate, attempt FROM batchagg_runs WHERE job_id = $job AND status = 'failed' ORDER BY run_id LIMIT 1"), '55P03|1', '... recorded');
-	wait_until("SELECT state = 'retrying' FROM batchagg_jobs WHERE job_id = $job", '... and batchagg_jobs says so');
-	$session->query_safe('COMMIT');
-	wait_until(slot_is($job, 'done'), 'it is done after the other run');
-	cmp_ok(sql("SELECT attempt FROM batchagg_ledger WHERE job_id = $job"), '>', 1, '... with a later attempt');
-	$session->quit;
-};
-
 subtest 'a deletion that does not end' => sub {
 	my ($job, $dead) = map { make_job($node, 'postgres', source => $_, set => 'retry_delay = 1, max_retries = 100') } qw(flaky_40001 gated);
 	my $other = make_job($node, 'postgres');
