@@ -465,11 +465,14 @@ sub insert_mappings
 sub create_jobs
 {
 	my ($self) = @_;
+	my $owner = $self->{role} ? literal($self->{role}) : 'current_user';
 
-	return $self->as_owner(
-		"INSERT INTO batch_jobs (id, event_name) SELECT j, 'EVERYHOUR' FROM generate_series(1, 3) j;",
+	# Superusers alone choose ids.
+	return (
+		"INSERT INTO batch_jobs (id, event_name, owner)"
+			. " SELECT j, 'EVERYHOUR', quote_ident($owner)::batchagg_role FROM generate_series(1, 3) j;",
 		(map { $self->insert_definition($_) } @{ $self->{definitions} }),
-		(map { $self->insert_metric($_) } sort keys %{ $self->{metrics} }));
+		$self->as_owner(map { $self->insert_metric($_) } sort keys %{ $self->{metrics} }));
 }
 
 1;
