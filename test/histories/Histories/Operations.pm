@@ -912,7 +912,8 @@ sub run_failing
 	my @break = $world->for_each_copy(sub { "ALTER TABLE $_[0] RENAME $column TO away;" });
 	my @mend = $world->for_each_copy(sub { "ALTER TABLE $_[0] RENAME away TO $column;" });
 
-	return () if $world->{shape} eq 'view';
+	# Without the column, the other mapping would lead.
+	return () if $world->{shape} eq 'view' || $world->{others_mapping};
 	return settled($world, @break, changes_without($world, $column),
 		q(SELECT * FROM batchagg_run_event('EVERYHOUR');),
 		for_the_test(q(SELECT batchagg_histories.check_runs('failed');)), @mend);
