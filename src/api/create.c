@@ -189,18 +189,6 @@ read_definition(NewJob *new, FunctionCallInfo fcinfo)
 	definition->time_column = optional_text(new, fcinfo, ARG_TIME_COLUMN, "time_column");
 }
 
-/* Is this text in the list? */
-static bool
-has_text(const List *texts, const char *text)
-{
-	ListCell   *lc;
-
-	foreach(lc, texts)
-		if (strcmp(lfirst(lc), text) == 0)
-			return true;
-	return false;
-}
-
 /* Adds a granularity, in canonical form; once, as its results would be there twice. */
 static void
 add_granularity(NewJob *new, const char *written)
@@ -212,7 +200,7 @@ add_granularity(NewJob *new, const char *written)
 	if (!job_read_granularity(written, &granularity, 0, &new->problems))
 		return;
 	granularity_format(&granularity, canonical);
-	if (has_text(new->granularities, canonical))
+	if (name_among(canonical, new->granularities))
 		report(new, ERRCODE_INVALID_PARAMETER_VALUE,
 			   psprintf("granularity \"%s\" occurs more than once", canonical), NULL, NULL);
 	else
@@ -293,7 +281,7 @@ add_metric(NewJob *new, char *name, JsonbValue *value)
 		return;
 	}
 
-	if (has_text(new->folded_names, name_fold(name)))
+	if (name_among(name_fold(name), new->folded_names))
 		report(new, ERRCODE_INVALID_PARAMETER_VALUE,
 			   psprintf("metric \"%s\" occurs more than once", name),
 			   "Names that differ only by case, or by \".\" and \"_\", are the same.", NULL);
@@ -441,18 +429,6 @@ choose_mappings(NewJob *new)
  *----------
  */
 
-static Datum
-text_array(const List *texts)
-{
-	Datum	   *elements = palloc(Max(list_length(texts), 1) * sizeof(Datum));
-	ListCell   *lc;
-
-	foreach(lc, texts)
-		elements[foreach_current_index(lc)] = CStringGetTextDatum((char *) lfirst(lc));
-	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
 /* Parameters of the statements that insert rows, in order. */
 enum
 {
@@ -509,10 +485,10 @@ set_params(Params *params, const NewJob *new)
 	memset(params->nulls, ' ', NPARAMS);
 	params->values[PARAM_JOB_ID] = Int32GetDatum(0);
 	params->values[PARAM_ENABLE_FLAG] = BoolGetDatum(new->job.enabled);
-	params->values[PARAM_METRIC_NAMES] = text_array(new->metric_names);
-	params->values[PARAM_AGGREGATES] = text_array(new->aggregates);
-	params->values[PARAM_MAPPED_NAMES] = text_array(mapped);
-	params->values[PARAM_GRANULARITIES] = text_array(new->granularities);
+	params->values[PARAM_METRIC_NAMES] = store_text_array(new->metric_names);
+	params->values[PARAM_AGGREGATES] = store_text_array(new->aggregates);
+	params->values[PARAM_MAPPED_NAMES] = store_text_array(mapped);
+	params->values[PARAM_GRANULARITIES] = store_text_array(new->granularities);
 	params->values[PARAM_JOB_DELAY] = Int32GetDatum(definition->job_delay);
 	set_text(params, PARAM_EVENT_NAME, new->job.event_name);
 	set_text(params, PARAM_JOB_NAME, new->job.name);

@@ -19,7 +19,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "api/export.h"
@@ -83,18 +82,16 @@ static const char same_sql[] =
 "string_to_array(mn.aggregation_types, ',') "
 "WHERE %5$s GROUP BY n.job_id, o.job_id ORDER BY 1, 2 LIMIT " MAX_NOTICES;
 
-/* An array of the texts of a column of changed rows. */
+/* The texts of a column of changed rows as an array. */
 static Datum
 column_array(const TriggerData *data, const List *rows, const char *column)
 {
-	Datum	   *texts = palloc(list_length(rows) * sizeof(Datum));
+	List	   *texts = NIL;
 	ListCell   *lc;
 
 	foreach(lc, rows)
-		texts[foreach_current_index(lc)] =
-			CStringGetTextDatum(transition_text(data, lfirst(lc), column));
-	return PointerGetDatum(construct_array(texts, list_length(rows), TEXTOID, -1, false,
-										   TYPALIGN_INT));
+		texts = lappend(texts, transition_text(data, lfirst(lc), column));
+	return store_text_array(texts);
 }
 
 /* The ids of a column of changed rows as a list. */

@@ -88,16 +88,11 @@ char	  **
 job_source_keys(const int32 *job_ids, int n)
 {
 	Oid			types[] = {INT4ARRAYOID, OIDARRAYOID};
-	Datum	   *ids = palloc(Max(n, 1) * sizeof(Datum));
 	char	  **keys = palloc(Max(n, 1) * sizeof(char *));
 	Datum		values[2];
 	ListCell   *lc;
-	int			i;
 
-	for (i = 0; i < n; i++)
-		ids[i] = Int32GetDatum(job_ids[i]);
-	values[0] = PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32), true,
-												TYPALIGN_INT));
+	values[0] = store_id_array(job_ids, n);
 	values[1] = written_relations();
 
 	foreach(lc, store_query(true,

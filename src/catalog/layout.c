@@ -44,18 +44,6 @@ text_array(const char *const *texts, int n)
 	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static Datum
-int_array(const int *integers, int n)
-{
-	Datum	   *elements = palloc(n * sizeof(Datum));
-	int			i;
-
-	for (i = 0; i < n; i++)
-		elements[i] = Int32GetDatum(integers[i]);
-	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true,
-										   TYPALIGN_INT));
-}
-
 /*
  * Sets the id of the stored layout equal to this one, locked, or 0 where there is
  * none; and the meaning that its results had, if it is another.
@@ -149,7 +137,7 @@ layout_insert(const StoredLayout *layout)
 		Int32GetDatum(layout->part),
 		CStringGetTextDatum(layout->focal_entity),
 		CStringGetTextDatum(layout->granularity),
-		int_array(layout->metrics, layout->npositions),
+		store_id_array(layout->metrics, layout->npositions),
 		text_array(layout->metric_names, layout->npositions),
 		text_array(layout->aggregate_names, layout->npositions),
 		text_array(layout->result_names, layout->npositions),

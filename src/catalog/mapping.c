@@ -25,7 +25,6 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "catalog/mapping.h"
@@ -102,16 +101,14 @@ static List *
 read_mappings(const Job *job)
 {
 	const Oid	types[] = {OIDOID, TEXTARRAYOID};
-	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(job->metrics), 1));
 	Datum		values[] = {ObjectIdGetDatum(job->owner), 0};
+	List	   *names = NIL;
 	List	   *mappings = NIL;
 	ListCell   *lc;
 
 	foreach(lc, job->metrics)
-		names[foreach_current_index(lc)] =
-			CStringGetTextDatum(name_fold(((JobMetric *) lfirst(lc))->name));
-	values[1] = PointerGetDatum(construct_array(names, list_length(job->metrics), TEXTOID, -1,
-												false, TYPALIGN_INT));
+		names = lappend(names, name_fold(((JobMetric *) lfirst(lc))->name));
+	values[1] = store_text_array(names);
 	foreach(lc, store_query(false,
 							psprintf("SELECT metricname, tablename, layout, id_column, "
 									 "time_column, metric_column, name_column, "

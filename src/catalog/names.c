@@ -42,6 +42,20 @@ name_fold(const char *name)
 }
 
 /*
+ * Is a name one of these C strings, to the byte?
+ */
+bool
+name_among(const char *name, const List *names)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	return false;
+}
+
+/*
  * `written` as an SQL name of a relation, with or without its schema; NULL if
  * it is not one.
  */

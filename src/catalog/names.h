@@ -11,6 +11,7 @@
 #include "nodes/primnodes.h"
 
 extern char *name_fold(const char *name);
+extern bool name_among(const char *name, const List *names);
 extern RangeVar *name_parse(const char *written);
 extern char *name_qualified(const char *schema, const char *name);
 extern char *name_to_be(const char *written);

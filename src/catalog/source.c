@@ -35,7 +35,6 @@
 #include "parser/parse_coerce.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -151,7 +150,7 @@ source_id_from_text(const Source *source, const char *text, int length)
 void
 sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names)
 {
-	Datum	   *texts = palloc(Max(list_length(sources), 1) * sizeof(Datum));
+	List	   *texts = NIL;
 	List	   *ids = NIL;
 	ListCell   *lc;
 
@@ -159,12 +158,11 @@ sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names)
 	{
 		const Source *source = lfirst(lc);
 
-		texts[foreach_current_index(lc)] = CStringGetTextDatum(source->name);
+		texts = lappend(texts, (char *) source->name);
 		ids = lappend_int(ids, source->definition->id);
 	}
 	*definition_ids = store_int_array(ids);
-	*names = PointerGetDatum(construct_array(texts, list_length(sources), TEXTOID, -1, false,
-											 TYPALIGN_INT));
+	*names = store_text_array(texts);
 }
 
 static bool

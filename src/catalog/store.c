@@ -419,6 +419,20 @@ store_int_array(const List *integers)
 }
 
 /*
+ * Likewise n ids, of which there may be very many.
+ */
+Datum
+store_id_array(const int32 *ids, int n)
+{
+	Datum	   *elements = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int32GetDatum(ids[i]);
+	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true,
+										   TYPALIGN_INT));
+}
+
+/*
  * Likewise a list of C strings.
  */
 Datum

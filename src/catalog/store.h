@@ -53,6 +53,7 @@ extern List *store_query_active(bool as_owner, const char *sql, int nargs, const
 extern List *store_query_latest(bool as_owner, const char *sql);
 extern void store_read_as_active(bool as_active);
 extern Datum store_int_array(const List *integers);
+extern Datum store_id_array(const int32 *ids, int n);
 extern Datum store_text_array(const List *texts);
 
 /*

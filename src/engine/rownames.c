@@ -233,18 +233,6 @@ names_by_fold(const List *names)
 	return map;
 }
 
-/* Is a text in a list? */
-static bool
-has_text(const List *texts, const char *text)
-{
-	ListCell   *lc;
-
-	foreach(lc, texts)
-		if (strcmp(lfirst(lc), text) == 0)
-			return true;
-	return false;
-}
-
 /*
  * The name chosen of those that match a metric, its own where none does; NULL where two
  * do and none is its own.
@@ -252,7 +240,7 @@ has_text(const List *texts, const char *text)
 static const char *
 chosen_name(const JobMetric *metric, const List *matching)
 {
-	if (matching == NIL || has_text(matching, metric->name))
+	if (matching == NIL || name_among(metric->name, matching))
 		return metric->name;
 	return list_length(matching) == 1 ? linitial(matching) : NULL;
 }
@@ -275,7 +263,7 @@ all_have_their_own(const Source *source, const List *names)
 	{
 		const JobMetric *metric = ((const SourceMetric *) lfirst(lc))->metric;
 
-		if (!has_text(matching_names(by_fold, metric), metric->name))
+		if (!name_among(metric->name, matching_names(by_fold, metric)))
 			all = false;
 	}
 	textmap_destroy(by_fold);
@@ -418,7 +406,7 @@ without_gone(const Source *source, List *names)
 		return names;
 	left = names_left(source, doubtful);
 	foreach(lc, names)
-		if (!has_text(doubtful, lfirst(lc)) || has_text(left, lfirst(lc)))
+		if (!name_among(lfirst(lc), doubtful) || name_among(lfirst(lc), left))
 			result = lappend(result, lfirst(lc));
 	return result;
 }
@@ -458,7 +446,7 @@ tell_missing(RowNames *run, const Source *source, const JobMetric *metric)
 {
 	char	   *about = psprintf("%u %s", source->relid, metric->name);
 
-	if (!run->tells || has_text(run->told, about))
+	if (!run->tells || name_among(about, run->told))
 		return;
 	run->told = lappend(run->told, about);
 	ereport(NOTICE,

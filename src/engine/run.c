@@ -60,7 +60,6 @@
 #include "storage/sinvaladt.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -387,22 +386,19 @@ rows_lock(const char *table, const char *column, Datum ids, bool waits)
 static void
 jobs_lock(Run *run)
 {
-	Datum	   *ids = palloc(run->n * sizeof(Datum));
+	int32	   *ids = palloc(run->n * sizeof(int32));
 	bool		waits = run->jobs[0].request->waits;
 	Datum		array;
 	int			i;
 
 	for (i = 0; i < run->n; i++)
 	{
-		int32		job_id = run->jobs[i].request->job_id;
-
-		ids[i] = Int32GetDatum(job_id);
-		job_require(job_id);
-		if (!job_try_lock(job_id))
-			report_running(job_id);
+		ids[i] = run->jobs[i].request->job_id;
+		job_require(ids[i]);
+		if (!job_try_lock(ids[i]))
+			report_running(ids[i]);
 	}
-	array = PointerGetDatum(construct_array(ids, run->n, INT4OID, sizeof(int32), true,
-											TYPALIGN_INT));
+	array = store_id_array(ids, run->n);
 	run->locked = rows_lock("batch_jobs", "id", array, waits);
 	run->locked += rows_lock("batchjob_definitions", "job_id", array, waits);
 }

@@ -23,7 +23,6 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -307,17 +306,17 @@ void
 agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 {
 	Oid			types[] = {INT4ARRAYOID};
-	Datum	   *ids;
+	int32	   *ids;
 	Datum		values[1];
 	List	   *rows;
 	ListCell   *lc;
 
 	if (n == 0)
 		return;
-	ids = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	ids = palloc_extended(n * sizeof(int32), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
-		ids[i] = Int32GetDatum(jobs[i]->id);
-	values[0] = PointerGetDatum(construct_array(ids, n, INT4OID, 4, true, TYPALIGN_INT));
+		ids[i] = jobs[i]->id;
+	values[0] = store_id_array(ids, n);
 	rows = store_query(as_owner,
 					   psprintf("SELECT l.state, " STORE_MICROSECONDS("l.slot") ", l.attempt, "
 								STORE_MICROSECONDS("l.not_before") ", " STORE_MICROSECONDS("l.started_at")

@@ -25,7 +25,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "catalog/group.h"
@@ -94,17 +93,6 @@ find_job(const JobOrder *order, int32 id)
 	OrderedJob	key = {.id = id};
 
 	return bsearch(&key, order->jobs, order->n, sizeof(OrderedJob), compare_job);
-}
-
-static Datum
-array_of_ids(const int32 *ids, int n)
-{
-	Datum	   *elements = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int32GetDatum(ids[i]);
-	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true,
-										   TYPALIGN_INT));
 }
 
 /* Finds the jobs that read results.  Returns how many. */
@@ -257,7 +245,7 @@ JobOrder *
 order_load(const int32 *ids, const Oid *owners, int n)
 {
 	JobOrder   *order = palloc(sizeof(JobOrder));
-	Datum		array = array_of_ids(ids, n);
+	Datum		array = store_id_array(ids, n);
 	int			readers;
 
 	order->n = n;
