@@ -11,9 +11,8 @@
  * What a row refers to may not be there when a dump is restored: events come
  * after jobs, privileges after rows, and a table may have changed since a
  * mapping was made.  A row that is refused would take the whole table with it.
- * pg_dump's scripts run with an empty search_path, and with the rights of our tables'
- * owner, by which they are told: then only the row itself is checked.  Each run checks
- * everything anyway.
+ * While that goes on (store_is_restoring()), only the row itself is checked.  Each run
+ * checks everything anyway.
  *
  * Triggers run as the role that writes the row, which is where its rights to
  * see things end.
@@ -24,7 +23,6 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
@@ -186,20 +184,6 @@ row_int(const Row *row, const char *name)
 	return isnull ? 0 : DatumGetInt32(value);
 }
 
-/* Does the current user have the rights of the owner of our tables? */
-static bool
-is_administrator(void)
-{
-	return has_privs_of_role(GetUserId(), store_info()->owner);
-}
-
-/* Is a dump being restored?  See the file's head. */
-static bool
-restoring(void)
-{
-	return namespace_search_path[0] == '\0' && is_administrator();
-}
-
 /*----------
  * Owners
  *----------
@@ -333,7 +317,7 @@ check_id_is_drawn(const Row *row, const char *sequence)
 {
 	int64		drawn;
 
-	if (!row_changed(row, "id") || is_administrator())
+	if (!row_changed(row, "id") || store_is_administrator())
 		return;
 	drawn = store_relid(sequence);
 	if (row->before != NULL || error_of(read_drawn, &drawn) != NULL || drawn != row_int(row, "id"))
@@ -419,7 +403,7 @@ check_timezone(const char *name, pg_tz **tz)
 {
 	Problems	found = {.collect = true};
 
-	if (!restoring())
+	if (!store_is_restoring())
 		(void) job_read_timezone(name, tz, 0, &raise_at_once);
 	else if (!job_read_timezone(name, tz, 0, &found))
 	{
@@ -489,7 +473,7 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (text)
 		check_timezone(text, &tz);
 	text = row_text(&row, "event_name");
-	if (text && !restoring() &&
+	if (text && !store_is_restoring() &&
 		(row_changed(&row, "schedule") || row_changed(&row, "timezone")))
 		restart_schedules(text);
 
@@ -627,7 +611,7 @@ warn_of_timeout(const Row *row)
 	int32		seconds = row_int(row, "job_timeout");
 
 	if (batchagg_job_timeout > 0 && seconds > batchagg_job_timeout &&
-		row_changed(row, "job_timeout") && !restoring())
+		row_changed(row, "job_timeout") && !store_is_restoring())
 		ereport(WARNING,
 				(errmsg("job_timeout of %d seconds is more than a run may take", seconds),
 				 errdetail("The setting batchagg.job_timeout allows %d seconds.",
@@ -666,7 +650,7 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	warn_of_timeout(&row);
 	for (int i = 0; i < lengthof(job_times); i++)
 		check_time(&row, job_times[i]);
-	if (event_name && row_changed(&row, "event_name") && !restoring())
+	if (event_name && row_changed(&row, "event_name") && !store_is_restoring())
 	{
 		event_require(event_name, &meaning);
 		notice_fixed_zone(meaning.timezone);
@@ -694,7 +678,7 @@ resolve_entity(Row *row)
 
 	if (entity == NULL || !(row_changed(row, "entity") || row_changed(row, "source_table")))
 		return;
-	if (!OidIsValid(name_lookup(entity, &qualified)) && !restoring())
+	if (!OidIsValid(name_lookup(entity, &qualified)) && !store_is_restoring())
 		qualified = name_to_be(entity);
 	if (qualified != NULL || row->before)
 		row_set_text(row, "source_table", qualified);
@@ -784,7 +768,7 @@ check_filter(const Row *row, Definition *definition)
 		  row_changed(row, "job_id") || row_changed(row, "timezone")))
 		return;
 
-	if (restoring())
+	if (store_is_restoring())
 		return;
 	(void) filter_parse(definition->filter);
 	definition->entity = row_text(row, "entity");
@@ -898,7 +882,7 @@ mapping_of_row(const Row *row)
 static void
 warn_of_missing_table(const SourceMapping *mapping)
 {
-	char	   *meant = restoring() ? NULL : suggest_relation(mapping->table_name);
+	char	   *meant = store_is_restoring() ? NULL : suggest_relation(mapping->table_name);
 
 	ereport(WARNING,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -931,13 +915,13 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 	if (!OidIsValid(name_lookup(mapping.table_name, &mapping.table_name)))
 	{
 		warn_of_missing_table(&mapping);
-		if (!restoring())
+		if (!store_is_restoring())
 			row_set_text(&row, "tablename", name_to_be(mapping.table_name));
 	}
 	else
 	{
 		row_set_text(&row, "tablename", mapping.table_name);
-		if (!restoring())
+		if (!store_is_restoring())
 			source_check_mapping(&mapping, owner);
 	}
 	PG_RETURN_POINTER(row.now);

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -221,7 +220,7 @@ batchagg_mappings_changed(PG_FUNCTION_ARGS)
 	textmap_hash *metrics;
 	ListCell   *lc;
 
-	if (namespace_search_path[0] == '\0')
+	if (store_is_restoring())
 		PG_RETURN_POINTER(NULL);
 	change.made = read_mappings(data, false);
 	change.gone = read_mappings(data, true);

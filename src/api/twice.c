@@ -16,7 +16,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -162,7 +161,7 @@ batchagg_definitions_changed(PG_FUNCTION_ARGS)
 	const Oid	types[] = {INT4ARRAYOID};
 	Datum		ids;
 
-	if (rows == NIL || namespace_search_path[0] == '\0')
+	if (rows == NIL || store_is_restoring())
 		PG_RETURN_POINTER(NULL);
 	ids = store_int_array(column_ids(data, rows, "id"));
 	refuse_equal(ids);
@@ -182,7 +181,7 @@ batchagg_metrics_changed(PG_FUNCTION_ARGS)
 	const Oid	types[] = {INT4ARRAYOID, TEXTARRAYOID};
 	Datum		values[2];
 
-	if (rows == NIL || namespace_search_path[0] == '\0')
+	if (rows == NIL || store_is_restoring())
 		PG_RETURN_POINTER(NULL);
 	values[0] = store_int_array(column_ids(data, rows, "job_id"));
 	values[1] = column_array(data, rows, "metric_name");

@@ -29,6 +29,7 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
@@ -36,6 +37,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -187,6 +189,25 @@ store_owns(Oid relid)
 
 	return OidIsValid(extension) &&
 		getExtensionOfObject(RelationRelationId, relid) == extension;
+}
+
+/*
+ * Does the current user have the rights of the owner of our tables?
+ */
+bool
+store_is_administrator(void)
+{
+	return has_privs_of_role(GetUserId(), store_info()->owner);
+}
+
+/*
+ * Is a dump being restored?  pg_dump's scripts are told by an empty search_path, and by
+ * the rights of our tables' owner: without these anybody could pass for one.
+ */
+bool
+store_is_restoring(void)
+{
+	return namespace_search_path[0] == '\0' && store_is_administrator();
 }
 
 /*

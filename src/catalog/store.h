@@ -25,6 +25,8 @@ typedef struct StoreInfo
 
 extern const StoreInfo *store_info(void);
 extern bool store_is_usable(void);
+extern bool store_is_administrator(void);
+extern bool store_is_restoring(void);
 extern Oid	store_schema(void);
 extern bool store_owns(Oid relid);
 extern Oid	store_relid(const char *name);

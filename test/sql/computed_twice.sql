@@ -58,6 +58,14 @@ SELECT :many, 'user', 'w', '1-hour', n % 2, 'n > ' || n / 2 FROM generate_series
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay)
 SELECT :many, 'user', 'w', '1-hour', n FROM generate_series(0, 2999) n;
 
+-- An empty search_path passes for that of a restore only with the rights of the tables' owner.
+SET ROLE regress_batchagg_twin;
+INSERT INTO batch_jobs (event_name) VALUES ('EVERYHOUR') RETURNING id AS own \gset
+SELECT pg_catalog.set_config('search_path', '', false);
+INSERT INTO public.batchjob_definitions (job_id, focal_entity, entity, granularity) VALUES (:own, 'user', 'v', '1-hour'), (:own, 'user', 'v', '1-hour');
+RESET search_path;
+RESET ROLE;
+
 DROP EXTENSION batchagg;
 DROP TABLE v, w;
 DROP ROLE regress_batchagg_twin;
