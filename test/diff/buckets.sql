@@ -18,12 +18,7 @@ SET client_min_messages = warning;
 
 CREATE EXTENSION IF NOT EXISTS batchagg;
 
-\set seed ''
-\getenv seed BATCHAGG_SEED
-SELECT coalesce(nullif(:'seed', '')::bigint, floor(random() * 1000000)::bigint) AS seed
-\gset
-\echo seed :seed
-SELECT setseed((:seed % 1000000) / 1000000.0) \g /dev/null
+\ir ../lib/seed.sql
 
 -- ---------------------------------------------------------------------------
 -- Zones, and their stretches of constant offset

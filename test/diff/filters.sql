@@ -12,12 +12,7 @@ SET client_min_messages = error;
 
 CREATE EXTENSION IF NOT EXISTS batchagg;
 
-\set seed ''
-\getenv seed BATCHAGG_SEED
-SELECT coalesce(nullif(:'seed', '')::bigint, floor(random() * 1000000)::bigint) AS seed
-\gset
-\echo seed :seed
-SELECT setseed((:seed % 1000000) / 1000000.0) \g /dev/null
+\ir ../lib/seed.sql
 \set filters ''
 \getenv filters BATCHAGG_FILTERS
 SELECT coalesce(nullif(:'filters', '')::bigint, 2000) AS filters

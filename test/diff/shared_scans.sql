@@ -13,12 +13,7 @@ SET client_min_messages = warning;
 
 CREATE EXTENSION IF NOT EXISTS batchagg;
 
-\set seed ''
-\getenv seed BATCHAGG_SEED
-SELECT coalesce(nullif(:'seed', '')::bigint, floor(random() * 1000000)::bigint) AS seed
-\gset
-\echo seed :seed
-SELECT setseed((:seed % 1000000) / 1000000.0) \g /dev/null
+\ir ../lib/seed.sql
 
 CREATE TABLE wide (user_id text, site_id integer, ts timestamptz, c1 float8, c2 float8, c3 integer, c4 numeric, c5 boolean);
 INSERT INTO wide
