@@ -526,43 +526,24 @@ check_time(const Row *row, const char *column)
 				 errdetail("It is %s; it must be of the years 1900 to 9999.", timestamptz_to_str(time))));
 }
 
-/* More years than there are; longer intervals may have no text that can be read. */
-#define ALL_YEARS 300000
-
-/* Refuses an interval that is not positive, or longer than all time. */
+/* Refuses an interval that is not positive, or longer than anything can be meant to be. */
 static void
-check_positive(const Row *row, const char *column)
+check_interval(const Row *row, const char *column)
 {
 	Interval	none = {0};
-	Interval	all_time = {.month = ALL_YEARS * MONTHS_PER_YEAR};
+	Interval	most = {.month = MAX_YEARS * MONTHS_PER_YEAR};
 	bool		isnull;
-	Datum		interval = row_value(row, column, &isnull);
+	Datum		value = row_value(row, column, &isnull);
 
-	if (!isnull && DatumGetInt32(DirectFunctionCall2(interval_cmp, interval,
-													 IntervalPGetDatum(&none))) <= 0)
+	if (isnull)
+		return;
+	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, value, IntervalPGetDatum(&none))) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("%s must be positive, not %s", column, row_text(row, column)),
 				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
-	if (!isnull && DatumGetInt32(DirectFunctionCall2(interval_cmp, interval,
-													 IntervalPGetDatum(&all_time))) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s must be at most %d years", column, ALL_YEARS),
-				 errhint("Specify NULL for no limit.")));
-}
-
-/* Refuses an interval that is longer than anything can be meant to be. */
-static void
-check_interval_bound(const Row *row, const char *column)
-{
-	Interval	most = {.month = MAX_YEARS * MONTHS_PER_YEAR};
-	bool		isnull;
-	const Interval *interval = DatumGetIntervalP(row_value(row, column, &isnull));
-
-	if (!isnull && (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(interval),
-													  IntervalPGetDatum(&most))) > 0 ||
-					abs(interval->month) > most.month))
+	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, value, IntervalPGetDatum(&most))) > 0 ||
+		abs(DatumGetIntervalP(value)->month) > most.month)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("%s must not be longer than %d years", column, MAX_YEARS),
@@ -805,12 +786,9 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 	check_not_empty(&row, "entity");
 	check_not_empty(&row, "id_column");
 	check_not_empty(&row, "time_column");
-	check_positive(&row, "lookback");
-	check_positive(&row, "results_retention");
-	check_positive(&row, "source_retention");
-	check_interval_bound(&row, "lookback");
-	check_interval_bound(&row, "results_retention");
-	check_interval_bound(&row, "source_retention");
+	check_interval(&row, "lookback");
+	check_interval(&row, "results_retention");
+	check_interval(&row, "source_retention");
 	check_number(&row, "job_delay", 0, PG_INT32_MAX,
 				 "It is in hours: a run reads the rows up to so many hours before its time.");
 	check_delay_bound(&row);
