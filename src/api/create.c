@@ -399,9 +399,9 @@ choose_mappings(NewJob *new)
 		List	   *rows = store_query(false,
 									   psprintf("SELECT name_column, value_column, (SELECT string_agg(job_id::text, "
 												"', ' ORDER BY job_id) FROM %s WHERE "
-												"replace(lower(metric_name), '.', '_') = $3) "
+												NAME_FOLDED_SQL("metric_name") " = $3) "
 												"FROM %s WHERE tablename = $1 AND owner = $2 AND "
-												"replace(lower(metricname), '.', '_') = $3",
+												NAME_FOLDED_SQL("metricname") " = $3",
 												store_table("batchjob_metrics"),
 												store_table("metricsandtables")),
 									   lengthof(types), types, values);

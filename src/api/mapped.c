@@ -107,14 +107,14 @@ jobs_concerned(const List *mappings)
 	foreach(lc, store_query(false,
 							psprintf("SELECT DISTINCT j.id FROM %s j JOIN %s d ON d.job_id = j.id "
 									 "JOIN %s m ON m.job_id = j.id "
-									 "WHERE replace(lower(m.metric_name), '.', '_') IN "
+									 "WHERE " NAME_FOLDED_SQL("m.metric_name") " IN "
 									 "(SELECT unnest($1)) AND EXISTS (SELECT FROM unnest($3) o "
 									 "WHERE o = j.owner OR o IN (SELECT oid FROM pg_roles "
 									 "WHERE rolsuper)) AND NOT EXISTS (SELECT FROM %s t "
 									 "WHERE t.owner = j.owner AND t.tablename = d.source_table "
 									 "AND t.tablename NOT IN (SELECT unnest($2)) "
-									 "AND replace(lower(t.metricname), '.', '_') = "
-									 "replace(lower(m.metric_name), '.', '_')) "
+									 "AND " NAME_FOLDED_SQL("t.metricname") " = "
+									 NAME_FOLDED_SQL("m.metric_name") ") "
 									 "ORDER BY j.id LIMIT " MAX_JOBS_TEXT " + 1",
 									 store_table("batch_jobs"),
 									 store_table("batchjob_definitions"),

@@ -168,7 +168,8 @@ run_list(FunctionCallInfo fcinfo, const char *command, List *rows)
 
 /*
  * batchagg_run_all() returns setof record: runs every enabled job that the
- * caller sees, by id, and those that read results after those that write them.  A job that fails does not keep the others from running.
+ * caller sees, by id, and those that read results after those that write them.  A job
+ * that fails does not keep the others from running.
  */
 Datum
 batchagg_run_all(PG_FUNCTION_ARGS)
@@ -230,8 +231,8 @@ agenda_ids(Agenda *agenda)
 /*
  * batchagg_run_due(event_name text) returns setof record: runs the slots that
  * are due, of the enabled jobs of an event (NULL: of all) that the caller sees,
- * by id, and those that read results after those that write them; of a job, up to the first that fails, which does not keep other jobs
- * from running.  ERROR where the event is not known, or the service does it.
+ * by id, and those that read results after those that write them; of a job, up to the
+ * first that fails, which does not keep other jobs from running.  ERROR where the event is not known, or the service does it.
  */
 Datum
 batchagg_run_due(PG_FUNCTION_ARGS)

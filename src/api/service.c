@@ -314,7 +314,6 @@ waiting_reason(Agenda *agenda, const AgendaJob *job, bool due, SlotObstacle *obs
 {
 	const AgendaJob *other;
 
-
 	if (due && job->state == SLOT_RUNNING)
 		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
 	if (due && job_is_locked(store_relid("batch_jobs"), job->id))

@@ -22,6 +22,7 @@
 
 #include "api/export.h"
 #include "api/transition.h"
+#include "catalog/names.h"
 #include "catalog/store.h"
 
 PG_FUNCTION_INFO_V1(batchagg_definitions_changed);
@@ -37,9 +38,6 @@ PG_FUNCTION_INFO_V1(batchagg_metrics_changed);
 /* What tells it from others of its job that may be equal, likewise. */
 #define EQUAL_HASH(d) \
 	"hashtextextended(" SERIES(d) " || E'\\n' || " d ".job_id::text || E'\\n' || " d ".job_delay::text, 0)"
-
-/* Names of metrics as they are compared. */
-#define FOLDED(m) "replace(lower(" m ".metric_name), '.', '_')"
 
 /* At most so many pairs of jobs are named, of so many that are looked at. */
 #define MAX_NOTICES "5"
@@ -77,7 +75,7 @@ static const char same_sql[] =
 "JOIN %2$s j ON j.id = d.job_id AND j.owner::oid = n.owner WHERE " SERIES_HASH("d") " = n.hash "
 "AND " SERIES("d") " = n.series AND d.job_id <> n.job_id LIMIT " MAX_OTHERS ") c) o ON true "
 "JOIN %3$s mn ON mn.job_id = n.job_id JOIN %3$s mo ON mo.job_id = o.job_id "
-"AND " FOLDED("mo") " = " FOLDED("mn") " AND string_to_array(mo.aggregation_types, ',') && "
+"AND " NAME_FOLDED_SQL("mo.metric_name") " = " NAME_FOLDED_SQL("mn.metric_name") " AND string_to_array(mo.aggregation_types, ',') && "
 "string_to_array(mn.aggregation_types, ',') "
 "WHERE %5$s GROUP BY n.job_id, o.job_id ORDER BY 1, 2 LIMIT " MAX_NOTICES;
 

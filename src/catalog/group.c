@@ -8,9 +8,9 @@
  * job's source key, a text: its owner, and the relations that its metrics lead
  * to: mapped tables, and entities that are relations, as these come before mappings
  * where they have the metric.  Where a metric is mapped to the entity of each
- * definition, its mappings to other tables do not matter.  They are taken from the rows of jobs and mappings as
- * they stand, without a look at the relations: a key that is too coarse or too fine
- * costs time, and changes no result.
+ * definition, its mappings to other tables do not matter.  They are taken from the
+ * rows of jobs and mappings as they stand, without a look at the relations: a key that
+ * is too coarse or too fine costs time, and changes no result.
  *
  * Jobs that run together also do not see each other's results.  So a job that
  * reads results, in RuleExecutionResults or any view over what runs write, has
@@ -25,6 +25,7 @@
 #include "utils/array.h"
 
 #include "catalog/group.h"
+#include "catalog/names.h"
 #include "catalog/store.h"
 
 /* The tables that runs write. */
@@ -47,7 +48,7 @@ static const char keys_sql[] =
 "FROM written JOIN pg_class c ON c.oid = relid JOIN pg_namespace n ON n.oid = c.relnamespace), "
 "mapped AS (SELECT j.id, b.metric_name, m.tablename FROM %1$s j "
 "JOIN %3$s b ON b.job_id = j.id LEFT JOIN %4$s m "
-"ON replace(lower(m.metricname), '.', '_') = replace(lower(b.metric_name), '.', '_') "
+"ON " NAME_FOLDED_SQL("m.metricname") " = " NAME_FOLDED_SQL("b.metric_name") " "
 "AND (m.owner = j.owner OR m.owner::oid IN (SELECT oid FROM pg_roles WHERE rolsuper)) "
 "WHERE j.id = ANY ($1)), "
 "entities AS (SELECT job_id, source_table, count(*) OVER (PARTITION BY job_id) AS n "

@@ -113,7 +113,7 @@ read_mappings(const Job *job)
 							psprintf("SELECT metricname, tablename, layout, id_column, "
 									 "time_column, metric_column, name_column, "
 									 "value_column, owner::oid FROM %s "
-									 "WHERE replace(lower(metricname), '.', '_') IN "
+									 "WHERE " NAME_FOLDED_SQL("metricname") " IN "
 									 "(SELECT unnest($2)) AND (owner = $1 OR owner IN "
 									 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
 									 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",

@@ -28,7 +28,7 @@
 
 /*
  * `name` as it is compared: in lower case, with '.' as '_'.  The same as
- * replace(lower(name), '.', '_') in SQL.
+ * NAME_FOLDED_SQL() in SQL.
  */
 char *
 name_fold(const char *name)

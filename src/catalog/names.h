@@ -10,6 +10,9 @@
 
 #include "nodes/primnodes.h"
 
+/* What name_fold() makes of an expression, in SQL. */
+#define NAME_FOLDED_SQL(name) "replace(lower(" name "), '.', '_')"
+
 extern char *name_fold(const char *name);
 extern bool name_among(const char *name, const List *names);
 extern RangeVar *name_parse(const char *written);

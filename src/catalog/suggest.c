@@ -129,13 +129,15 @@ char *
 suggest_timezone(const char *name)
 {
 	char		folded[NEAREST_MAX_LENGTH];
+	char	   *offset;
 	const char *meant;
 
 	word_fold(name, ZONE_IGNORED, folded, sizeof(folded));
 	if (folded[0] == '\0')
 		return NULL;
-	if (fixed_offset_timezone(name) != NULL)
-		return fixed_offset_timezone(name);
+	offset = fixed_offset_timezone(name);
+	if (offset != NULL)
+		return offset;
 	meant = synonym_of(zone_names, lengthof(zone_names), folded);
 	return meant ? pstrdup(meant) : nearest_timezone(folded);
 }

@@ -161,7 +161,7 @@ names_where(const RowNames *run, const Source *source, const char *condition, co
 	rows = store_query_active(false,
 							  psprintf("SELECT n FROM (SELECT DISTINCT n FROM (SELECT %s FROM %s AS s "
 									   "WHERE %s AND %s%s) AS r (n) OFFSET 0) AS d "
-									   "WHERE replace(lower(n COLLATE \"default\"), '.', '_') = ANY ($1) "
+									   "WHERE " NAME_FOLDED_SQL("n COLLATE \"default\"") " = ANY ($1) "
 									   "ORDER BY n",
 									   name_sql(source), source->name, counting_sql(source, filter),
 									   condition, limit),

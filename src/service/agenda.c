@@ -30,6 +30,7 @@
 
 #include "catalog/events.h"
 #include "catalog/group.h"
+#include "catalog/names.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
 #include "service/order.h"
@@ -193,12 +194,12 @@ read_source_keys(Agenda *agenda)
  * or a superuser's: others' are no change of the job.
  */
 static const char meanings_sql[] =
-"WITH mappings AS (SELECT replace(lower(t.metricname), '.', '_') AS name, t.owner, r.rolsuper, "
+"WITH mappings AS (SELECT " NAME_FOLDED_SQL("t.metricname") " AS name, t.owner, r.rolsuper, "
 "bit_xor(hashtextextended(t::text, 0)) AS meaning "
 "FROM %4$s t JOIN pg_roles r ON r.oid = t.owner GROUP BY 1, 2, 3), "
 "metrics AS (SELECT m.job_id, bit_xor(hashtextextended(m::text, coalesce(t.meaning, 0))) AS meaning "
 "FROM %3$s m JOIN %1$s j ON j.id = m.job_id LEFT JOIN mappings t "
-"ON t.name = replace(lower(m.metric_name), '.', '_') AND (t.owner = j.owner OR t.rolsuper) "
+"ON t.name = " NAME_FOLDED_SQL("m.metric_name") " AND (t.owner = j.owner OR t.rolsuper) "
 "GROUP BY 1), "
 "definitions AS (SELECT d.job_id, bit_xor(hashtextextended(d::text, 0)) AS meaning "
 "FROM %2$s d GROUP BY 1) "

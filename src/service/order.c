@@ -28,6 +28,7 @@
 #include "utils/builtins.h"
 
 #include "catalog/group.h"
+#include "catalog/names.h"
 #include "catalog/store.h"
 #include "service/order.h"
 
@@ -69,10 +70,10 @@ static const char readers_sql[] =
 "JOIN pg_namespace n ON n.oid = c.relnamespace, "
 "LATERAL (VALUES (lower(format('%%I.%%I', n.nspname, c.relname))), (lower(quote_ident(c.relname)))) v (name)), "
 "sources AS (SELECT d.job_id, coalesce(d.source_table, d.entity) AS name, EXISTS (SELECT FROM %3$s b "
-"JOIN pg_attribute a ON a.attrelid = $3 AND lower(a.attname) = replace(lower(b.metric_name), '.', '_') "
+"JOIN pg_attribute a ON a.attrelid = $3 AND lower(a.attname) = " NAME_FOLDED_SQL("b.metric_name") " "
 "WHERE b.job_id = d.job_id) AS opaque FROM %2$s d WHERE d.job_id = ANY ($1) "
 "UNION SELECT j.id, m.tablename, true FROM %1$s j JOIN %3$s b ON b.job_id = j.id JOIN %4$s m "
-"ON replace(lower(m.metricname), '.', '_') = replace(lower(b.metric_name), '.', '_') "
+"ON " NAME_FOLDED_SQL("m.metricname") " = " NAME_FOLDED_SQL("b.metric_name") " "
 "AND (m.owner = j.owner OR m.owner::oid IN (SELECT oid FROM pg_roles WHERE rolsuper)) "
 "WHERE j.id = ANY ($1)) "
 "SELECT s.job_id, bool_or(s.opaque OR n.relid <> $3), string_agg(DISTINCT n.role::text, ' ') "
@@ -138,7 +139,7 @@ read_names(JobOrder *order, Datum ids)
 
 	foreach(lc, store_query(true,
 							psprintf("SELECT job_id, count(*), string_agg(name::text, ' ' ORDER BY name) "
-									 "FROM (SELECT job_id, hashtext(replace(lower(metric_name), '.', '_')) "
+									 "FROM (SELECT job_id, hashtext(" NAME_FOLDED_SQL("metric_name") ") "
 									 "AS name FROM %s WHERE job_id = ANY ($1)) n GROUP BY 1",
 									 store_table("batchjob_metrics")),
 							lengthof(types), types, values))

@@ -45,6 +45,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "catalog/names.h"
 #include "catalog/store.h"
 #include "service/owners.h"
 
@@ -177,7 +178,7 @@ reassign(Oid role, Oid new_role)
 		return;
 	change(psprintf("DELETE FROM %s m WHERE owner = $1 AND EXISTS (SELECT FROM %s n "
 						   "WHERE n.owner = $2 AND n.tablename = m.tablename AND "
-						   "replace(lower(n.metricname), '.', '_') = replace(lower(m.metricname), '.', '_'))",
+						NAME_FOLDED_SQL("n.metricname") " = " NAME_FOLDED_SQL("m.metricname") ")",
 						   mappings, mappings),
 				  role, new_role);
 	for (int i = 0; i < lengthof(owned_tables); i++)

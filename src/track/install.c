@@ -41,6 +41,7 @@
 
 #include "catalog/problem.h"
 #include "catalog/source.h"
+#include "catalog/names.h"
 #include "catalog/store.h"
 #include "track/install.h"
 #include "track/marks.h"
@@ -228,7 +229,7 @@ query_texts(const char *sql, const char *source)
  */
 #define READERS_SQL \
 	"FROM %1$s d WHERE (d.source_table = $1 OR EXISTS (SELECT FROM %2$s m JOIN %3$s t " \
-	"ON replace(lower(t.metricname), '.', '_') = replace(lower(m.metric_name), '.', '_') " \
+	"ON " NAME_FOLDED_SQL("t.metricname") " = " NAME_FOLDED_SQL("m.metric_name") " " \
 	"WHERE m.job_id = d.job_id AND t.tablename = $1))"
 
 /* What definitions that may read the source, and mappings to it, have in `field`. */
