@@ -343,6 +343,8 @@ names_since(RowNames *run, Refresh *refresh)
 
 	extents_finish(refresh->changed);
 	extents_bridge(refresh->changed, MAX_RANGES);
+	if (refresh->changed->n == 0 && !refresh->additions)
+		return NIL;
 	initStringInfo(&rows);
 	for (int i = 0; i < refresh->changed->n; i++)
 		appendStringInfo(&rows, INT64_FORMAT " " INT64_FORMAT " ", refresh->changed->items[i].from,

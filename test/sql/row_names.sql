@@ -131,6 +131,11 @@ RESET client_min_messages;
 SELECT batchagg_track_source('by_log', 'log'), batchagg_track_source('by_snapshot', 'snapshot'), batchagg_track_source('local_log', 'log');
 SELECT * FROM run();
 SELECT * FROM run();
+-- A definition comes to others for which there is nothing new.
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter)
+SELECT job_id, focal_entity, entity, '1-week', resource_filter FROM batchjob_definitions WHERE granularity = '1-day' ORDER BY id;
+SELECT * FROM run();
+DELETE FROM batchjob_definitions WHERE granularity = '1-week';
 -- New rows of known names, and of names that nobody asked for.
 CALL everywhere($$INSERT INTO %I SELECT 'c1', '2024-10-09 05:00', n, 7, 'x' FROM unnest('{CPU_Load,mem,else}'::text[]) n$$);
 SELECT * FROM run();
