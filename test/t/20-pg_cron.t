@@ -143,9 +143,11 @@ subtest 'entries follow the jobs' => sub {
 		'an ordinary role that sees its own jobs only');
 	changes(
 		q{SET ROLE analyst;
-		INSERT INTO batch_jobs (id, event_name) VALUES (1, 'EVERYMINUTE');
-		INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity) VALUES (1, 'user', 'visit', '1-hour');
-		INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types) VALUES (1, 'pages', 'sum')},
+		INSERT INTO batch_jobs (job_name, event_name) VALUES ('visits', 'EVERYMINUTE');
+		INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity)
+			SELECT id, 'user', 'visit', '1-hour' FROM batch_jobs WHERE job_name = 'visits';
+		INSERT INTO batchjob_metrics (job_id, metric_name, aggregation_types)
+			SELECT id, 'pages', 'sum' FROM batch_jobs WHERE job_name = 'visits'},
 		[ $every_minute, 'batchagg EVERYWEEK|0 0 * * 0', @others ], '... and whose new one needs an entry');
 	changes(q{DELETE FROM batch_jobs WHERE job_name = 'week'}, [ $every_minute, @others ], 'and back');
 };
@@ -228,8 +230,8 @@ ok( $node->poll_query_until('postgres', <<'SQL'),
 SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'succeeded' AND command LIKE '%batchagg_run_due(''EVERYMINUTE'')'
 SQL
 	'pg_cron ran the entry');
-is( $node->safe_psql('postgres', q{SELECT DISTINCT job_id, status FROM "roll'up".batchagg_runs}),
-	'1|succeeded', '... and so the job');
+is( $node->safe_psql('postgres', q{SELECT DISTINCT j.job_name, r.status FROM "roll'up".batchagg_runs r JOIN "roll'up".batch_jobs j ON j.id = r.job_id}),
+	'visits|succeeded', '... and so the job');
 is( $node->safe_psql('postgres', q{SELECT entity_id, metric_value FROM "roll'up".RuleExecutionResults ORDER BY 1}),
 	"alice|3\nbob|4", '... with its results');
 
