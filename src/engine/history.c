@@ -117,14 +117,12 @@ history_plan(Refresh *refresh)
 
 /*
  * Do the groups of the bucket before have to be computed as well, to know which
- * entities have rows in it?  Where they are made of finer ones that are all stored,
- * the store tells.
+ * entities have values in it?
  */
 bool
 history_looks_back(const Rollup *rollup)
 {
-	return rollup->refresh->history_before == DT_NOEND &&
-		(!rollup_is_of_history(rollup) || rollup->finer->refresh->retained_from != DT_NOBEGIN);
+	return rollup->refresh->history_before == DT_NOEND;
 }
 
 /*----------

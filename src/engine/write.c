@@ -645,11 +645,7 @@ group_is_cut(const RollupWriter *writer, const GroupOut *group)
 	before = bucket_start(&rollup->definition->granularity, rollup->definition->tz,
 						  group->bucket - 1);
 	stored = rollup_stored_values(writer->store, rollup, before, group->bucket, group);
-	if (stored < 0)
-		return false;
-	if (writer->presence != NULL)
-		return presence_keeps_before(writer->presence, stored);
-	return rollup_stored_values(writer->store, rollup->finer, before, group->bucket, group) < 0;
+	return stored >= 0 && presence_keeps_before(writer->presence, stored);
 }
 
 /* Has a group fewer values of any of the part's metrics than its stored row? */

@@ -179,6 +179,15 @@ UPDATE batchjob_definitions SET keep_history = granularity = '1-hour';
 SELECT job_name, status FROM batch_jobs j, batchagg_run_job(j.id);
 SELECT granularity, entity_id, string_agg(c::text, ' ' ORDER BY definition_id) FROM (SELECT granularity, entity_id, definition_id, sum(metric_value) AS c FROM RuleExecutionResults WHERE aggregation_type = 'count' GROUP BY 1, 2, 3) c GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- A result that single values do not have is all that is asked for any more: days are
+-- stored anew, and the week before is still there.
+SELECT start_with('{1-day,1-week}', '{"n": "min,std"}');
+SELECT wholly('INSERT INTO %s VALUES (''u1'', ''2024-03-26'', -9), (''u1'', ''2024-03-29'', 24), (''u1'', ''2024-04-04'', 28.5), (''u1'', ''2024-04-04'', -11), (''u1'', ''2024-04-05'', 25.5)');
+SELECT * FROM differences();
+UPDATE batchjob_metrics SET aggregation_types = 'std';
+SELECT wholly('DELETE FROM %s WHERE n = -11');
+SELECT * FROM differences();
+
 -- Where it is said how long rows are there, those that are younger decide alone.
 SELECT start_with('{1-hour,1-day}', '{"n": "sum,count"}');
 UPDATE batchjob_definitions SET source_retention = now() - '2024-10-26 12:00+00';
