@@ -19,16 +19,19 @@
  * many points were left until it: 0 where it has happened.
  *
  * A file "batchagg_fault" in the data directory, such as "memory 3", arms each process
- * as it loads the library.
+ * as it loads the library; one such as "memory 3 batchagg worker" the next process of
+ * that type that comes by a point, which removes it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 
 #include "api/export.h"
@@ -43,13 +46,64 @@ typedef enum FaultKind
 	FAULT_KILL = 8
 } FaultKind;
 
+#define FAULT_FILE "batchagg_fault"
+
 static FaultKind armed;
 static int64 left;
+
+static const struct
+{
+	const char *name;
+	FaultKind	kind;
+}			kinds[] = {
+	{"memory", FAULT_MEMORY}, {"setting", FAULT_SETTING}, {"write", FAULT_WRITE}, {"kill", FAULT_KILL}
+};
+
+/* Arms the n-th fault of the kind of this name.  Returns whether there is one. */
+static bool
+arm(const char *name, int64 n)
+{
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+		{
+			armed = kinds[i].kind;
+			left = n;
+			return true;
+		}
+	return false;
+}
+
+/* Arms this process if the file names its type, or "" and that none. */
+static bool
+arm_by_file(const char *type)
+{
+	FILE	   *file = fopen(FAULT_FILE, "r");
+	char		name[16];
+	char		wanted[BGW_MAXLEN] = "";
+	long		n;
+	bool		armed_now = false;
+
+	if (file == NULL)
+		return false;
+	if (fscanf(file, "%15s %ld %63[a-z ]", name, &n, wanted) >= 2 && strcmp(wanted, type) == 0)
+		armed_now = arm(name, n);
+	fclose(file);
+	return armed_now;
+}
+
+static void __attribute__((constructor))
+arm_at_load(void)
+{
+	(void) arm_by_file("");
+}
 
 /* Is this the point?  Kinds of points that die count as all. */
 static bool
 strikes(FaultKind kind)
 {
+	if (MyBgworkerEntry != NULL && access(FAULT_FILE, F_OK) == 0 &&
+		arm_by_file(MyBgworkerEntry->bgw_type))
+		unlink(FAULT_FILE);
 	if (left == 0 || !(armed & (kind | FAULT_KILL)) || CritSectionCount > 0 || --left > 0)
 		return false;
 	if (armed == FAULT_KILL)
@@ -97,42 +151,6 @@ fault_zone(void)
 		return false;
 	errno = ENOMEM;
 	return true;
-}
-
-static const struct
-{
-	const char *name;
-	FaultKind	kind;
-}			kinds[] = {
-	{"memory", FAULT_MEMORY}, {"setting", FAULT_SETTING}, {"write", FAULT_WRITE}, {"kill", FAULT_KILL}
-};
-
-/* Arms the n-th fault of the kind of this name.  Returns whether there is one. */
-static bool
-arm(const char *name, int64 n)
-{
-	for (int i = 0; i < lengthof(kinds); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-		{
-			armed = kinds[i].kind;
-			left = n;
-			return true;
-		}
-	return false;
-}
-
-static void __attribute__((constructor))
-arm_by_file(void)
-{
-	FILE	   *file = fopen("batchagg_fault", "r");
-	char		name[16];
-	long		n;
-
-	if (file == NULL)
-		return;
-	if (fscanf(file, "%15s %ld", name, &n) == 2)
-		(void) arm(name, n);
-	fclose(file);
 }
 
 Datum

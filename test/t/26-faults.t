@@ -1,6 +1,8 @@
 # Faults made on purpose: whatever needs memory, writes or sets something may fail,
 # at any point, in transactions of others too.  The server stays up, nothing is half
 # written, no mark is lost, and after a run the results are those of plain SQL.
+#
+# Of many points some are tried; with BATCHAGG_FAULT_POINTS=all each of them.
 
 use strict;
 use warnings;
@@ -11,7 +13,10 @@ use lib $FindBin::RealBin;
 use Checkout;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Service;
 use Test::More;
+
+my $all = ($ENV{BATCHAGG_FAULT_POINTS} // '') eq 'all';
 
 my $pg_config = run_line('sh', '-c', 'command -v pg_config');
 plan skip_all => 'there is no make, or no compiler'
@@ -130,13 +135,13 @@ sub sweep
 	found($database, $what, $least);
 }
 
-# Numbers that grow faster and faster.
+# Numbers that grow faster and faster; all, where all points are tried.
 sub numbers
 {
 	my ($to, $factor) = @_;
 	my @numbers;
 
-	for (my $n = 1; $n <= $to; $n = int($n * $factor) + 1)
+	for (my $n = 1; $n <= $to; $n = $all ? $n + 1 : int($n * $factor) + 1)
 	{
 		push @numbers, $n;
 	}
@@ -216,4 +221,75 @@ foreach my $n (3, 40, 400)
 	is($node->safe_psql('log', few(4, 5) . '; SELECT status FROM batchagg_run_job(1); SELECT wrong()'), "succeeded\n0", "killed at point $n");
 }
 
+#
+# Backfills, in whose pieces something is to be done
+#
+make_database('pieces');
+
+sub backfills
+{
+	my ($kind, $to, $factor) = @_;
+	my $script = join '', map { few(1, 5) . ";\nSELECT fault('$kind', $_);\nCALL batchagg_backfill(1, piece => '2 days');\n"
+		  . "INSERT INTO found SELECT $_, 'struck' WHERE fault('$kind', 0) = 0;\nINSERT INTO found SELECT $_, 'strange' WHERE strange() > 0;\n"
+		  . (($_ % 2 ? 'CALL batchagg_backfill' : 'SELECT batchagg_run_job') . "(1);\nINSERT INTO found SELECT $_, 'wrong' WHERE wrong() > 0;\n") }
+	  @{ numbers($to, $factor) };
+	my (undef, undef, $error) = $node->psql('pieces', $script, on_error_stop => 0);
+
+	is(join("\n", grep { !/^(out of memory|could not extend file.*|invalid value for parameter.*|time zone.*)$/ } $error =~ /ERROR:  (.*)/g),
+		'', "a backfill: $kind: what is said");
+	found('pieces', "a backfill: $kind", 5);
+}
+backfills('memory', 12000, 1.6);
+backfills('write', 40, 1.3);
+backfills('setting', 1000, 1.8);
+
+#
+# The service, whose processes go on, or come back
+#
+make_database('service');
+$node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = '$source/batchagg.so'
+dynamic_library_path = '$source'
+max_worker_processes = 16
+batchagg.databases = 'service'
+batchagg.retry_delay = 0
+CONF
+$node->restart;
+$node->safe_psql('service', q{UPDATE batch_jobs SET missed_runs = 'coalesce', max_retries = 1000, retry_delay = 0});
+
+# The n-th fault of a kind in the next process of a type, while there is something to do.
+sub serve
+{
+	my ($type, $kind, @numbers) = @_;
+	my $file = $node->data_dir . '/batchagg_fault';
+	my $log = -s $node->logfile;
+	my @bad;
+
+	foreach my $n (@numbers)
+	{
+		append_to_file("$file.new", "$kind $n batchagg $type");
+		rename "$file.new", $file;
+		$node->safe_psql('service', few(1, 5));
+		make_due($node, 'service', 1);
+		push @bad, "$n: does not go on" unless defined try_for($node, 'service', ran(1), 60);
+		push @bad, "$n: wrong" if $node->safe_psql('service', 'SELECT wrong() + strange()') != 0;
+		unlink $file;
+	}
+	is(join(', ', @bad), '', "$type: $kind: it goes on, and results are exact");
+	return log_since($node, $log);
+}
+
+my %points = (scheduler => [ 2000, 3 ], worker => [ 4000, 3 ], launcher => [ 20, 3 ]);
+foreach my $type (qw(scheduler worker launcher))
+{
+	like(serve($type, 'memory', @{ numbers(@{ $points{$type} }) }), qr/out of memory/, "$type: memory lacks");
+}
+foreach my $type (qw(scheduler worker))
+{
+	like(serve($type, 'write', @{ numbers(12, 1.6) }), qr/No space left on device/, "$type: writes fail");
+	like(serve($type, 'kill', $all ? (1, 10, 100, 1000) : 20), qr/terminated by signal 9/, "$type: killed");
+}
+unlike(slurp_file($node->logfile), qr/TRAP|PANIC|signal (?!9\b)/, 'nothing has crashed');
+
+$node->stop;
 done_testing();
