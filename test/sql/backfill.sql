@@ -173,7 +173,8 @@ INSERT INTO cursors_before TABLE cursors;
 CALL batchagg_backfill(1, '2024-10-15', '2024-10-22', '1 day');
 TABLE cursors EXCEPT TABLE cursors_before;
 SELECT count(*) FROM batchagg_verify_job(1, '2024-10-15', '2024-10-22');
-SELECT s.source, min(m.low), max(m.high), count(*) > 0 AS some FROM batchagg_marks m JOIN batchagg_sources s USING (source_id) GROUP BY 1 ORDER BY 1;
+-- (not those of the beginning, which stay while any transaction is open that began before)
+SELECT s.source, min(m.low), max(m.high), count(*) > 0 AS some FROM batchagg_marks m JOIN batchagg_sources s USING (source_id) WHERE isfinite(m.low) GROUP BY 1 ORDER BY 1;
 INSERT INTO visits SELECT 'u1', '2024-10-10 12:10+00'::timestamptz + i * interval '1 day', 100, 1 FROM generate_series(0, 15) i;
 SELECT status FROM batchagg_run_job(1);
 SELECT count(*) FROM batchagg_verify_job(1);
