@@ -153,10 +153,14 @@ names_where(const RowNames *run, const Source *source, const char *condition, co
 	Datum		all_values[4] = {folded_metrics(run, source)};
 	List	   *rows;
 	OwnerScope	scope;
+	int			i;
 
 	Assert(nargs < lengthof(all_types));
-	memcpy(all_types + 1, types, nargs * sizeof(Oid));
-	memcpy(all_values + 1, values, nargs * sizeof(Datum));
+	for (i = 0; i < nargs; i++)
+	{
+		all_types[i + 1] = types[i];
+		all_values[i + 1] = values[i];
+	}
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = store_query_active(false,
 							  psprintf("SELECT n FROM (SELECT DISTINCT n FROM (SELECT %s FROM %s AS s "
