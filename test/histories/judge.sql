@@ -62,6 +62,35 @@ CREATE FUNCTION wait_for_quiet() RETURNS void LANGUAGE sql VOLATILE AS $$
 	SELECT pg_sleep(1.1) WHERE extract(epoch FROM clock_timestamp())::numeric % 900 > 899
 $$;
 
+-- Waits until the service has run the jobs.
+CREATE PROCEDURE wait_for_service() LANGUAGE plpgsql AS $$
+DECLARE
+	began timestamptz := clock_timestamp();
+BEGIN
+	WHILE (SELECT count(DISTINCT job_id) FROM batchagg_ledger
+		   WHERE state IN ('done', 'late') AND slot = date_trunc('hour', began)) < 3
+	LOOP
+		IF clock_timestamp() > began + interval '60 s' THEN
+			RAISE EXCEPTION 'the service does not run the jobs: %', (SELECT string_agg(l::text, ' ') FROM batchagg_ledger l);
+		END IF;
+		PERFORM pg_sleep(0.02);
+		COMMIT;
+	END LOOP;
+END $$;
+
+-- Waits until none of its processes is left; workers would wait for more to do.
+CREATE PROCEDURE wait_for_its_end() LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_type ~ '^batchagg')
+	LOOP
+		PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_type = 'batchagg worker'
+			AND NOT EXISTS (SELECT FROM batchagg_ledger WHERE state = 'running');
+		PERFORM pg_sleep(0.02);
+		COMMIT;
+	END LOOP;
+END $$;
+
 -- Finds the buckets that hold some instants.
 CREATE FUNCTION know_buckets(n int, unit text, zone text, instants timestamptz[]) RETURNS void
 LANGUAGE sql AS $$

@@ -93,6 +93,9 @@ my %KINDS = (
 	run_rolled_back => [ 2, \&run_rolled_back ],
 	run_failing => [ 1, \&run_failing ],
 	run_due => [ 1, \&run_due ],
+	run_cancelled => [ 1, \&run_cancelled ],
+	run_terminated => [ 0.5, \&run_terminated ],
+	run_by_service => [ 0.5, \&run_by_service ],
 	run_nothing_new => [ 2, \&run_nothing_new ],
 	verify => [ 2, \&verify ],
 	backfill => [ 1.5, \&backfill ],
@@ -101,7 +104,7 @@ my %KINDS = (
 # What a history begins with.
 sub first_kinds
 {
-	return (('insert_many') x between(1, 5), ('add_definition') x pick(0, 1, 2, 2),
+	return (chance(0.2) ? 'run' : (), ('insert_many') x between(1, 5), ('add_definition') x pick(0, 1, 2, 2),
 		chance(0.5) ? 'change_metrics' : (), 'track_all');
 }
 
@@ -927,13 +930,68 @@ sub changes_without
 	return weighted(1 => [ delete_rows($world) ], 1 => [ move($world) ], 1 => [])->@*;
 }
 
-# Slots that are due, long after a run by hand.
+# Slots that are due, after a run by hand, whose results stay.
 sub run_due
 {
 	my ($world) = @_;
 
-	return ("UPDATE batch_jobs SET scheduled_from = now() - interval '3 hours';", wait_for_quiet(),
-		'SELECT * FROM batchagg_run_due();', run($world));
+	return (run($world), "UPDATE batch_jobs SET scheduled_from = now() - interval '3 hours';", wait_for_quiet(),
+		'SELECT * FROM batchagg_run_due();', judge_again(), run($world));
+}
+
+# Compares with what was expected before, but for the case that the hour has ended.
+sub judge_again
+{
+	return for_the_test("SELECT batchagg_histories.judge() FROM batchagg_histories.clock"
+			. " WHERE date_trunc('hour', slot) = date_trunc('hour', now());");
+}
+
+# A run that is ended in the midst of it, or is just not.
+sub run_cancelled
+{
+	my ($world) = @_;
+	my $time = between(1, 40);
+
+	return (wait_for_quiet(), for_the_test('\\set ON_ERROR_STOP off'), "BEGIN; SET LOCAL statement_timeout = $time;",
+		pick('SELECT * FROM batchagg_run_all();', map { "SELECT * FROM batchagg_run_job($_);" } 1 .. 3),
+		'COMMIT;', for_the_test('\\set ON_ERROR_STOP on'), run($world));
+}
+
+# A session that is ended while it runs the jobs, or just before or afterwards.
+sub run_terminated
+{
+	my ($world) = @_;
+	my $time = between(10, 90) / 1000;
+	my $psql = "psql -Xq -d $world->{database} -c";
+	my $victim = qq{PGAPPNAME=victim $psql "SELECT * FROM batchagg_run_all()"};
+	my $end = qq{$psql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND datname = '$world->{database}'"};
+
+	return (wait_for_quiet(), "\\! ($victim & sleep $time; $end; wait) >/dev/null 2>&1", run($world));
+}
+
+# The service runs the jobs, after a run by hand, whose results stay: the slot of this
+# hour, or several by a clock that is set back and goes fast.
+sub run_by_service
+{
+	my ($world) = @_;
+	my $now = "date_trunc('hour', now())";
+	my $hours = between(1, 3);
+	my $fast = chance(0.4);
+
+	return (run($world), wait_for_quiet(), 'DELETE FROM batchagg_ledger;',
+		"UPDATE batch_jobs SET scheduled_from = $now - interval '$hours hours', missed_runs = '"
+			. pick('each', 'coalesce') . q(';),
+		$fast ? "SELECT batchagg_set_clock($now - interval '$hours hours', $now);" : (),
+		switch_service($world, 'on'), for_the_test('CALL batchagg_histories.wait_for_service();'),
+		switch_service($world, 'off'), for_the_test('CALL batchagg_histories.wait_for_its_end();'),
+		$fast ? 'SELECT batchagg_set_clock(NULL, NULL);' : (), judge_again(), run($world));
+}
+
+sub switch_service
+{
+	my ($world, $state) = @_;
+
+	return ("ALTER DATABASE $world->{database} SET batchagg.enabled = $state;", 'SELECT pg_reload_conf();');
 }
 
 # The second of two runs in succession changes nothing.
@@ -978,8 +1036,9 @@ sub dump_and_restore
 
 	$world->{database} = $from =~ /_restored$/ ? $from =~ s/_restored$//r : "${from}_restored";
 	return (@settled, "\\! dropdb --if-exists $world->{database}; createdb $world->{database}",
+		(switch_service($world, 'off'))[0],
 		"\\! pg_dump $from | psql -Xq -v ON_ERROR_STOP=1 $world->{database} >/dev/null",
-		"\\c $world->{database}", run($world));
+		"\\c $world->{database}", 'SELECT batchagg_use_worker();', run($world));
 }
 
 1;

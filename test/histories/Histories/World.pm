@@ -391,6 +391,7 @@ sub some_filter
 		"$value BETWEEN -5 AND 40 AND k % 3 > 0",
 		q(status = ANY ('{a,NULL}')),
 		q(coalesce(region, status) = 'a'),
+		q(coalesce(region = NULL, status = 'a')),
 		q(status IN ('a', 'b')));
 
 	return $filter if !defined $filter || ref $filter;
