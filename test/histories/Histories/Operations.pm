@@ -784,7 +784,7 @@ sub insert_expired
 	my ($world) = @_;
 	my $time = ($world->{expired} // return ()) - between(1, 24 * 9) * 3600;
 	my ($k, @row) = $world->some_row;
-	my $literal = literal(substr(instant($time), 0, 19));
+	my $literal = literal(substr(instant($time), 0, $world->{time_type} eq 'date' ? 10 : 19));
 
 	$row[2] = $literal;
 	return (for_the_test("INSERT INTO batchagg_histories.odd VALUES ($literal);"),
