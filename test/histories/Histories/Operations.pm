@@ -570,7 +570,8 @@ sub swap_tables
 	my $made = $world->{spare};
 
 	return () if $world->{shape} ne 'table';
-	$world->{spare} = 1;
+	$world->{spare} //= { %{ $world->{types} } };
+	@$world{qw(types spare)} = @$world{qw(spare types)};
 	return settled($world, $world->for_each_copy(sub {
 		my ($table, $copy) = @_;
 
