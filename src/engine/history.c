@@ -309,7 +309,7 @@ history_forget_replaced(const Rollup *rollup, const char *before)
 	if (n == 0)
 		return;
 	rollup->refresh->mixed = true;
-	if (rollup_is_of_history(rollup))
+	if (rollup->finer != NULL && rollup_stores_history(rollup->finer))
 		forget_above_finer(rollup, from, to, by_entity);
 	forget_groups(rollup, groups_with_rows(rollup->source, from, to, by_entity));
 }

@@ -717,8 +717,7 @@ static Extents *
 rollup_plan_needed(Rollup *rollup)
 {
 	Extents    *needed = rollup_computes(rollup);
-	bool		all_stored = rollup->refresh->keeps_states &&
-		rollup->refresh->history_before != DT_NOBEGIN;
+	bool		all_stored = rollup_stores_history(rollup);
 	ListCell   *lc;
 
 	check_stack_depth();

@@ -144,13 +144,12 @@ typedef struct SourceScan
 } SourceScan;
 
 /*
- * Is a rollup made of finer groups with history, which are stored with their states?
+ * Are a rollup's groups, of which some outlive their rows, all stored with their states?
  */
 static inline bool
-rollup_is_of_history(const Rollup *rollup)
+rollup_stores_history(const Rollup *rollup)
 {
-	return rollup->finer != NULL && rollup->finer->refresh->keeps_states &&
-		rollup->finer->refresh->history_before != DT_NOBEGIN;
+	return rollup->refresh->keeps_states && rollup->refresh->history_before != DT_NOBEGIN;
 }
 
 extern List *plan_scans(List *refreshes, bool writes);

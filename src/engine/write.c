@@ -588,13 +588,16 @@ row_values(const TupleTableSlot *row, int nmetrics)
 }
 
 /*
- * The number of values that a rollup's stored results of an entity come of, in buckets
- * that begin in [from, to); -1 where there are none.  The entity is that of a group.
+ * The number of values that the stored results of a group's entity in the bucket before
+ * come of; -1 where there are none.
  */
 static int64
-rollup_stored_values(StoreWriter *store, const Rollup *rollup, TimestampTz from, TimestampTz to,
-				  const GroupOut *group)
+stored_values_before(const RollupWriter *writer, const GroupOut *group)
 {
+	StoreWriter *store = writer->store;
+	const Rollup *rollup = writer->rollup;
+	TimestampTz before = bucket_start(&rollup->definition->granularity, rollup->definition->tz,
+									  group->bucket - 1);
 	Relation	index = index_open(store_relid("batchagg_store_series_idx"), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(store->rel, NULL);
 	text	   *entity = cstring_to_text_with_len(group->entity, group->entity_length);
@@ -605,9 +608,9 @@ rollup_stored_values(StoreWriter *store, const Rollup *rollup, TimestampTz from,
 	ScanKeyEntryInitialize(&keys[1], 0, KEY_SERIES_ENTITY_ID, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ, PointerGetDatum(entity));
 	ScanKeyInit(&keys[2], KEY_SERIES_BUCKET, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
-				TimestampTzGetDatum(from));
+				TimestampTzGetDatum(before));
 	ScanKeyInit(&keys[3], KEY_SERIES_BUCKET, BTLessStrategyNumber, F_TIMESTAMP_LT,
-				TimestampTzGetDatum(to));
+				TimestampTzGetDatum(group->bucket));
 	for (i = 0; i < rollup->nparts; i++)
 	{
 		IndexScanDesc scan = store_begin_scan(store, index, SERIES_KEYS);
@@ -635,16 +638,12 @@ rollup_stored_values(StoreWriter *store, const Rollup *rollup, TimestampTz from,
 static bool
 group_is_cut(const RollupWriter *writer, const GroupOut *group)
 {
-	const Rollup *rollup = writer->rollup;
-	const Refresh *refresh = rollup->refresh;
-	TimestampTz before;
+	const Refresh *refresh = writer->rollup->refresh;
 	int64		stored;
 
 	if (refresh->history_before != DT_NOEND || group->bucket == refresh->cut_bucket)
 		return true;
-	before = bucket_start(&rollup->definition->granularity, rollup->definition->tz,
-						  group->bucket - 1);
-	stored = rollup_stored_values(writer->store, rollup, before, group->bucket, group);
+	stored = stored_values_before(writer, group);
 	return stored >= 0 && presence_keeps_before(writer->presence, stored);
 }
 

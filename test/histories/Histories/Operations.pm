@@ -1037,7 +1037,7 @@ sub dump_and_restore
 
 	$world->{database} = $from =~ /_restored$/ ? $from =~ s/_restored$//r : "${from}_restored";
 	return (@settled, "\\! dropdb --if-exists $world->{database}; createdb $world->{database}",
-		(switch_service($world, 'off'))[0],
+		switch_service($world, 'off'),
 		"\\! pg_dump $from | psql -Xq -v ON_ERROR_STOP=1 $world->{database} >/dev/null",
 		"\\c $world->{database}", 'SELECT batchagg_use_worker();', run($world));
 }
