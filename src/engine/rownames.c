@@ -458,9 +458,9 @@ tell_missing(RowNames *run, const Source *source, const JobMetric *metric)
 	ereport(NOTICE,
 			(errmsg("no row of source \"%s\" has metric \"%s\"", source->name, metric->name),
 			 source->definition->filter ?
-			 errdetail("No row that passes the filter of definition %d has it, or a name that matches it, in column \"%s\".",
+			 errdetail("No row with an id and a time that passes the filter of definition %d has it, or a name that matches it, in column \"%s\".",
 					   source->definition->id, get_attname(source->relid, source->name_column, false)) :
-			 errdetail("Neither it nor a name that matches it is in column \"%s\".",
+			 errdetail("No row with an id and a time has it, or a name that matches it, in column \"%s\".",
 					   get_attname(source->relid, source->name_column, false))));
 }
 

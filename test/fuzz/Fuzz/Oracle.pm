@@ -272,9 +272,10 @@ sub skips
 		my $meant = $source->{layout} eq 'row' ?
 			number_of_metric($source, @{ $scan->{metrics} }) . ' IS NOT NULL' : 'true';
 		my $skipped = join "\n\tOR ", map {
-			my $id = id($source, $_);
+			my $rows = '(' . filter($_) . "\n\t)";
+			my $counts = "isfinite($time) AND " . id($source, $_) . ' IS NOT NULL';
 
-			'((' . filter($_) . "\n\t) AND ($time IS NULL OR NOT isfinite($time) OR $id IS NULL))"
+			"($rows AND ($counts) IS NOT TRUE" . name_counts($source, $scan, "$rows AND $counts") . ')'
 		} @{ $scan->{definitions} };
 
 		push @sql, 'SET TimeZone = ' . literal($scan->{definitions}[0]{zone}) . ';',
@@ -282,6 +283,17 @@ sub skips
 			"WHERE $meant AND ($skipped);";
 	}
 	return @sql;
+}
+
+# The names of metrics are those of rows that count: where only others have one that
+# matches a metric, the metric keeps its own, and theirs means nothing.
+sub name_counts
+{
+	my ($source, $scan, $counts) = @_;
+	my $name = ident($source->{name_column}{name} // return '');
+	my $own = join ', ', map { literal($_->{name}) } @{ $scan->{metrics} };
+
+	return "\n\tAND ($name\::text IN ($own) OR $name IN (SELECT $name FROM $source->{relation} WHERE $counts))";
 }
 
 # Which definitions share a scan, and so count a row that is skipped once: those
