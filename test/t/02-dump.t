@@ -138,7 +138,7 @@ $node->reload;
 for my $name ('copy_plain', 'copy_custom')
 {
 	my $slots = 'SELECT job_id, slot, state FROM rollup.batchagg_ledger ORDER BY 1, 2';
-	my $before = $node->safe_psql($name, $slots);
+	my $before = $node->safe_psql($name, "CREATE TABLE restored AS SELECT * FROM rollup.batchagg_ledger; $slots");
 
 	$node->safe_psql($name, <<'SQL');
 SET search_path = rollup, public;
@@ -153,7 +153,8 @@ SQL
 	$node->safe_psql($name, 'SELECT rollup.batchagg_use_worker()');
 	ok($node->poll_query_until($name, "SELECT count(*) = 1 FROM rollup.batchagg_slots WHERE job_name = 'due' AND state IN ('done', 'late')"),
 		'... then it runs them');
-	is($node->safe_psql($name, $slots =~ s/ORDER/WHERE job_id < 4 ORDER/r), $before, '... and no slot again that was run before');
+	# (the hour may be a new one by now)
+	is($node->safe_psql($name, 'TABLE restored EXCEPT TABLE rollup.batchagg_ledger'), '', '... and no slot again that was run before');
 }
 
 $node->stop;

@@ -31,6 +31,9 @@ sub as_role
 	return $node->safe_psql('postgres', $sql, connstr => $node->connstr('postgres') . " user=$role");
 }
 
+# Runs that begin while the scheduler is told of a slot, or sees that its time has come.
+my $FEW = 50;
+
 my $keeper = $node->background_psql('postgres');
 sub shut { $keeper->query_safe('SELECT pg_advisory_lock(1)'); }
 sub open_gate { $keeper->query_safe('SELECT pg_advisory_unlock(1)'); }
@@ -67,29 +70,33 @@ subtest 'a job that takes longer than the time between its slots' => sub {
 	sql('DELETE FROM batch_jobs');
 };
 
+# How many slots of a job were run, before how many runs of others at most each of them
+# had to wait, and how long, in milliseconds.
+sub turns
+{
+	my ($job) = @_;
+	return split /\|/, sql("SELECT count(*), max((SELECT count(*) FROM batchagg_runs o
+			WHERE o.job_id <> $job AND o.started_at >= greatest(l.slot, j.created_at) AND o.started_at < l.started_at)),
+			(extract(epoch FROM max(started_at - slot)) * 1000)::integer
+		FROM batchagg_ledger l JOIN batch_jobs j ON j.id = l.job_id WHERE l.job_id = $job AND l.state = 'done'");
+}
+
 subtest 'one job with a slot for each minute of years' => sub {
 	my ($hog) = make_jobs($node, 'postgres', 1, 10_000_000, 'visit', event_name => "'EVERYMINUTE'");
-	my ($job, $waited);
+	my ($job, $before);
 
 	wait_for($node, 'postgres', "SELECT count(*) > 20 FROM batchagg_ledger WHERE job_id = $hog AND state = 'done'", 'it runs slot after slot');
 	$job = make_job($node, 'postgres', due => 1);
-	$waited = wait_for($node, 'postgres', ran($job), '... and another of the same role gets its turn', 10);
-	cmp_ok($waited // 99, '<', 2, '... soon');
+	wait_for($node, 'postgres', ran($job), '... and another of the same role gets its turn');
+	(undef, $before) = turns($job);
+	cmp_ok($before, '<', $FEW, '... before long');
 	sql('DELETE FROM batch_jobs');
 };
-
-# How late the slots of a job were started, at most, in milliseconds.
-sub lateness
-{
-	my ($job) = @_;
-	return sql("SELECT count(*), coalesce((extract(epoch FROM max(started_at - slot)) * 1000)::integer, 999999) FROM batchagg_ledger
-		WHERE job_id = $job AND state = 'done' AND slot > (SELECT created_at FROM batch_jobs WHERE id = $job)");
-}
 
 subtest 'one role with thousands of jobs and years of slots' => sub {
 	my $n = $ENV{BATCHAGG_HOG} || 3000;
 	my $job = make_job($node, 'postgres', event => 'EVERYMINUTE', owner => 'alice');
-	my ($wait, $count, $late, $reloads);
+	my ($wait, $count, $before, $late);
 
 	# Different schedules, sources and policies: nothing can be shared.
 	as_role('mallory', <<"SQL");
@@ -117,18 +124,18 @@ SQL
 		}
 	}
 	$changer->quit;
-	($count, $late) = split /\|/, lateness($job);
-	note("$n jobs of one role beside it, $count slots of the other's job: at most $late ms late; "
+	($count, $before, $late) = turns($job);
+	note("$n jobs of one role beside it, $count slots of the other's job: $before runs of the many before one, $late ms late, at most; "
 		. sql("SELECT count(*) FROM batchagg_ledger WHERE job_id <> $job") . ' slots of the many');
 	cmp_ok($count, '>=', 2, 'each slot of the other role\'s job is run');
-	cmp_ok($late, '<', 2000, '... hardly late');
+	cmp_ok($before, '<', $FEW, '... and few of the many before it');
 	cmp_ok(sql("SELECT count(*) FROM batchagg_runs WHERE job_id <> $job"), '>', 50, 'the role with many has its turns too');
-	is(sql("SELECT count(*) FROM batchagg_runs WHERE status <> 'succeeded'"), '0', 'nothing has failed');
+	is(sql("SELECT concat(status, ' ', error_message) FROM batchagg_runs WHERE status <> 'succeeded' LIMIT 5"), '', 'nothing has failed');
 	sql('DELETE FROM batch_jobs');
 };
 
 subtest 'runs that do not end' => sub {
-	my ($waited, $job, @hogs);
+	my ($job, @hogs);
 
 	set_conf($node, 'batchagg.max_concurrent_jobs' => 3);
 	shut();
@@ -147,8 +154,7 @@ subtest 'runs that do not end' => sub {
 	wait_for($node, 'postgres', "SELECT count(*) = 2 FROM batchagg_slots WHERE state = 'waiting' AND reason = 'waiting for a worker slot: the last one is kept for jobs of other roles'",
 		'... and batchagg_slots says so');
 	make_due($node, 'postgres', $job);
-	$waited = wait_for($node, 'postgres', ran($job), '... which runs at once');
-	cmp_ok($waited // 99, '<', 2, '... in time');
+	wait_for($node, 'postgres', ran($job), '... which runs at once');
 	is(sql("SELECT count(*) FROM batchagg_progress WHERE phase = 'reading'"), '2', '... beside the runs that do not end');
 	open_gate();
 	wait_for($node, 'postgres', ran($_), "job $_ ends") for @hogs;
@@ -164,7 +170,7 @@ subtest 'retries' => sub {
 	$job = make_job($node, 'postgres', owner => 'mallory', source => 'busy', set => 'max_retries = 1000, retry_delay = 0', due => 1);
 	sleep(8);
 	cmp_ok(sql("SELECT count(*) FROM batchagg_runs WHERE job_id = $job"), '<=', 5, 'attempts have pauses in between, whatever the job says');
-	cmp_ok(sql("SELECT count(*) FROM batchagg_runs WHERE job_id = $job"), '>=', 2, '... and there are some');
+	wait_for($node, 'postgres', "SELECT count(*) >= 2 FROM batchagg_runs WHERE job_id = $job", '... and there are some');
 	cmp_ok(sql("SELECT max(octet_length(error_message)) FROM batchagg_runs"), '<', 5000, 'long messages are not recorded whole');
 	cmp_ok(sql("SELECT max(octet_length(reason)) FROM batchagg_ledger"), '<', 10000, '... nor in the ledger');
 	sql("DELETE FROM batch_jobs");
