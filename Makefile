@@ -174,6 +174,8 @@ endif
 # make would take objects that it finds beside the sources, whatever server they are for.
 ifneq ($(realpath $(here)),$(realpath .))
 elsewhere := yes
+# PGXS does not set it where the server was built in its source tree.
+VPATH := $(here)
 ifneq ($(wildcard $(addprefix $(here)/,$(OBJS) $(DATA_built) batchagg.so batchagg.dylib)),)
 $(error batchagg has been built in "$(here)" itself: run "make clean" there first)
 endif
