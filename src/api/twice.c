@@ -23,6 +23,7 @@
 #include "api/export.h"
 #include "api/transition.h"
 #include "catalog/names.h"
+#include "catalog/problem.h"
 #include "catalog/store.h"
 
 PG_FUNCTION_INFO_V1(batchagg_definitions_changed);
@@ -142,7 +143,8 @@ notice_same(const char *definitions, const char *metrics, int nargs, const Oid *
 		ereport(NOTICE,
 				(errmsg("job %s computes results that job %s computes too", row[0], row[1]),
 				 errdetail("Among them are %s results of metric \"%s\" per \"%s\" from \"%s\".",
-						   row[2], row[3], row[4], row[5])));
+						   row[2], text_for_client(row[3]), text_for_client(row[4]),
+						   text_for_client(row[5]))));
 	}
 }
 

@@ -451,17 +451,19 @@ static void
 tell_missing(RowNames *run, const Source *source, const JobMetric *metric)
 {
 	char	   *about = psprintf("%u %s", source->relid, metric->name);
+	const char *column = text_for_client(get_attname(source->relid, source->name_column, false));
 
 	if (!run->tells || name_among(about, run->told))
 		return;
 	run->told = lappend(run->told, about);
 	ereport(NOTICE,
-			(errmsg("no row of source \"%s\" has metric \"%s\"", source->name, metric->name),
+			(errmsg("no row of source \"%s\" has metric \"%s\"", text_for_client(source->name),
+					text_for_client(metric->name)),
 			 source->definition->filter ?
 			 errdetail("No row with an id and a time that passes the filter of definition %d has it, or a name that matches it, in column \"%s\".",
-					   source->definition->id, get_attname(source->relid, source->name_column, false)) :
+					   source->definition->id, column) :
 			 errdetail("No row with an id and a time has it, or a name that matches it, in column \"%s\".",
-					   get_attname(source->relid, source->name_column, false))));
+					   column)));
 }
 
 static void

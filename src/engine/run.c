@@ -445,7 +445,8 @@ error_context(void *arg)
 {
 	const Run  *run = arg;
 	const char *slot = run->jobs[0].request->scheduled ?
-		psprintf(", slot %s, database \"%s\"", timestamptz_to_str(run->slot), run->database) : "";
+		psprintf(", slot %s, database \"%s\"", timestamptz_to_str(run->slot),
+				 context_for_client(run->database)) : "";
 
 	if (run->rollup != NULL)
 		errcontext("batchagg job %d, source %s%s", run->rollup->definition->job->id,
@@ -570,7 +571,10 @@ run_job(const RunRequest *request, RunResult *result)
 	run_jobs(request, 1, result);
 }
 
-/* Logs how a scan's groups fared. */
+/*
+ * Logs how a scan's groups fared; not to the client, whose encoding may lack what is in
+ * names; here and below.
+ */
 static void
 scan_log(const SourceScan *scan, const char *database)
 {
@@ -582,7 +586,7 @@ scan_log(const SourceScan *scan, const char *database)
 	{
 		const Rollup *rollup = lfirst(lc);
 
-		ereport(LOG,
+		ereport(LOG_SERVER_ONLY,
 				(errmsg("batchagg job %d in database \"%s\", definition %d: read %s with %d workers, groups took %zu kB of memory, %d sorted runs in temporary files",
 						rollup->definition->job->id, database, rollup->definition->id, scan->source->name,
 						scan->workers, rollup->usage.peak / 1024, rollup->usage.runs),
@@ -598,7 +602,7 @@ run_log(const JobRun *job, const char *database)
 
 	if (LOG < batchagg_log_level)
 		return;
-	ereport(LOG,
+	ereport(LOG_SERVER_ONLY,
 			(errmsg("batchagg job %d in database \"%s\": run " INT64_FORMAT ", slot %s, attempt %d: read "
 					INT64_FORMAT " rows, skipped " INT64_FORMAT ", " INT64_FORMAT " groups, "
 					INT64_FORMAT " results, " INT64_FORMAT " rows changed, %.3f s",
@@ -1317,8 +1321,8 @@ tell_empty_filter(const SourceScan *scan, const Rollup *rollup)
 		return;
 	ereport(NOTICE,
 			(errmsg("no row of source \"%s\" up to the horizon passes the filter of definition %d",
-					scan->source->name, definition->id),
-			 errdetail("The filter is: %s", definition->filter)));
+					text_for_client(scan->source->name), definition->id),
+			 errdetail("The filter is: %s", text_for_client(definition->filter))));
 }
 
 /* Adds a scan, whose groups are stored, to the figures. */
@@ -1448,7 +1452,7 @@ run_jobs_caught(const RunRequest *requests, int n, RunResult *results)
 		if (error == NULL)
 			return;
 		if (DEBUG1 >= batchagg_log_level)
-			ereport(LOG,
+			ereport(LOG_SERVER_ONLY,
 					(errmsg("batchagg jobs %d to %d in database \"%s\" cannot run together, each runs alone: %s",
 							requests[0].job_id, requests[n - 1].job_id,
 							get_database_name(MyDatabaseId), error->message),
