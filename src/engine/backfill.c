@@ -175,6 +175,23 @@ coarsest(const Job *job)
 	return result;
 }
 
+/* The job's definition whose buckets are the shortest. */
+static const Definition *
+finest(const Job *job)
+{
+	const Definition *result = linitial(job->definitions);
+	ListCell   *lc;
+
+	foreach(lc, job->definitions)
+	{
+		const Definition *definition = lfirst(lc);
+
+		if (granularity_length(&definition->granularity) < granularity_length(&result->granularity))
+			result = definition;
+	}
+	return result;
+}
+
 /*
  * How long pieces are, if nobody says: as the longest buckets, or as many of them
  * as are a day.
@@ -279,10 +296,26 @@ nearest_bound(const Definition *definition, TimestampTz t)
 }
 
 /*
+ * A piece's other end, or where no bucket of the shortest might begin between, the
+ * nearest bound of these: pieces that are shorter than any bucket would be many, and do
+ * nothing.
+ */
+static TimestampTz
+end_beyond_bucket(const Backfill *backfill, const Job *job, TimestampTz end)
+{
+	const Definition *shortest = finest(job);
+	TimestampTz start = bucket_start(&shortest->granularity, shortest->tz,
+									 backfill->next - (backfill->newest_first ? 1 : 0));
+
+	return backfill->newest_first ? Min(end, start) :
+		Max(end, bucket_end(&shortest->granularity, shortest->tz, start));
+}
+
+/*
  * The other end of the piece that begins, or with newest_first ends, at
- * backfill->next: as long as pieces are, or where that makes it at most half as
- * long or short again, at a bound of the longest buckets, whose rows are then not
- * read for another piece too.
+ * backfill->next: as long as pieces are, but not shorter than a bucket; or where that
+ * makes it at most half as long or short again, at a bound of the longest buckets, whose
+ * rows are then not read for another piece too.
  */
 static TimestampTz
 piece_end(const Backfill *backfill, const Job *job)
@@ -298,6 +331,7 @@ piece_end(const Backfill *backfill, const Job *job)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("pieces of a backfill must have a positive length"),
 				 errhint("Specify an interval such as '1 day'.")));
+	end = end_beyond_bucket(backfill, job, end);
 	if (backfill->newest_first ? end <= backfill->until : end >= backfill->until)
 		return backfill->until;
 	bound = nearest_bound(coarsest(job), end);
@@ -422,18 +456,10 @@ piece_range(const Backfill *backfill, TimestampTz end, TimestampTz *from, Timest
 static TimestampTz
 shortest_end(const Job *job, TimestampTz start)
 {
-	const Definition *finest = linitial(job->definitions);
-	ListCell   *lc;
+	const Definition *definition = finest(job);
 
-	foreach(lc, job->definitions)
-	{
-		const Definition *definition = lfirst(lc);
-
-		if (granularity_length(&definition->granularity) < granularity_length(&finest->granularity))
-			finest = definition;
-	}
-	return bucket_end(&finest->granularity, finest->tz,
-					  bucket_start(&finest->granularity, finest->tz, start));
+	return bucket_end(&definition->granularity, definition->tz,
+					  bucket_start(&definition->granularity, definition->tz, start));
 }
 
 /*

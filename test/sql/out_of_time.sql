@@ -57,6 +57,11 @@ TABLE difference;
 SELECT status, changed FROM batchagg_run_job(1);
 CALL batchagg_backfill(1, piece => '-1 day');
 CALL batchagg_backfill(1, piece => '0');
+-- Pieces that are shorter than a bucket do not walk through it.
+CALL batchagg_backfill(1, '2024-10-07', '2024-10-07 05:00', piece => '1 second');
+CALL batchagg_backfill(1, '2024-10-07', '2024-10-07 05:00', piece => '1 second', newest_first => false);
+CALL batchagg_backfill(1, '2024-10-07 00:30', '2024-10-08 05:20', piece => '7 minutes');
+TABLE difference;
 -- Of broken tracking it is warned once.
 SELECT batchagg_track_source('v', id_column => 'user_id');
 SELECT status FROM batchagg_run_job(1);
