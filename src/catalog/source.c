@@ -856,22 +856,21 @@ named_draft(Resolver *resolver, char *written)
 }
 
 /*
- * Can the entity be a source by itself?  It has a time and an id, where the definition
- * does not name them.
+ * Can the entity be a source by itself?  Without any time it is something else, such as a
+ * list of the entities.  What else it lacks is an error when it is read: another relation
+ * in its place would replace its results.
  */
 static bool
 entity_is_usable(const Resolver *resolver)
 {
-	const Definition *definition = resolver->definition;
-	Problems	ignored = {.collect = true};
-	Draft		draft = *resolver->entity;
+	const Draft *entity = resolver->entity;
 
-	draft.problems = &ignored;
-	if (definition->id_column == NULL)
-		(void) resolve_id(&draft, definition->focal_entity);
-	if (definition->time_column == NULL)
-		(void) resolve_time(&draft);
-	return !draft.failed;
+	if (resolver->definition->time_column != NULL)
+		return true;
+	for (AttrNumber column = 1; column <= RelationGetNumberOfAttributes(entity->rel); column++)
+		if (entity->folded[column - 1] != NULL && time_type_ok(column_type(entity, column)))
+			return true;
+	return false;
 }
 
 /*

@@ -39,6 +39,20 @@ SELECT entity, r.status, results(j.job)
 FROM unnest('{dimension,nothing,temps_idx}'::text[]) entity,
 	LATERAL (SELECT batchagg_create_job('EVERYDAY', 'cell', entity, '{1-year}', '{"value": "sum"}') AS job) j,
 	LATERAL batchagg_run_job(j.job) r;
+-- One that has become unclear is an error, and no mapping of another job's takes its place.
+CREATE TABLE pressure (cell_id text, measured timestamptz, value float8);
+INSERT INTO pressure VALUES ('a', '2024-01-01', 8);
+SELECT batchagg_create_job('EVERYDAY', 'cell', 'pressure', '{1-day}', '{"value": "sum"}') AS pressure \gset
+SELECT status FROM batchagg_run_job(:pressure);
+ALTER TABLE pressure ADD noted timestamptz;
+SELECT status FROM batchagg_run_job(:pressure);
+ALTER TABLE pressure DROP noted;
+ALTER TABLE pressure RENAME cell_id TO cell_number;
+SELECT status FROM batchagg_run_job(:pressure);
+SELECT results(:pressure);
+UPDATE batchjob_definitions SET id_column = 'cell_number' WHERE job_id = :pressure;
+SELECT status FROM batchagg_run_job(:pressure);
+SELECT results(:pressure);
 -- A mapping to the entity itself says what its columns are.
 INSERT INTO metricsandtables (metricname, tablename, metric_column) VALUES ('value', 'humid', 'value'), ('y', 'temps', 'x'), ('y', 'humid', 'value');
 SELECT batchagg_create_job('EVERYDAY', 'cell', 'temps', '{1-day}', '{"y": "sum"}') AS y \gset
@@ -111,6 +125,6 @@ SELECT job_id = :reads AS reads, groups FROM batchagg_run_event('EVERYDAY') WHER
 DROP EXTENSION batchagg;
 DROP VIEW doubled;
 DROP TABLE told;
-DROP TABLE temps, humid, dimension, readings, "Upper";
+DROP TABLE temps, humid, dimension, readings, pressure, "Upper";
 DROP FUNCTION results;
 DROP ROLE regress_batchagg_reader, regress_batchagg_other;
