@@ -364,18 +364,44 @@ quoted_string(ParseState *pstate, Node *node)
 	return strVal(linitial(ref->fields));
 }
 
-/* Is a raw node a constant, a quoted word that is none of the columns, or a list of these? */
-static bool
-is_constant(ParseState *pstate, Node *node)
+/* What raw expressions refer to. */
+typedef struct References
 {
-	ListCell   *lc;
+	ParseState *pstate;
+	bool		to_columns;
+	const char *word;			/* the first one in double quotes that is no column; NULL: none */
+} References;
 
-	if (node == NULL || !IsA(node, List))
-		return node != NULL && (IsA(node, A_Const) || quoted_string(pstate, node) != NULL);
-	foreach(lc, (List *) node)
-		if (!is_constant(pstate, lfirst(lc)))
-			return false;
-	return true;
+static bool
+references_walker(Node *node, void *context)
+{
+	References *references = context;
+	const char *word;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, ColumnRef))
+		return raw_expression_tree_walker(node, references_walker, context);
+	word = quoted_string(references->pstate, node);
+	if (word == NULL)
+		references->to_columns = true;
+	else if (references->word == NULL)
+		references->word = word;
+	return false;
+}
+
+/*
+ * The quoted word, none of the columns, that raw expressions refer to, if they refer to
+ * no column; or NULL.
+ */
+static const char *
+constant_word(ParseState *pstate, Node *first, Node *second)
+{
+	References	references = {.pstate = pstate};
+
+	references_walker(first, &references);
+	references_walker(second, &references);
+	return references.to_columns ? NULL : references.word;
 }
 
 /* Does a raw expression compare two values? */
@@ -386,6 +412,14 @@ is_comparison(const A_Expr *expression)
 		(expression->kind != AEXPR_OP || strchr("=<>!~", *strVal(llast(expression->name))) != NULL);
 }
 
+static void
+warn_of_string(ParseState *pstate, const char *word, const char *what)
+{
+	if (word != NULL && filter_column_but_for_case(pstate, word) == NULL)
+		warn(pstate, psprintf("\"%s\" is no column, and is %s", word, what),
+			 "The result is the same for all rows.", filter_column_hint(pstate, word));
+}
+
 /*
  * Warns of comparisons that are the same for all rows because a quoted word was meant to
  * be a column, and is none.
@@ -394,21 +428,16 @@ static bool
 warn_of_strings_walker(Node *node, void *context)
 {
 	ParseState *pstate = context;
-	A_Expr	   *comparison = (A_Expr *) node;
-	const char *word;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, A_Expr) && is_comparison(comparison) &&
-		is_constant(pstate, comparison->lexpr) && is_constant(pstate, comparison->rexpr))
-	{
-		word = quoted_string(pstate, comparison->lexpr);
-		if (word == NULL)
-			word = quoted_string(pstate, comparison->rexpr);
-		if (word != NULL && filter_column_but_for_case(pstate, word) == NULL)
-			warn(pstate, psprintf("\"%s\" is no column, and is compared as a string with a constant", word),
-				 "The result is the same for all rows.", filter_column_hint(pstate, word));
-	}
+	if (IsA(node, A_Expr) && is_comparison((A_Expr *) node))
+		warn_of_string(pstate,
+					   constant_word(pstate, ((A_Expr *) node)->lexpr, ((A_Expr *) node)->rexpr),
+					   "compared as a string with a constant");
+	if (IsA(node, NullTest))
+		warn_of_string(pstate, constant_word(pstate, (Node *) ((NullTest *) node)->arg, NULL),
+					   "taken as a string, which is not NULL");
 	return raw_expression_tree_walker(node, warn_of_strings_walker, context);
 }
 

@@ -205,7 +205,10 @@ SELECT status FROM batchagg_run_job(:job);
 UPDATE batchjob_definitions SET resource_filter = '"contry" = ''de'' AND pages > 0' WHERE granularity = '1-hour';
 UPDATE batchjob_definitions SET resource_filter = 'status = "x" AND ("foo" IN ("de", ''fr'') OR ''de'' = "Country")' WHERE granularity = '1-hour';
 UPDATE batchjob_definitions SET resource_filter = 'NOT true' WHERE granularity = '1-hour';
+UPDATE batchjob_definitions SET resource_filter = 'pages > 0 AND lower("contry") = "de" OR "contry"::text = ''de'' AND coalesce("foo", ''x'') <> ''y''' WHERE granularity = '1-hour';
+UPDATE batchjob_definitions SET resource_filter = 'pages > 0 AND "contry" IS NOT NULL' WHERE granularity = '1-hour';
 -- What compares with a column, or has only strings in an expression that does, is not warned of.
+UPDATE batchjob_definitions SET resource_filter = 'lower(country) = lower("DE") AND coalesce(status, "y") IS NOT NULL AND now() > ''2024-01-01'' AND ''a'' < ''b''';
 UPDATE batchjob_definitions SET resource_filter = 'country = "de" AND status IN ("x", "y") AND "de" < country AND country = "d" || "e"';
 SELECT status FROM batchagg_run_job(:job);
 -- Nor is a run that has nothing to read, or nothing new.
