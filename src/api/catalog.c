@@ -767,8 +767,8 @@ check_filter(const Row *row, Definition *definition)
 }
 
 /*
- * Trigger on batchjob_definitions, BEFORE INSERT OR UPDATE.  Puts granularity
- * in canonical form and sets source_table.  ERROR: a granularity or time zone
+ * Trigger on batchjob_definitions, BEFORE INSERT OR UPDATE.  Puts granularity and
+ * time zone in canonical form and sets source_table.  ERROR: a granularity or time zone
  * that is none; an empty name; a number or interval out of range; a filter that is
  * not allowed, or does not fit its source.
  */
@@ -805,6 +805,8 @@ batchagg_check_definition(PG_FUNCTION_ARGS)
 		{
 			check_timezone(definition.timezone, &definition.tz);
 			notice_fixed_zone(definition.timezone);
+			if (definition.tz)
+				row_set_text(&row, "timezone", pg_get_timezone_name(definition.tz));
 		}
 		resolve_entity(&row);
 		check_filter(&row, &definition);

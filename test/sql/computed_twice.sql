@@ -16,6 +16,7 @@ INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, res
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter) VALUES (1, 'user', 'v', '1-hour', 'n > 1');
 UPDATE batchjob_definitions SET resource_filter = NULL;
 UPDATE batchjob_definitions SET resource_filter = 'n > 2' WHERE resource_filter IS NOT NULL;
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, timezone) VALUES (1, 'user', 'v', '1-hour', 'utc');
 -- What differs in anything is not equal.
 INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, job_delay, complete_only, lookback, keep_history, results_retention, id_column, time_column, timezone) VALUES
 	(1, 'user', 'v', '1-hour', 1, DEFAULT, NULL, DEFAULT, NULL, NULL, NULL, DEFAULT),
