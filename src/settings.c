@@ -224,7 +224,8 @@ check_timezone(char **newval, void **extra, GucSource source)
 
 /*
  * Fixes those of PostgreSQL's settings that a process of the service relies on,
- * whatever databases and roles say.  No timeout but the job's own ends a run.
+ * whatever databases and roles say.  No timeout but the job's own ends a run, and an
+ * error of a job does not end the process, which could not record it then.
  */
 void
 settings_pin(void)
@@ -242,6 +243,7 @@ settings_pin(void)
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"idle_session_timeout", "0"},
+		{"exit_on_error", "off"},
 #if PG_VERSION_NUM >= 170000
 		{"transaction_timeout", "0"},
 #endif

@@ -168,9 +168,17 @@ subtest 'settings of the owner' => sub {
 	}
 	$keeper->quit;
 
+	# An error is the job's, whatever the owner's sessions make of one.
+	sql("CREATE ROLE strict LOGIN; ALTER ROLE strict SET exit_on_error = on;
+		CREATE VIEW dividing AS SELECT user_id, ts, pages / (pages - pages) AS pages FROM visit; GRANT SELECT ON dividing TO strict");
+	my $strict = make_job($node, 'postgres', owner => 'strict', source => 'dividing', due => 1);
+	wait_until(slot_is($strict, 'failed'), 'exit_on_error');
+	like(sql("SELECT reason FROM batchagg_slots WHERE job_id = $strict"), qr/division by zero/, '... does not hide the error');
+
 	# Those of the database; our own sessions are spared.
-	local $ENV{PGOPTIONS} = '-c default_transaction_read_only=off -c statement_timeout=0 -c role=none';
-	sql("ALTER DATABASE postgres SET $_") for "default_transaction_read_only = on", "statement_timeout = '1ms'", "role = 'stranger'";
+	local $ENV{PGOPTIONS} = '-c default_transaction_read_only=off -c statement_timeout=0 -c role=none -c exit_on_error=off';
+	sql("ALTER DATABASE postgres SET $_") for "default_transaction_read_only = on", "statement_timeout = '1ms'", "role = 'stranger'",
+		'exit_on_error = on';
 	sql('SELECT batchagg_stop()');
 	sql('SELECT batchagg_start()');
 	my $job = make_job($node, 'postgres', owner => 'hermit', due => 1);
