@@ -171,8 +171,10 @@ client_lacks(const char *text)
 	int			length = (int) strlen(text);
 	Oid			conversion;
 
-	if (client == server || client == PG_SQL_ASCII || server == PG_SQL_ASCII || pg_is_ascii(text))
+	if (client == server || client == PG_SQL_ASCII || pg_is_ascii(text))
 		return false;
+	if (server == PG_SQL_ASCII)
+		return !pg_verify_mbstr(client, text, length, true);
 	conversion = FindDefaultConversionProc(server, client);
 	return OidIsValid(conversion) &&
 		pg_do_encoding_conversion_buf(conversion, server, client, (unsigned char *) text, length,
@@ -212,6 +214,19 @@ context_for_client(const char *text)
 	if (pg_get_client_encoding() == GetDatabaseEncoding() || pg_is_ascii(text))
 		return (char *) text;
 	return ascii_of(text);
+}
+
+/*
+ * How many bytes of a text of `length` there are in at most `limit`, without cutting a
+ * character.  What a database without an encoding holds is mostly UTF-8.
+ */
+int
+text_clip(const char *text, int length, int limit)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	return pg_encoding_mbcliplen(encoding == PG_SQL_ASCII ? PG_UTF8 : encoding, text, length,
+								 limit);
 }
 
 /*

@@ -35,6 +35,7 @@ extern bool error_is_cancel(const ErrorData *error);
 extern ErrorData *error_of(void (*work) (void *arg), void *arg);
 extern char *text_for_client(const char *text);
 extern char *context_for_client(const char *text);
+extern int	text_clip(const char *text, int length, int limit);
 extern bool problem_catch(Problems *problems, int definition_id, void (*check) (void *arg),
 						  void *arg);
 extern void problems_raise(const Problems *problems);

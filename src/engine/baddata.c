@@ -12,9 +12,9 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 
+#include "catalog/problem.h"
 #include "engine/baddata.h"
 #include "engine/entity.h"
 
@@ -28,7 +28,7 @@ static const char what_to_do[] =
 static char *
 id_shown(const char *entity, int length)
 {
-	return pnstrdup(entity, pg_mbcliplen(entity, length, MAX_ID_SHOWN));
+	return pnstrdup(entity, text_clip(entity, length, MAX_ID_SHOWN));
 }
 
 /* A group, for people: user "u1" in the 1-hour bucket of 2024-10-07 00:00:00+00. */

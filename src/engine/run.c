@@ -50,7 +50,6 @@
 #include "access/xlogutils.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
@@ -1348,7 +1347,7 @@ recorded_text(const char *text)
 
 	if (length <= MAX_ERROR_TEXT)
 		return text;
-	return psprintf("%.*s ...", pg_mbcliplen(text, length, MAX_ERROR_TEXT), text);
+	return psprintf("%.*s ...", text_clip(text, length, MAX_ERROR_TEXT), text);
 }
 
 /*

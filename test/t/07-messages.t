@@ -121,5 +121,25 @@ like($log, qr/jobs 1 to 3 in database "postgres" cannot run together, each runs 
 is($node->safe_psql('postgres', 'SELECT string_agg(status, \',\' ORDER BY job_id) FROM (SELECT * FROM batchagg_runs ORDER BY run_id DESC LIMIT 2) r'),
 	'succeeded,failed', '... fails its own job alone');
 
+# A database without an encoding has bytes of any.  What is cut stays UTF-8 if it was, and what a client would not
+# take is no error.
+$node->safe_psql('postgres', "CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0");
+$node->safe_psql('bytes', <<'SQL');
+CREATE EXTENSION batchagg;
+CREATE TABLE visit (user_id text, ts timestamptz, pages integer);
+CREATE FUNCTION shout(i integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', 'x' || repeat(E'\xc3\xa9', 5000); END $$;
+CREATE VIEW loud AS SELECT user_id, ts, shout(pages) AS pages FROM visit;
+SET client_min_messages = error;
+INSERT INTO visit VALUES ('x' || repeat(E'\xc3\xa9', 1001), '2024-01-01', 1);
+SELECT batchagg_create_job('EVERYHOUR', 'user', e, '{1-day}', '{"pages": "sum"}') FROM unnest('{visit,loud}'::text[]) e;
+SQL
+is($node->safe_psql('bytes', "SET client_encoding = UTF8; SELECT string_agg(status, ',') FROM batchagg_run_all()"), 'failed,failed',
+	'what is cut in a database without an encoding is shown to a client');
+is($node->safe_psql('bytes', "SET client_encoding = UTF8; SELECT count(*) FROM (SELECT error_message, error_detail FROM batchagg_runs OFFSET 0) r WHERE r::text LIKE '%...%'"),
+	'1', '... and read by it');
+$node->safe_psql('bytes', "UPDATE visit SET user_id = repeat(chr(255), 2001)");
+is($node->safe_psql('bytes', "SET client_encoding = UTF8; SELECT string_agg(status, ',') FROM batchagg_run_all()"), 'failed,failed',
+	'bytes that are no text for a client are no error of the statement');
+
 $node->stop;
 done_testing();
