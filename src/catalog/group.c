@@ -13,8 +13,8 @@
  * is too coarse or too fine costs time, and changes no result.
  *
  * Jobs that run together also do not see each other's results.  So a job that
- * reads results, in RuleExecutionResults or any view over what runs write, has
- * no key and runs alone; and so does one whose sources are not known by their
+ * reads results, in RuleExecutionResults, any view over what runs write, or a table
+ * whose policies read that, has no key and runs alone; and so does one whose sources are not known by their
  * qualified name, for they might be such views.
  *
  *-------------------------------------------------------------------------
@@ -41,9 +41,11 @@ static const char *const written_tables[] = {
  */
 static const char keys_sql[] =
 "WITH RECURSIVE written (relid) AS (SELECT unnest($2) UNION "
-"SELECT r.ev_class FROM written JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass "
-"AND d.refobjid = relid AND d.classid = 'pg_rewrite'::regclass "
-"JOIN pg_rewrite r ON r.oid = d.objid), "
+"SELECT coalesce(r.ev_class, p.polrelid) FROM written "
+"JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = relid "
+"AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass) "
+"LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid "
+"LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid), "
 "names AS (SELECT lower(format('%%I.%%I', n.nspname, c.relname)) AS name "
 "FROM written JOIN pg_class c ON c.oid = relid JOIN pg_namespace n ON n.oid = c.relnamespace), "
 "mapped AS (SELECT j.id, b.metric_name, m.tablename FROM %1$s j "

@@ -3,8 +3,8 @@
  * order.c
  *	  Jobs that read results run after those that write them.
  *
- * A job reads results where one of its sources is RuleExecutionResults, or a view
- * over what runs write.  It may see those of the owners whose rights it has: its own
+ * A job reads results where one of its sources is RuleExecutionResults, a view over what
+ * runs write, or a table with a policy that reads it.  It may see those of the owners whose rights it has: its own
  * owner's, and those that views lend.  Of RuleExecutionResults itself it reads the
  * rows of its metrics' names; what a view leaves of them is not known here, so it is
  * taken to read all.
@@ -62,9 +62,11 @@ struct JobOrder
 static const char readers_sql[] =
 "WITH RECURSIVE reads (relid, role) AS (SELECT unnest($2), 0::oid UNION "
 "SELECT c.oid, x.role FROM reads JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass "
-"AND d.refobjid = relid AND d.classid = 'pg_rewrite'::regclass "
-"JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class, "
-"LATERAL (VALUES (reads.role), (CASE WHEN EXISTS (SELECT FROM pg_options_to_table(c.reloptions) o "
+"AND d.refobjid = relid AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass) "
+"LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid "
+"LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid "
+"JOIN pg_class c ON c.oid = coalesce(r.ev_class, p.polrelid), "
+"LATERAL (VALUES (reads.role), (CASE WHEN p.oid IS NOT NULL OR EXISTS (SELECT FROM pg_options_to_table(c.reloptions) o "
 "WHERE o.option_name = 'security_invoker' AND o.option_value::boolean) THEN 0::oid ELSE c.relowner END)) x (role)), "
 "names AS (SELECT relid, role, name FROM reads JOIN pg_class c ON c.oid = relid "
 "JOIN pg_namespace n ON n.oid = c.relnamespace, "

@@ -67,8 +67,22 @@ SET client_min_messages = error;
 SELECT job_id = :reader AS reader, status FROM batchagg_run_all();
 RESET client_min_messages;
 
+-- A table whose policy reads results, in a view of the owner's.
+DELETE FROM batch_jobs;
+CREATE VIEW busy WITH (security_invoker = true) AS SELECT "timestamp" FROM RuleExecutionResults WHERE result_name = 'tsum_hour_pages' AND metric_value > 5000;
+CREATE TABLE break (user_id text, ts timestamptz, minutes integer);
+INSERT INTO break SELECT 'u1', '2024-01-01 00:30+00'::timestamptz + i * interval '1 hour', 1 FROM generate_series(0, 99) i;
+ALTER TABLE break ENABLE ROW LEVEL SECURITY;
+CREATE POLICY busy ON break USING (EXISTS (SELECT FROM busy WHERE "timestamp" = date_trunc('hour', ts)));
+GRANT SELECT ON break, busy TO regress_batchagg_alice;
+SELECT make_job('break', 'minutes', '1-day') AS reader, make_job('visit', 'pages', '1-hour') AS writer \gset
+UPDATE batch_jobs SET owner = 'regress_batchagg_alice';
+UPDATE visit SET pages = 6000 WHERE ts = '2024-01-01 05:00+00';
+SELECT job_id = :reader AS reader, status FROM batchagg_run_all();
+SELECT "timestamp", metric_value FROM RuleExecutionResults WHERE job_id = :reader;
+
 DROP EXTENSION batchagg CASCADE;
-DROP TABLE visit;
+DROP TABLE visit, break;
 DROP FUNCTION make_job;
 DROP OWNED BY regress_batchagg_alice, regress_batchagg_bob;
 DROP ROLE regress_batchagg_alice, regress_batchagg_bob;
