@@ -104,14 +104,23 @@ column_ids(const TriggerData *data, const List *rows, const char *column)
 	return ids;
 }
 
+/*
+ * Raises an error where two definitions of a job are equal.  Who writes definitions of the
+ * same job at the same time waits, and looks at what the other has committed then.
+ */
 static void
 refuse_equal(Datum ids)
 {
 	const Oid	types[] = {INT4ARRAYOID};
-	List	   *rows = store_query(true, psprintf(equal_sql, store_table("batchjob_definitions")),
-								   lengthof(types), types, &ids);
+	List	   *rows;
 	char	  **row;
 
+	store_query(true, psprintf("SELECT FROM %s WHERE id IN (SELECT job_id FROM %s WHERE id = ANY ($1)) "
+							   "ORDER BY id FOR NO KEY UPDATE", store_table("batch_jobs"),
+							   store_table("batchjob_definitions")),
+				lengthof(types), types, &ids);
+	rows = store_query_latest(true, psprintf(equal_sql, store_table("batchjob_definitions")),
+							  lengthof(types), types, &ids);
 	if (rows == NIL)
 		return;
 	row = linitial(rows);

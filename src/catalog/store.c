@@ -425,6 +425,17 @@ store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
 }
 
 /*
+ * Likewise, of all that is committed at this moment, even in a repeatable read
+ * transaction, and what this transaction has written.
+ */
+List *
+store_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
+				   const Datum *values)
+{
+	return run_statement(as_owner, GetLatestSnapshot(), sql, nargs, types, values);
+}
+
+/*
  * A list of integers as an array, for a statement's argument.
  */
 Datum
@@ -466,14 +477,4 @@ store_text_array(const List *texts)
 		elements[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
 	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false,
 										   TYPALIGN_INT));
-}
-
-/*
- * Likewise, for a statement without arguments that sees all that is committed
- * at this moment, even in a repeatable read transaction.
- */
-List *
-store_query_latest(bool as_owner, const char *sql)
-{
-	return run_statement(as_owner, GetLatestSnapshot(), sql, 0, NULL, NULL);
 }

@@ -52,7 +52,8 @@ extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *t
 						 const Datum *values);
 extern List *store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
 								const Datum *values);
-extern List *store_query_latest(bool as_owner, const char *sql);
+extern List *store_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
+								const Datum *values);
 extern void store_read_as_active(bool as_active);
 extern Datum store_int_array(const List *integers);
 extern Datum store_id_array(const int32 *ids, int n);

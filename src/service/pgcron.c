@@ -163,7 +163,8 @@ present_entries(bool as_owner)
 											"AND starts_with(jobname::text, '" NAME_PREFIX "') "
 											"AND position('batchagg_run_due(' IN command) > 0 "
 											"ORDER BY jobid",
-											as_owner ? "AND username = current_user" : "")))
+											as_owner ? "AND username = current_user" : ""),
+								   0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
 		Entry	   *entry = palloc(sizeof(Entry));
@@ -300,7 +301,7 @@ wanted_entries(void)
 	foreach(lc, store_query_latest(true,
 								   psprintf("SELECT DISTINCT upper(event_name), event_name "
 											"FROM %s WHERE enable_flag ORDER BY 1, 2",
-											store_table("batch_jobs"))))
+											store_table("batch_jobs")), 0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
 		Entry	   *entry = entries != NIL ? llast(entries) : NULL;
@@ -340,7 +341,7 @@ driver_is(const char *driver)
 {
 	return store_query_latest(true, psprintf("SELECT 1 FROM %s WHERE driver = %s",
 											 store_table("batchagg_service"),
-											 quote_literal_cstr(driver))) != NIL;
+											 quote_literal_cstr(driver)), 0, NULL, NULL) != NIL;
 }
 
 /*
