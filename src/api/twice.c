@@ -64,12 +64,13 @@ static const char equal_sql[] =
  * Pairs of jobs that compute the same: %1$s to %3$s are batchjob_definitions, batch_jobs
  * and batchjob_metrics; %4$s is a condition on d, the definition that is looked at, and
  * %5$s one on mn, its job's metric.  Where thousands of jobs compute the same, not each
- * is compared with each other.
+ * is compared with each other.  Names of metrics that differ by case or dots are the same
+ * where they are those of a column; in row layout they may stand for different rows.
  */
 static const char same_sql[] =
 "WITH n AS (SELECT d.job_id, j.owner::oid AS owner, " SERIES("d") " AS series, " SERIES_HASH("d") " AS hash, "
 "min(d.granularity) AS granularity, min(d.focal_entity) AS focal_entity, "
-"min(coalesce(d.source_table, d.entity)) AS source FROM %1$s d JOIN %2$s j ON j.id = d.job_id "
+"min(coalesce(d.source_table, d.entity)) AS source, min(d.source_table) AS relation FROM %1$s d JOIN %2$s j ON j.id = d.job_id "
 "WHERE %4$s GROUP BY 1, 2, 3, 4 ORDER BY 1 LIMIT " MAX_SERIES ") "
 "SELECT n.job_id, o.job_id, min(n.granularity), min(mn.metric_name), min(n.focal_entity), "
 "min(n.source) FROM n JOIN LATERAL (SELECT DISTINCT c.job_id FROM (SELECT d.job_id FROM %1$s d "
@@ -77,7 +78,9 @@ static const char same_sql[] =
 "AND " SERIES("d") " = n.series AND d.job_id <> n.job_id LIMIT " MAX_OTHERS ") c) o ON true "
 "JOIN %3$s mn ON mn.job_id = n.job_id JOIN %3$s mo ON mo.job_id = o.job_id "
 "AND " NAME_FOLDED_SQL("mo.metric_name") " = " NAME_FOLDED_SQL("mn.metric_name") " AND string_to_array(mo.aggregation_types, ',') && "
-"string_to_array(mn.aggregation_types, ',') "
+"string_to_array(mn.aggregation_types, ',') AND (mo.metric_name = mn.metric_name OR EXISTS "
+"(SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(n.relation) AND a.attnum > 0 "
+"AND " NAME_FOLDED_SQL("a.attname::text") " = " NAME_FOLDED_SQL("mn.metric_name") ")) "
 "WHERE %5$s GROUP BY n.job_id, o.job_id ORDER BY 1, 2 LIMIT " MAX_NOTICES;
 
 /* The texts of a column of changed rows as an array. */
