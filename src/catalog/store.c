@@ -33,6 +33,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -159,8 +160,8 @@ store_is_usable(void)
 	if (strcmp(version, BATCHAGG_VERSION) == 0)
 		return true;
 	ereport(LOG,
-			(errmsg("extension \"%s\" has version %s, but the loaded library has version %s",
-					EXTENSION_NAME, version, BATCHAGG_VERSION),
+			(errmsg("extension \"%s\" in database \"%s\" has version %s, but the loaded library has version %s",
+					EXTENSION_NAME, get_database_name(MyDatabaseId), version, BATCHAGG_VERSION),
 			 errdetail("Its jobs are not started."),
 			 errhidestmt(true)));
 	return false;

@@ -288,7 +288,7 @@ works('DROP DATABASE plain');
 # A broken database
 #
 my $lines = log_count('version 0\.9, but');
-my $looks = log_count('LOG:  extension "batchagg" has version 0\.9');
+my $looks = log_count('LOG:  extension "batchagg" in database "from_template" has version 0\.9');
 $node->safe_psql('from_template', "UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'batchagg'");
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . (activity($node, 'scheduler', 'from_template'))[0] . ')');
 deserted('from_template', 'a database of another version is left');
@@ -296,7 +296,7 @@ $scheduler = (activity($node, 'scheduler', 'one'))[0];
 add_job('one', 2);
 all_well('one', 'beside a broken database');
 sleep(8);
-is(log_count('LOG:  extension "batchagg" has version 0\.9') - $looks, 1, 'the log says so once');
+is(log_count('LOG:  extension "batchagg" in database "from_template" has version 0\.9') - $looks, 1, 'the log says so once');
 cmp_ok(log_count('version 0\.9, but') - $lines, '<=', 4, '... and not for each job that was due');
 is((activity($node, 'scheduler', 'one'))[0], $scheduler, 'the scheduler of another database is the same as before');
 $node->safe_psql('from_template', "UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'batchagg'");
