@@ -59,6 +59,7 @@ CREATE TABLE batchjob_definitions (
 	focal_entity    text NOT NULL CHECK (focal_entity <> '' AND pg_catalog.octet_length(focal_entity) <= 1000),
 	entity          text NOT NULL CHECK (entity <> '' AND pg_catalog.octet_length(entity) <= 1000),
 	source_table    text CHECK (pg_catalog.octet_length(source_table) <= 1000),
+	entity_is_table boolean NOT NULL DEFAULT false,
 	granularity     text NOT NULL CHECK (pg_catalog.octet_length(granularity) <= 100),
 	job_delay       integer NOT NULL DEFAULT 0 CHECK (job_delay BETWEEN 0 AND 8766000),
 	resource_filter text CHECK (pg_catalog.octet_length(resource_filter) <= 100000),
@@ -285,6 +286,8 @@ COMMENT ON COLUMN batchjob_definitions.entity IS
 'name of the source; also the table to read where a metric has no mapping';
 COMMENT ON COLUMN batchjob_definitions.source_table IS
 'entity as it was resolved when the row was written, qualified; set by a trigger';
+COMMENT ON COLUMN batchjob_definitions.entity_is_table IS
+'whether entity was a relation when the row was written: else it is a label where metrics have mappings, also when there is one of that name later; set by a trigger where entity is written';
 COMMENT ON COLUMN batchjob_definitions.granularity IS
 'width of the buckets, as <n>-<unit>: 15-minute, 1-hour, 1-day, 1-week, 1-month ...';
 COMMENT ON COLUMN batchjob_definitions.job_delay IS

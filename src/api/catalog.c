@@ -648,19 +648,25 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 
 /*
  * Sets source_table to what the entity means in the search_path of who writes
- * it, also where there is no such table yet.  A value that is inserted along is kept
- * where there is none: a dump brings it.
+ * it, also where there is no such table yet, and entity_is_table to whether there is
+ * one.  Values that are inserted along are kept where a dump brings them.
  */
 static void
 resolve_entity(Row *row)
 {
 	char	   *entity = row_text(row, "entity");
 	char	   *qualified = NULL;
+	Oid			relid;
 
 	if (entity == NULL || !(row_changed(row, "entity") || row_changed(row, "source_table")))
 		return;
-	if (!OidIsValid(name_lookup(entity, &qualified)) && !store_is_restoring())
-		qualified = name_to_be(entity);
+	relid = name_lookup(entity, &qualified);
+	if (!store_is_restoring())
+	{
+		row_set(row, "entity_is_table", BoolGetDatum(OidIsValid(relid)), false);
+		if (!OidIsValid(relid))
+			qualified = name_to_be(entity);
+	}
 	if (qualified != NULL || row->before)
 		row_set_text(row, "source_table", qualified);
 }

@@ -171,6 +171,7 @@ read_definition(NewJob *new, FunctionCallInfo fcinfo)
 	definition->focal_entity = required_text(new, fcinfo, ARG_FOCAL_ENTITY, "focal_entity");
 	definition->entity = required_text(new, fcinfo, ARG_ENTITY, "entity");
 	definition->source_table = qualified_name(new, definition->entity);
+	definition->entity_is_table = definition->source_table != NULL;
 	definition->job_delay = PG_ARGISNULL(ARG_JOB_DELAY) ? 0 : PG_GETARG_INT32(ARG_JOB_DELAY);
 	if (definition->job_delay < 0)
 		report(new, ERRCODE_INVALID_PARAMETER_VALUE, "job_delay must not be negative", NULL, NULL);

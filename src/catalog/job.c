@@ -221,6 +221,7 @@ make_definition(char **row, Problems *problems)
 	definition->source_retention = row[12];
 	definition->id_column = row[13];
 	definition->time_column = row[14];
+	definition->entity_is_table = TEXT_BOOL(row[15]);
 
 	ok = job_read_granularity(row[4], &definition->granularity, definition->id, problems);
 	if (ok)
@@ -238,7 +239,8 @@ load_definitions(Job *job, Problems *problems)
 
 	rows = select_for_job("SELECT id, focal_entity, entity, source_table, granularity, "
 						  "job_delay, resource_filter, timezone, complete_only, lookback, "
-						  "keep_history, results_retention, source_retention, id_column, time_column "
+						  "keep_history, results_retention, source_retention, id_column, time_column, "
+						  "entity_is_table "
 						  "FROM %s WHERE job_id = $1 ORDER BY id",
 						  "batchjob_definitions", job->id);
 	if (rows == NIL)

@@ -29,6 +29,7 @@ typedef struct Definition
 	char	   *focal_entity;	/* what results are per; "*": one group over all */
 	char	   *entity;			/* the source's name, as written */
 	char	   *source_table;	/* entity, qualified when inserted; or NULL */
+	bool		entity_is_table;	/* then, else it is a label where mappings lead */
 	Granularity granularity;
 	char		granularity_text[GRANULARITY_TEXT_LEN]; /* canonical */
 	int32		job_delay;		/* hours */

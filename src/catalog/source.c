@@ -5,7 +5,9 @@
  *
  * Each metric of a job leads to a relation.  Where the definition's entity is a
  * relation that has the metric as a column, it is that one: a mapping to another table, which
- * somebody makes for another job, must not lead this one there.  Else its mapping
+ * somebody makes for another job, must not lead this one there.  An entity that was no
+ * relation when the definition was written is a label, also when somebody has made a
+ * relation of that name since.  Else its mapping
  * in metricsandtables says which (mapping.c), and where it has none, it is the
  * entity.  A mapping to the entity's own relation says what its columns are.
  * choose_draft() decides all that.  The metrics that lead to the same relation
@@ -896,6 +898,21 @@ entity_has(Resolver *resolver, const JobMetric *metric)
 }
 
 /*
+ * Where an entity was a table and is gone, no mapping takes its place: nobody knows any
+ * more whether it had the metric.
+ */
+static void
+report_entity_gone(Draft *entity, const char *metric)
+{
+	draft_problem(entity, ERRCODE_UNDEFINED_TABLE,
+				  psprintf("source \"%s\" does not exist", entity->written),
+				  psprintf("It was there when the definition with this entity was written, and metric \"%s\" "
+						   "is mapped to another table.", metric),
+				  "Create it again, set the definition's entity to the source, or set its "
+				  "entity_is_table to false: then the mapping is followed.");
+}
+
+/*
  * The draft of the relation that a metric leads to, with in *mapping what says so, or
  * says what its columns are, if there is anything; NULL, and has reported a problem,
  * where it cannot be told.
@@ -914,7 +931,12 @@ choose_draft(Resolver *resolver, const JobMetric *metric, SourceMapping **mappin
 	if (entity->failed)
 		return NULL;
 	*mapping = mapping_to_table(mappings, relation, true);
-	if (*mapping == NULL && entity_has(resolver, metric))
+	if (*mapping == NULL && resolver->definition->entity_is_table && !draft_look_up(entity))
+	{
+		report_entity_gone(entity, metric->name);
+		return NULL;
+	}
+	if (*mapping == NULL && resolver->definition->entity_is_table && entity_has(resolver, metric))
 	{
 		*mapping = mapping_to_table(mappings, relation, false);
 		if (*mapping == NULL)

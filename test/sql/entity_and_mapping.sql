@@ -53,6 +53,20 @@ SELECT results(:pressure);
 UPDATE batchjob_definitions SET id_column = 'cell_number' WHERE job_id = :pressure;
 SELECT status FROM batchagg_run_job(:pressure);
 SELECT results(:pressure);
+-- Who makes a relation with the name of a label leads no job there, nor does a mapping lead one whose table is gone.
+SELECT batchagg_create_job('EVERYDAY', 'cell', 'label', '{1-day}', '{"value": "max"}', tablename => 'temps') AS label \gset
+CREATE VIEW label AS SELECT cell_id, ts, value * 100 AS value FROM humid;
+SELECT status FROM batchagg_run_job(:label);
+SELECT results(:label);
+UPDATE batchjob_definitions SET entity_is_table = true WHERE job_id = :label;
+SELECT status FROM batchagg_run_job(:label);
+SELECT results(:label);
+DROP VIEW label;
+SELECT status FROM batchagg_run_job(:label);
+SELECT results(:label);
+UPDATE batchjob_definitions SET entity_is_table = false WHERE job_id = :label;
+SELECT status FROM batchagg_run_job(:label);
+SELECT results(:label);
 -- A mapping to the entity itself says what its columns are.
 INSERT INTO metricsandtables (metricname, tablename, metric_column) VALUES ('value', 'humid', 'value'), ('y', 'temps', 'x'), ('y', 'humid', 'value');
 SELECT batchagg_create_job('EVERYDAY', 'cell', 'temps', '{1-day}', '{"y": "sum"}') AS y \gset
