@@ -297,7 +297,7 @@ sub name_counts
 }
 
 # Which definitions share a scan, and so count a row that is skipped once: those
-# that read the same source, and name the same time zone or have nothing that
+# that read the same source, and have the same time zone or have nothing that
 # depends on it.
 sub scans
 {
@@ -324,7 +324,7 @@ sub may_share
 {
 	my ($source, @definitions) = @_;
 
-	return 1 if $definitions[0]{zone_spelt} eq $definitions[1]{zone_spelt};
+	return 1 if $definitions[0]{zone} eq $definitions[1]{zone};
 	return !grep { $_->{filter} || ($source->{ids}{ $_->{focal} } // {})->{zoned} } @definitions;
 }
 

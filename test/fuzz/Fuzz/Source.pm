@@ -255,7 +255,8 @@ sub add_ids
 	my @focals = grep { $_ ne '*' } @{ $self->{focals} };
 	my $single = @focals == 1;
 	my $mapped = $single && chance(0.2);
-	my $plain = $single && !$mapped && chance(0.2) && !$self->has_column('id');
+	# A column that is called as the focal entity would come before "id".
+	my $plain = $single && !$mapped && chance(0.2) && !$self->has_column('id') && !$self->has_column($focals[0]);
 
 	for my $focal (@focals)
 	{
