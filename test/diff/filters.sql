@@ -7,7 +7,9 @@
 -- BATCHAGG_FILTERS in the environment is the number of filters; 2,000 of them, at
 -- most, are run.  BATCHAGG_SEED, an integer, repeats a run.
 
+-- As filters are understood, see README.md.
 SET timezone = 'UTC';
+SET DateStyle = 'ISO, YMD';
 SET client_min_messages = error;
 
 CREATE EXTENSION IF NOT EXISTS batchagg;
