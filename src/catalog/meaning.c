@@ -14,12 +14,16 @@
  *	- functions, by the contents of their rows of pg_proc, and what they call: of a
  *	  function written as SQL that PostgreSQL has analysed, the trees say; of the
  *	  text of any other one, each word and operator in it that is the name of
- *	  something is taken for that.  That may be too much, and then something is
- *	  recomputed for nothing; names that a function puts together are not found;
- *	- types: labels of enums, what domains, arrays, ranges and rows are made of;
+ *	  something is taken for that, and so is what a text calls without a name: casts,
+ *	  and the operators that IN, LIKE and the like stand for.  That may be too much,
+ *	  and then something is recomputed for nothing; names that a function puts
+ *	  together are not found;
+ *	- types: labels of enums, what domains, arrays, ranges and rows are made of, and
+ *	  how their values are compared;
  *	- collations, by the version of the library's rules;
- *	- time zones that are named in an expression, by their rules; text search
- *	  configurations, by their dictionaries;
+ *	- time zones that are named in an expression or a function's text, by their
+ *	  rules, and what abbreviations of zones stand for; text search configurations,
+ *	  by their dictionaries;
  *	- views, by their trees; policies; columns that are computed when they are read;
  *	  foreign tables, by their options.
  *
@@ -41,20 +45,31 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_aggregate.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_amop.h"
+#include "catalog/pg_amproc.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_range.h"
 #include "catalog/pg_ts_config.h"
 #include "catalog/pg_ts_config_map.h"
 #include "catalog/pg_ts_dict.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "commands/defrem.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -65,6 +80,7 @@
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -84,6 +100,9 @@ typedef struct Met
 	Oid			reader;			/* of a relation */
 } Met;
 
+/* In the place of a catalogue: the setting timezone_abbreviations. */
+#define ABBREVIATIONS InvalidOid
+
 /* A walk. */
 typedef struct Meaning
 {
@@ -94,6 +113,7 @@ typedef struct Meaning
 	Oid			view;			/* whose query is walked through */
 	const char *where;			/* what is walked through, for people */
 	bool		guessing;		/* through the words of a function's text */
+	bool		thorough;		/* what texts call without a name is walked through, too */
 } Meaning;
 
 /* Functions of PostgreSQL whose results depend on the session. */
@@ -120,6 +140,10 @@ static const struct
 static bool walk(Node *node, void *context);
 static void walk_function(Meaning *meaning, Oid function);
 static void walk_type(Meaning *meaning, Oid type);
+static void append_collation(Meaning *meaning, Oid collation);
+static void append_configuration(Meaning *meaning, Oid configuration);
+static void append_dictionary(Meaning *meaning, Oid dictionary);
+static void append_zone(Meaning *meaning, const char *name);
 
 /* Begins a walk. */
 static void
@@ -269,25 +293,32 @@ static const struct
 }			named_kinds[] = {
 	{PROCNAMEARGSNSP, ProcedureRelationId},
 	{TYPENAMENSP, TypeRelationId},
-	{OPERNAMENSP, OperatorRelationId}
+	{OPERNAMENSP, OperatorRelationId},
+	{COLLNAMEENCNSP, CollationRelationId},
+	{TSCONFIGNAMENSP, TSConfigRelationId},
+	{TSDICTNAMENSP, TSDictionaryRelationId}
 };
 
-/* The oid of an object from its row. */
-static Oid
-object_of_row(Oid catalog, HeapTuple tuple)
+/* An object that has a name, and its schema. */
+typedef struct Named
 {
-	switch (catalog)
-	{
-		case ProcedureRelationId:
-			return ((Form_pg_proc) GETSTRUCT(tuple))->oid;
-		case TypeRelationId:
-			return ((Form_pg_type) GETSTRUCT(tuple))->oid;
-		default:
-			return ((Form_pg_operator) GETSTRUCT(tuple))->oid;
-	}
+	Oid			object;
+	Oid			schema;
+} Named;
+
+static int
+compare_named(const ListCell *a, const ListCell *b)
+{
+	Oid			left = ((const Named *) lfirst(a))->object;
+	Oid			right = ((const Named *) lfirst(b))->object;
+
+	return (left > right) - (left < right);
 }
 
-/* The objects of a catalogue that are called so, in whichever schema. */
+/*
+ * The objects of a catalogue that are called so, in whichever schema: a list of Named.
+ * No function means another session's temporary ones.
+ */
 static List *
 objects_named(int cache, Oid catalog, const char *name)
 {
@@ -295,13 +326,57 @@ objects_named(int cache, Oid catalog, const char *name)
 	List	   *result = NIL;
 
 	for (int i = 0; i < list->n_members; i++)
-		result = lappend_oid(result, object_of_row(catalog, &list->members[i]->tuple));
+	{
+		HeapTuple	tuple = &list->members[i]->tuple;
+		Named	   *named = palloc(sizeof(Named));
+		bool		isnull;
+
+		named->object = DatumGetObjectId(SysCacheGetAttr(cache, tuple,
+														 get_object_attnum_oid(catalog), &isnull));
+		named->schema = DatumGetObjectId(SysCacheGetAttr(cache, tuple,
+														 get_object_attnum_namespace(catalog),
+														 &isnull));
+		if (!isAnyTempNamespace(named->schema))
+			result = lappend(result, named);
+	}
 	ReleaseSysCacheList(list);
-	list_sort(result, list_oid_cmp);
+	list_sort(result, compare_named);
 	return result;
 }
 
-/* Walks through what a name in a function's text may stand for. */
+/* Walks through an object of a catalogue that a name may stand for. */
+static void
+walk_object(Meaning *meaning, Oid catalog, Oid object)
+{
+	switch (catalog)
+	{
+		case ProcedureRelationId:
+			walk_function(meaning, object);
+			break;
+		case TypeRelationId:
+			walk_type(meaning, object);
+			break;
+		case OperatorRelationId:
+			if (object >= FirstNormalObjectId)
+				walk_function(meaning, get_opcode(object));
+			break;
+		case CollationRelationId:
+			if (object >= FirstNormalObjectId)
+				append_collation(meaning, object);
+			break;
+		case TSConfigRelationId:
+			append_configuration(meaning, object);
+			break;
+		default:
+			append_dictionary(meaning, object);
+			break;
+	}
+}
+
+/*
+ * Walks through what a name in a function's text may stand for.  Which of several it is
+ * depends on how their schemas are called.
+ */
 static void
 walk_name(Meaning *meaning, const char *name)
 {
@@ -312,18 +387,49 @@ walk_name(Meaning *meaning, const char *name)
 
 		foreach(lc, objects_named(named_kinds[i].cache, catalog, name))
 		{
-			Oid			object = lfirst_oid(lc);
+			const Named *named = lfirst(lc);
 
-			if (catalog == ProcedureRelationId)
-				walk_function(meaning, object);
-			else if (object < FirstNormalObjectId)
-				continue;
-			else if (catalog == OperatorRelationId)
-				walk_function(meaning, get_opcode(object));
-			else if (get_rel_relkind(get_typ_typrelid(object)) != RELKIND_RELATION)
-				walk_type(meaning, object);
+			if (named->object >= FirstNormalObjectId)
+				appendStringInfo(meaning->text, " %u %s", named->object,
+								 get_namespace_name(named->schema));
+			walk_object(meaning, catalog, named->object);
 		}
 	}
+}
+
+/* Walks through the functions behind all casts that are not PostgreSQL's own. */
+static void
+walk_casts(Meaning *meaning)
+{
+	Relation	casts = table_open(CastRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(casts, CastOidIndexId, true, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Form_pg_cast form = (Form_pg_cast) GETSTRUCT(tuple);
+
+		if (form->oid < FirstNormalObjectId)
+			continue;
+		append_tuple(meaning, tuple);
+		walk_function(meaning, form->castfunc);
+	}
+	systable_endscan(scan);
+	table_close(casts, AccessShareLock);
+}
+
+/* Walks through what any function's text can call without naming it. */
+static void
+walk_unnamed(Meaning *meaning)
+{
+	/* IN, CASE, NULLIF, IS DISTINCT FROM, BETWEEN, LIKE, ILIKE. */
+	static const char *const operators[] = {"=", "<>", "<=", ">=", "<", ">", "~~", "!~~", "~~*", "!~~*"};
+
+	if (!meaning->thorough || !meet(meaning, CastRelationId, InvalidOid))
+		return;
+	for (int i = 0; i < lengthof(operators); i++)
+		walk_name(meaning, operators[i]);
+	walk_casts(meaning);
 }
 
 static bool
@@ -333,13 +439,31 @@ is_word_start(unsigned char c)
 }
 
 /*
+ * The length of the operator that a text begins with, as PostgreSQL's lexer has it: it
+ * ends where a comment begins, and in + or - only where it has other than SQL's own
+ * characters.
+ */
+static Size
+operator_length(const char *text)
+{
+	Size		length = strspn(text, "+-*/<>=~!@#%^&|`?");
+
+	for (Size i = 0; i + 1 < length; i++)
+		if (strncmp(text + i, "--", 2) == 0 || strncmp(text + i, "/*", 2) == 0)
+			length = i;
+	if (strcspn(text, "~!@#%^&|`?") >= length)
+		while (length > 1 && (text[length - 1] == '+' || text[length - 1] == '-'))
+			length--;
+	return length;
+}
+
+/*
  * The name that begins at `at`, in double quotes or not, or the operator; sets *end to
  * what comes behind it.  NULL: there is none.
  */
 static char *
 next_name(const char *at, const char **end)
 {
-	static const char operators[] = "+-*/<>=~!@#%^&|`?";
 	char	   *name;
 	Size		length = 0;
 
@@ -353,7 +477,7 @@ next_name(const char *at, const char **end)
 		while (is_word_start(at[length]) || isdigit((unsigned char) at[length]) || at[length] == '$')
 			length++;
 	else
-		length = strspn(at, operators);
+		length = operator_length(at);
 	*end = at + Max(length, 1);
 	if (length == 0 || length >= NAMEDATALEN)
 		return NULL;
@@ -363,6 +487,21 @@ next_name(const char *at, const char **end)
 	return name;
 }
 
+/* Walks through what the zones are that strings in a function's text may name. */
+static void
+walk_zones(Meaning *meaning, const char *text)
+{
+	const char *string;
+
+	for (string = strchr(text, '\''); string != NULL; string = strchr(string, '\''))
+	{
+		Size		length = strcspn(++string, "'");
+
+		if (isalpha((unsigned char) *string) && length <= TZ_STRLEN_MAX)
+			append_zone(meaning, pnstrdup(string, length));
+	}
+}
+
 /* Walks through what the names in a function's text may stand for. */
 static void
 walk_words(Meaning *meaning, const char *text)
@@ -370,6 +509,8 @@ walk_words(Meaning *meaning, const char *text)
 	bool		was_guessing = meaning->guessing;
 
 	meaning->guessing = true;
+	walk_unnamed(meaning);
+	walk_zones(meaning, text);
 	while (*text != '\0')
 	{
 		char	   *name = next_name(text, &text);
@@ -398,8 +539,15 @@ walk_users_function(Meaning *meaning, HeapTuple tuple)
 	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 	bool		isnull;
 	Datum		source;
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n = get_func_arg_info(tuple, &types, &names, &modes);
 
 	append_tuple(meaning, tuple);
+	walk_type(meaning, form->prorettype);
+	for (int i = 0; i < n; i++)
+		walk_type(meaning, types[i]);
 	walk_stored_tree(meaning, tuple, Anum_pg_proc_proargdefaults);
 	walk_stored_tree(meaning, tuple, Anum_pg_proc_prosqlbody);
 	if (form->prokind == PROKIND_AGGREGATE)
@@ -453,25 +601,101 @@ append_labels(Meaning *meaning, Oid type)
 	ReleaseSysCacheList(list);
 }
 
-/* Appends the attributes of a type of rows. */
+/*
+ * Appends the attributes of a type of rows.  Its relation is not opened: anybody can
+ * call one like a word in a function's text, and lock it.
+ */
 static void
-append_attributes(Meaning *meaning, Oid type)
+append_attributes(Meaning *meaning, Oid relid)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	HeapTuple	tuple;
 
-	for (int i = 0; i < desc->natts; i++)
+	for (AttrNumber i = 1; HeapTupleIsValid(tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+																	Int16GetDatum(i))); i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		FormData_pg_attribute attribute = *(Form_pg_attribute) GETSTRUCT(tuple);
 
-		appendStringInfo(meaning->text, " %s %u %d %d", NameStr(attribute->attname),
-						 attribute->atttypid, attribute->atttypmod, attribute->attisdropped);
-		walk_type(meaning, attribute->atttypid);
+		ReleaseSysCache(tuple);
+		appendStringInfo(meaning->text, " %s %u %d %d", NameStr(attribute.attname),
+						 attribute.atttypid, attribute.atttypmod, attribute.attisdropped);
+		walk_type(meaning, attribute.atttypid);
 	}
+}
+
+/* Walks through the constraints of a domain, which a function's text may check. */
+static void
+walk_constraints(Meaning *meaning, Oid domain)
+{
+	Relation	constraints;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!meaning->guessing || !meet(meaning, ConstraintRelationId, domain))
+		return;
+	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(domain));
+	scan = systable_beginscan(constraints, ConstraintTypidIndexId, true, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		bool		isnull;
+		Datum		tree = heap_getattr(tuple, Anum_pg_constraint_conbin,
+										RelationGetDescr(constraints), &isnull);
+
+		append_tuple(meaning, tuple);
+		if (!isnull)
+			(void) walk(stringToNode(TextDatumGetCString(tree)), meaning);
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+}
+
+/* Walks through the functions of an operator class that is not PostgreSQL's own. */
+static void
+walk_operator_class(Meaning *meaning, Oid opclass)
+{
+	Oid			family;
+	CatCList   *list;
+
+	if (opclass < FirstNormalObjectId || !meet(meaning, OperatorClassRelationId, opclass))
+		return;
+	family = get_opclass_family(opclass);
+	appendStringInfo(meaning->text, " %u", opclass);
+	list = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(family));
+	for (int i = 0; i < list->n_members; i++)
+		walk_function(meaning, get_opcode(((Form_pg_amop) GETSTRUCT(&list->members[i]->tuple))->amopopr));
+	ReleaseSysCacheList(list);
+	list = SearchSysCacheList1(AMPROCNUM, ObjectIdGetDatum(family));
+	for (int i = 0; i < list->n_members; i++)
+		walk_function(meaning, ((Form_pg_amproc) GETSTRUCT(&list->members[i]->tuple))->amproc);
+	ReleaseSysCacheList(list);
+}
+
+/* Walks through what a type of ranges is made of. */
+static void
+walk_range(Meaning *meaning, Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(RANGETYPE, ObjectIdGetDatum(type));
+	Form_pg_range form;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_range) GETSTRUCT(tuple);
+	append_tuple(meaning, tuple);
+	walk_type(meaning, form->rngsubtype);
+	walk_operator_class(meaning, form->rngsubopc);
+	walk_function(meaning, form->rngcanonical);
+	ReleaseSysCache(tuple);
 }
 
 static void
 walk_users_type(Meaning *meaning, Form_pg_type form)
 {
+	appendStringInfo(meaning->text, " %u %u %d %d %u", form->oid, form->typbasetype, form->typtypmod,
+					 form->typnotnull, form->typelem);
+	walk_operator_class(meaning, GetDefaultOpClass(form->oid, BTREE_AM_OID));
+	walk_operator_class(meaning, GetDefaultOpClass(form->oid, HASH_AM_OID));
 	switch (form->typtype)
 	{
 		case TYPTYPE_ENUM:
@@ -481,10 +705,10 @@ walk_users_type(Meaning *meaning, Form_pg_type form)
 			walk_type(meaning, form->typbasetype);
 			break;
 		case TYPTYPE_COMPOSITE:
-			append_attributes(meaning, form->oid);
+			append_attributes(meaning, form->typrelid);
 			break;
 		case TYPTYPE_RANGE:
-			walk_type(meaning, get_range_subtype(form->oid));
+			walk_range(meaning, form->oid);
 			break;
 		case TYPTYPE_MULTIRANGE:
 			walk_type(meaning, get_multirange_range(form->oid));
@@ -502,7 +726,10 @@ walk_type(Meaning *meaning, Oid type)
 {
 	HeapTuple	tuple;
 
-	if (type < FirstNormalObjectId || !meet(meaning, TypeRelationId, type))
+	if (type < FirstNormalObjectId)
+		return;
+	walk_constraints(meaning, type);
+	if (!meet(meaning, TypeRelationId, type))
 		return;
 	check_stack_depth();
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
@@ -531,6 +758,13 @@ append_collation(Meaning *meaning, Oid collation)
 		appendStringInfo(meaning->text, " %s", TextDatumGetCString(version));
 }
 
+static void
+append_dictionary(Meaning *meaning, Oid dictionary)
+{
+	if (meet(meaning, TSDictionaryRelationId, dictionary))
+		append_row(meaning, TSDICTOID, dictionary);
+}
+
 /* The rows of pg_ts_config_map of a configuration, and their dictionaries. */
 static void
 append_configuration(Meaning *meaning, Oid configuration)
@@ -553,8 +787,7 @@ append_configuration(Meaning *meaning, Oid configuration)
 
 		appendStringInfo(meaning->text, " %d %d %u", form->maptokentype, form->mapseqno,
 						 form->mapdict);
-		if (meet(meaning, TSDictionaryRelationId, form->mapdict))
-			append_row(meaning, TSDICTOID, form->mapdict);
+		append_dictionary(meaning, form->mapdict);
 	}
 	systable_endscan(scan);
 	table_close(map, AccessShareLock);
@@ -564,8 +797,6 @@ append_configuration(Meaning *meaning, Oid configuration)
 static void
 walk_constant(Meaning *meaning, const Const *constant)
 {
-	Oid			object;
-
 	if (constant->constisnull)
 		return;
 	switch (constant->consttype)
@@ -574,9 +805,7 @@ walk_constant(Meaning *meaning, const Const *constant)
 			append_configuration(meaning, DatumGetObjectId(constant->constvalue));
 			break;
 		case REGDICTIONARYOID:
-			object = DatumGetObjectId(constant->constvalue);
-			if (meet(meaning, TSDictionaryRelationId, object))
-				append_row(meaning, TSDICTOID, object);
+			append_dictionary(meaning, DatumGetObjectId(constant->constvalue));
 			break;
 		case REGPROCOID:
 		case REGPROCEDUREOID:
@@ -609,15 +838,17 @@ zone_argument(const Node *node)
 	}
 }
 
-/* Appends the rules of the time zone that a call names. */
+/*
+ * Appends the rules of the time zone of this name, if there is one, and which
+ * abbreviations there are, as it may be one of those.
+ */
 static void
-append_zone(Meaning *meaning, const Const *name)
+append_zone(Meaning *meaning, const char *name)
 {
-	pg_tz	   *tz;
+	pg_tz	   *tz = pg_tzset(name);
 
-	if (name->constisnull)
-		return;
-	tz = pg_tzset(TextDatumGetCString(name->constvalue));
+	if (meet(meaning, ABBREVIATIONS, InvalidOid))
+		appendStringInfo(meaning->text, " %s", GetConfigOption("timezone_abbreviations", false, false));
 	if (tz != NULL)
 		appendStringInfo(meaning->text, " " UINT64_FORMAT, zone_digest(tz));
 }
@@ -808,8 +1039,8 @@ walk(Node *node, void *context)
 								((FuncExpr *) node)->funcid == F_CURRENT_SETTING_TEXT_BOOL))
 		add_setting_call(meaning, (const FuncExpr *) node);
 	zone = zone_argument(node);
-	if (zone != NULL && IsA(zone, Const))
-		append_zone(meaning, (const Const *) zone);
+	if (zone != NULL && IsA(zone, Const) && !((const Const *) zone)->constisnull)
+		append_zone(meaning, TextDatumGetCString(((const Const *) zone)->constvalue));
 	walk_type(meaning, node_type(node));
 	append_collation(meaning, exprInputCollation(node));
 	(void) check_functions_in_node(node, walk_function_of_node, context);
@@ -834,7 +1065,8 @@ append_column(Meaning *meaning, Relation rel, AttrNumber column)
 /*
  * Appends to `text` what the results from a source depend on besides its rows, and
  * besides what the definition's own row says: its columns, what decides which rows
- * there are, and a filter analysed over it (or NULL).  As the owner of the job.
+ * there are, and a filter analysed over it (or NULL).  As the owner of the job, and
+ * where there is a filter, under the settings by which it is understood.
  */
 void
 meaning_append(StringInfo text, const Source *source, Node *filter)
@@ -844,6 +1076,7 @@ meaning_append(StringInfo text, const Source *source, Node *filter)
 	ListCell   *lc;
 
 	meaning_init(&meaning, text);
+	meaning.thorough = true;
 	append_column(&meaning, rel, source->id_column);
 	append_column(&meaning, rel, source->time_column);
 	append_column(&meaning, rel, source->name_column);

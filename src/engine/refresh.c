@@ -321,7 +321,7 @@ append_meaning(StringInfo text, const Source *source, Node *filter)
 {
 	OwnerScope	scope;
 
-	owner_enter(&scope, source->definition->job, NULL);
+	owner_enter(&scope, source->definition->job, filter ? source->definition->timezone : NULL);
 	meaning_append(text, source, filter);
 	owner_leave(&scope);
 }

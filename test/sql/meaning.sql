@@ -191,6 +191,129 @@ CALL meant.alter_all('INSERT INTO %s (user_id, ts, n, status, mood) VALUES (''u1
 SELECT * FROM meant.run();
 SELECT s.name, e.value AS recomputed, count(*)
 FROM meant.sources s, batchagg_explain_job(s.job) e WHERE e.item = 'recomputed' GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- What the texts of functions call without a name, or by one that is not a function's: casts, operators that IN
+-- and GREATEST stand for, types of arguments, domains, ranges, rows of tables, dictionaries, and schemas.
+CREATE TYPE meant.size AS (x integer);
+CREATE FUNCTION meant.to_size(t text) RETURNS meant.size LANGUAGE sql IMMUTABLE RETURN row(length(t))::meant.size;
+CREATE CAST (text AS meant.size) WITH FUNCTION meant.to_size(text);
+CREATE FUNCTION meant.is_size(t text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT (t::meant.size).x = 2';
+CREATE FUNCTION meant.of_size(s meant.size) RETURNS integer LANGUAGE sql IMMUTABLE RETURN s.x;
+CREATE CAST (meant.size AS integer) WITH FUNCTION meant.of_size(meant.size);
+CREATE FUNCTION meant.is_large(n integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT row(n)::meant.size::integer > 300';
+CREATE FUNCTION meant.same(a meant.mood, b meant.mood) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN a::text = b::text;
+CREATE OPERATOR meant.= (LEFTARG = meant.mood, RIGHTARG = meant.mood, FUNCTION = meant.same);
+CREATE FUNCTION meant.is_one_of(m meant.mood) RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = meant, pg_catalog AS
+	'SELECT m IN (''good''::mood)';
+CREATE FUNCTION meant.compare(a meant.size, b meant.size) RETURNS integer LANGUAGE sql IMMUTABLE RETURN btint4cmp(a.x, b.x);
+CREATE FUNCTION meant.less(a meant.size, b meant.size) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN a.x < b.x;
+CREATE OPERATOR meant.< (LEFTARG = meant.size, RIGHTARG = meant.size, FUNCTION = meant.less);
+CREATE OPERATOR CLASS meant.sizes DEFAULT FOR TYPE meant.size USING btree AS
+	OPERATOR 1 meant.<, FUNCTION 1 meant.compare(meant.size, meant.size);
+CREATE FUNCTION meant.is_greatest(n integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+	'SELECT (greatest(row(n)::meant.size, row(200)::meant.size)).x > 200';
+CREATE OPERATOR meant.=== (LEFTARG = float8, RIGHTARG = float8, FUNCTION = meant.far);
+CREATE FUNCTION meant.before_minus(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = meant, pg_catalog AS 'SELECT n ===-5';
+CREATE FUNCTION meant.before_comment(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = meant, pg_catalog AS 'SELECT n ===/* */5';
+CREATE FUNCTION meant.label(m meant.mood) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN m; END $$;
+CREATE FUNCTION meant.has_label(n float8) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RETURN CASE WHEN n < 50 THEN meant.label('bad') ELSE 'none' END = 'bad';
+EXCEPTION WHEN invalid_text_representation THEN
+	RETURN false;
+END $$;
+CREATE DOMAIN meant.small AS float8 CONSTRAINT small CHECK (VALUE < 50);
+CREATE FUNCTION meant.is_small(n float8) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RETURN n::meant.small IS NOT NULL; EXCEPTION WHEN check_violation THEN RETURN false; END $$;
+CREATE DOMAIN meant.whole AS integer;
+CREATE DOMAIN meant.broken AS numeric;
+CREATE FUNCTION meant.is_whole(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT (n / 10)::meant.whole = n / 10';
+CREATE TYPE meant.whole_range AS RANGE (subtype = integer);
+CREATE TYPE meant.broken_range AS RANGE (subtype = float8);
+CREATE FUNCTION meant.is_range(n float8) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RETURN ('[1,' || n + 1 || '.5)')::meant.whole_range IS NOT NULL;
+EXCEPTION WHEN invalid_text_representation THEN
+	RETURN false;
+END $$;
+CREATE TABLE meant.shape (a integer);
+CREATE FUNCTION meant.fits(n float8) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ DECLARE r meant.shape; BEGIN r.a := n / 10; RETURN r.a = n / 10; END $$;
+CREATE FUNCTION meant.walks(t text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+	'SELECT to_tsvector(''meant.english'', t) @@ to_tsquery(''meant.english'', ''walk'')';
+CREATE FUNCTION meant.stems(t text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT ts_lexize(''meant.words'', split_part(t, '' '', 2)) = ''{walk}''';
+CREATE SCHEMA meant_too;
+CREATE FUNCTION meant_too.far(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > 300;
+CREATE SCHEMA meant_next;
+CREATE FUNCTION meant_next.far(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > 350;
+CREATE FUNCTION meant.in_schema(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT meant_too.far(n)';
+CREATE FUNCTION meant.by_path(n float8) RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = meant_too AS 'SELECT far(n)';
+CREATE FUNCTION meant.at_night(t timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT (t AT TIME ZONE ''IST'')::time < ''01:00''';
+ALTER TEXT SEARCH DICTIONARY meant.words (language = english);
+ALTER TEXT SEARCH CONFIGURATION meant.english ALTER MAPPING FOR asciiword WITH meant.words;
+DELETE FROM batchjob_definitions WHERE resource_filter IS NOT NULL;
+TRUNCATE meant.filters;
+INSERT INTO meant.filters (filter) VALUES
+	('meant.is_size(n::bigint::text)'), ('meant.is_large(n::integer)'), ('meant.is_one_of(mood)'), ('meant.is_greatest(n::integer)'),
+	('meant.before_minus(n)'), ('meant.before_comment(n)'), ('meant.has_label(n)'), ('meant.is_small(n)'), ('meant.is_whole(n)'),
+	('meant.is_range(n)'), ('meant.fits(n)'), ('meant.walks(note)'), ('meant.stems(note)'), ('meant.in_schema(n)'), ('meant.by_path(n)'),
+	('meant.at_night(ts)'), ('(ts AT TIME ZONE ''IST'')::time > ''22:00''');
+INSERT INTO batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter)
+SELECT s.job, 'user', 'meant.' || quote_ident(s.name), '1-day', f.filter FROM meant.sources s, meant.filters f;
+SELECT full_, log, snapshot FROM meant.run();
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.to_size(t text) RETURNS meant.size LANGUAGE sql IMMUTABLE RETURN row(length(t) - 1)::meant.size;
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.of_size(s meant.size) RETURNS integer LANGUAGE sql IMMUTABLE RETURN s.x * 2;
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.same(a meant.mood, b meant.mood) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN a::text <> b::text;
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.compare(a meant.size, b meant.size) RETURNS integer LANGUAGE sql IMMUTABLE RETURN btint4cmp(b.x, a.x);
+SELECT * FROM meant.run();
+CREATE OR REPLACE FUNCTION meant.far(n float8, m float8) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN n > m + 100;
+SELECT * FROM meant.run();
+ALTER TYPE meant.mood RENAME VALUE 'bad' TO 'poor';
+SELECT * FROM meant.run();
+ALTER TYPE meant.mood RENAME VALUE 'poor' TO 'bad';
+SELECT * FROM meant.run();
+ALTER DOMAIN meant.small ADD CHECK (VALUE < 30);
+SELECT * FROM meant.run();
+ALTER DOMAIN meant.small DROP CONSTRAINT small_check;
+ALTER DOMAIN meant.small DROP CONSTRAINT small;
+SELECT * FROM meant.run();
+BEGIN;
+ALTER DOMAIN meant.whole RENAME TO old_whole;
+ALTER DOMAIN meant.broken RENAME TO whole;
+COMMIT;
+SELECT * FROM meant.run();
+BEGIN;
+ALTER TYPE meant.whole_range RENAME TO old_whole_range;
+ALTER TYPE meant.broken_range RENAME TO whole_range;
+COMMIT;
+SELECT * FROM meant.run();
+ALTER TABLE meant.shape ALTER a TYPE numeric;
+SELECT * FROM meant.run();
+ALTER TEXT SEARCH DICTIONARY meant.words (language = german);
+SELECT * FROM meant.run();
+BEGIN;
+ALTER SCHEMA meant_too RENAME TO meant_old;
+ALTER SCHEMA meant_next RENAME TO meant_too;
+COMMIT;
+SELECT * FROM meant.run();
+
+-- Abbreviations of time zones are as a new session of the job's owner has them.
+ALTER ROLE CURRENT_USER SET timezone_abbreviations = 'India';
+SET timezone_abbreviations = 'India';
+SELECT * FROM meant.run();
+ALTER ROLE CURRENT_USER RESET timezone_abbreviations;
+RESET timezone_abbreviations;
+SELECT * FROM meant.run();
+
+-- Temporary functions are no one's but the session's, and change nothing.
+CREATE FUNCTION pg_temp.far(n integer) RETURNS integer LANGUAGE sql AS 'SELECT 1';
+SELECT DISTINCT s.name, e.value AS recomputed
+FROM meant.sources s, batchagg_explain_job(s.job) e WHERE e.item = 'recomputed' ORDER BY 1, 2;
+DROP SCHEMA meant_too, meant_old CASCADE;
 DELETE FROM batch_jobs;
 
 -- Ids, and names of row layout, that are labels of an enum, or made of them.
