@@ -360,7 +360,7 @@ COMMENT ON COLUMN batchagg_layouts.granularity IS
 COMMENT ON COLUMN batchagg_layouts.changed_at IS
 'when the layout last changed';
 COMMENT ON COLUMN batchagg_layouts.meaning IS
-'what made of the definition groups of these rows when the results were computed: zone, filter, columns of the source; a hash';
+'what made groups of the source''s rows when the results were computed: zone, filter, columns of the source; hashes';
 COMMENT ON COLUMN batchagg_layouts.rows_from IS
 'with keep_history: time of the oldest row that any run has met; NULL: none has';
 COMMENT ON COLUMN batchagg_layouts.mixed IS

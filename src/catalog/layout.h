@@ -25,7 +25,7 @@ typedef struct StoredLayout
 	const char **metric_names;
 	const char **aggregate_names;
 	const char **result_names;
-	const char *meaning;		/* of the definition: a hash */
+	const char *meaning;		/* of the definition: hashes */
 	bool		keeps;			/* results outlive their rows */
 	const char *before;			/* the meaning of what there was, where it is another */
 } StoredLayout;

@@ -1093,6 +1093,65 @@ meaning_append(StringInfo text, const Source *source, Node *filter)
 	hash_destroy(meaning.met);
 }
 
+/*
+ * Appends what a filter depends on besides rows, analysed over its source.  As the owner
+ * of the job, under the settings by which it is understood.
+ */
+void
+meaning_append_filter(StringInfo text, Node *filter)
+{
+	Meaning		meaning;
+
+	meaning_init(&meaning, text);
+	meaning.thorough = true;
+	append_tree(&meaning, filter);
+	hash_destroy(meaning.met);
+}
+
+static int
+compare_labels(const ListCell *a, const ListCell *b)
+{
+	Oid			left = ((const FormData_pg_enum *) lfirst(a))->oid;
+	Oid			right = ((const FormData_pg_enum *) lfirst(b))->oid;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * A hash of the names of the first *n labels that an enum was given, or (-1) of all, and
+ * then how many there are.  Of a type that is none, there are none.
+ */
+uint64
+meaning_labels(Oid type, int *n)
+{
+	CatCList   *list;
+	List	   *labels = NIL;
+	ListCell   *lc;
+	StringInfoData text;
+
+	if (!OidIsValid(type) || !type_is_enum(type))
+	{
+		*n = 0;
+		return 0;
+	}
+	list = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(type));
+	for (int i = 0; i < list->n_members; i++)
+		labels = lappend(labels, memcpy(palloc(sizeof(FormData_pg_enum)),
+										GETSTRUCT(&list->members[i]->tuple),
+										sizeof(FormData_pg_enum)));
+	ReleaseSysCacheList(list);
+	list_sort(labels, compare_labels);
+	initStringInfo(&text);
+	if (*n < 0)
+		*n = list_length(labels);
+	foreach(lc, labels)
+	{
+		if (foreach_current_index(lc) < *n)
+			appendStringInfo(&text, "%s\n", NameStr(((FormData_pg_enum *) lfirst(lc))->enumlabel));
+	}
+	return hash_bytes_extended((const unsigned char *) text.data, text.len, 0);
+}
+
 static bool
 zone_varies(Node *node, void *context)
 {

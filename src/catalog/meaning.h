@@ -25,6 +25,8 @@ typedef struct SessionCall
 } SessionCall;
 
 extern void meaning_append(StringInfo text, const Source *source, Node *filter);
+extern void meaning_append_filter(StringInfo text, Node *filter);
+extern uint64 meaning_labels(Oid type, int *n);
 extern bool meaning_is_settled(Node *filter);
 extern List *meaning_session_calls(Relation rel);
 extern List *meaning_filter_session_calls(Node *filter);

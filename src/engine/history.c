@@ -46,27 +46,39 @@
  * Rows are not added to stored states, for the same reason: where they are new, the
  * group is recomputed.
  *
- * When the definition gets another zone, filter or id, what is stored are no
- * results of it any more.  What can be made anew is: results go where there are rows of
- * their bucket and entity, or finer kept groups.  The others stay as
+ * When the definition gets another zone, filter, time or id, or these mean something else
+ * though they are called the same, what is stored are no results of it any more.  What can
+ * be made anew is: results go where there are rows of their bucket and entity, by the
+ * time that they were computed by, or finer kept groups.  The others stay as
  * they are; if they are of other buckets than the definition has now, they feed the
  * coarser one that holds their start (`mixed`).
+ *
+ * What made groups of rows is stored with the layout, in two ways.  As it is said, by the
+ * names of columns, it can be compared wherever it has been restored.  As it is meant, by
+ * the numbers of columns and all that the filter refers to, it can be only in the place
+ * where it was stored; then that decides.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/layout.h"
+#include "catalog/meaning.h"
 #include "catalog/store.h"
 #include "engine/history.h"
+#include "engine/refresh.h"
 #include "engine/run.h"
+#include "time/zone.h"
 
 /*----------
  * Planning
@@ -130,27 +142,172 @@ history_looks_back(const Rollup *rollup)
  *----------
  */
 
+/* What made groups of a source's rows. */
+typedef struct Meant
+{
+	uint64		said;			/* a hash: columns by name, zone and filter */
+	uint64		place;			/* a hash: cluster, database and relation */
+	uint64		exact;			/* a hash: columns by number, and what else is meant; 0: not known */
+	uint64		id_name;		/* a hash */
+	uint64		id_kind;		/* a hash: the type, if it is one of a kind that prints unlike others */
+	uint64		id_digest;		/* of so many labels of an enum */
+	uint64		name_digest;
+	int			id_labels;
+	int			name_labels;
+	int			id_column;
+	int			time_column;
+	int			time_is_local;
+	char		zone[TZ_STRLEN_MAX + 1];
+} Meant;
+
+static const char meant_format[] = UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " "
+UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d %d %d %d %d %s";
+
+static uint64
+hash_text(const char *text)
+{
+	return hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
+}
+
+/* The name of a source's column; of none it is empty. */
+static const char *
+column_name(const Source *source, AttrNumber column)
+{
+	return column == InvalidAttrNumber ? "" : get_attname(source->relid, column, false);
+}
+
+static Oid
+column_type(const Source *source, AttrNumber column)
+{
+	return column == InvalidAttrNumber ? InvalidOid : getBaseType(get_atttype(source->relid, column));
+}
+
+/* Numbers print like numbers, and texts like texts; other types each in a way of its own. */
+static const char *
+print_kind(Oid type)
+{
+	char		category;
+	bool		preferred;
+
+	if (!OidIsValid(type))
+		return "";
+	get_type_category_preferred(type, &category, &preferred);
+	return category == TYPCATEGORY_NUMERIC || category == TYPCATEGORY_STRING ?
+		psprintf("%c", category) : format_type_be_qualified(type);
+}
+
+/*
+ * A hash of all that decides which rows of a source are in which group, but for the
+ * labels of ids and names.
+ */
+static uint64
+exact_meaning(const Source *source, const Meant *meant)
+{
+	const Definition *definition = source->definition;
+	StringInfoData text;
+	OwnerScope	scope;
+	Node	   *filter = source_filter(source);
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%d %d %d %d %d %d " UINT64_FORMAT " %s " UINT64_FORMAT "\n%s\n",
+					 source->layout, source->id_column, source->time_column, source->name_column,
+					 source->value_column, meant->time_is_local, meant->id_kind,
+					 definition->timezone, zone_digest(definition->tz),
+					 definition->filter ? definition->filter : "");
+	if (filter != NULL)
+	{
+		owner_enter(&scope, definition->job, definition->timezone);
+		meaning_append_filter(&text, filter);
+		owner_leave(&scope);
+	}
+	return hash_text(text.data);
+}
+
+/* What makes groups of a source's rows now. */
+static void
+find_meant(const Source *source, Meant *meant)
+{
+	const Definition *definition = source->definition;
+	Oid			id_type = column_type(source, source->id_column);
+
+	memset(meant, 0, sizeof(Meant));
+	meant->time_is_local = column_type(source, source->time_column) != TIMESTAMPTZOID;
+	meant->id_name = hash_text(column_name(source, source->id_column));
+	meant->id_kind = hash_text(print_kind(id_type));
+	meant->id_labels = meant->name_labels = -1;
+	meant->id_digest = meaning_labels(id_type, &meant->id_labels);
+	meant->name_digest = meaning_labels(column_type(source, source->name_column),
+										&meant->name_labels);
+	meant->id_column = source->id_column;
+	meant->time_column = source->time_column;
+	strlcpy(meant->zone, definition->timezone, sizeof(meant->zone));
+	meant->said = hash_text(psprintf("%d %s\n%s\n%s\n%s\n%d " UINT64_FORMAT " %s\n%s", source->layout,
+									 column_name(source, source->id_column),
+									 column_name(source, source->time_column),
+									 column_name(source, source->name_column),
+									 column_name(source, source->value_column),
+									 meant->time_is_local, meant->id_kind, definition->timezone,
+									 definition->filter ? definition->filter : ""));
+	meant->place = hash_text(psprintf(UINT64_FORMAT " %u %u", GetSystemIdentifier(), MyDatabaseId,
+									  source->relid));
+	if (definition->keep_history)
+		meant->exact = exact_meaning(source, meant);
+}
+
 /*
  * What makes groups of a source's rows, as a text to compare: results of another
- * meaning cannot stand beside those of a definition.  It begins with the id.
+ * meaning cannot stand beside those of a definition.
  */
 char *
 history_meaning(const Source *source)
 {
-	const Definition *definition = source->definition;
-	char	   *text = psprintf("%d %d %d %d %s\n%s", source->layout, source->time_column,
-								source->name_column, source->value_column, definition->timezone,
-								definition->filter ? definition->filter : "");
+	Meant		meant;
 
-	return psprintf("%d " UINT64_FORMAT, source->id_column,
-					hash_bytes_extended((const unsigned char *) text, strlen(text), 0));
+	find_meant(source, &meant);
+	return psprintf(meant_format, meant.said, meant.place, meant.exact, meant.id_name, meant.id_kind,
+					meant.id_digest, meant.name_digest, meant.id_labels, meant.name_labels,
+					meant.id_column, meant.time_column, meant.time_is_local, meant.zone);
+}
+
+/* Reads such a text.  Returns false where it is of another form, of an older version. */
+static bool
+read_meant(const char *text, Meant *meant)
+{
+	StaticAssertStmt(TZ_STRLEN_MAX == 255, "a time zone's name is longer than what is read of it");
+	return sscanf(text, UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " "
+				  UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d %d %d %d %d %255s",
+				  &meant->said, &meant->place, &meant->exact, &meant->id_name, &meant->id_kind,
+				  &meant->id_digest, &meant->name_digest, &meant->id_labels, &meant->name_labels,
+				  &meant->id_column, &meant->time_column, &meant->time_is_local, meant->zone) == 13;
+}
+
+/* Are labels of an enum called as they were?  There may be more. */
+static bool
+labels_are_same(const Source *source, AttrNumber column, int n, uint64 digest)
+{
+	return n == 0 || meaning_labels(column_type(source, column), &n) == digest;
+}
+
+/* Is what is meant now the same as before, but for ids? */
+static bool
+means_same(const Source *source, const Meant *before, const Meant *now)
+{
+	if (before->place != now->place || before->exact == 0 || now->exact == 0)
+		return before->said == now->said;
+	return before->exact == now->exact &&
+		labels_are_same(source, source->name_column, before->name_labels, before->name_digest);
 }
 
 /* Were results of another meaning of the same entities? */
 static bool
-entities_are_same(const char *meaning, const char *other)
+entities_are_same(const Source *source, const Meant *before, const Meant *now)
 {
-	return strtol(meaning, NULL, 10) == strtol(other, NULL, 10);
+	if (before->id_kind != now->id_kind)
+		return false;
+	if (before->place != now->place)
+		return before->id_name == now->id_name;
+	return before->id_column == now->id_column &&
+		labels_are_same(source, source->id_column, before->id_labels, before->id_digest);
 }
 
 /* An array of times. */
@@ -208,11 +365,13 @@ stored_buckets(const Rollup *rollup, TimestampTz **starts, TimestampTz **ends)
 }
 
 /*
- * The groups of n buckets that the source has rows of, whatever the filter: texts of
- * bucket and entity.  Without by_entity the buckets alone, for all entities (NULL).
+ * The groups of n buckets that the source has rows of, whatever the filter, by a time
+ * that is read in a zone: texts of bucket and entity.  Without by_entity the buckets
+ * alone, for all entities (NULL).
  */
 static List *
-groups_with_rows(const Source *source, Datum starts, Datum ends, bool by_entity)
+groups_with_rows(const Source *source, const char *time, const char *zone, Datum starts, Datum ends,
+				 bool by_entity)
 {
 	const Definition *definition = source->definition;
 	Oid			types[] = {TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID};
@@ -224,15 +383,40 @@ groups_with_rows(const Source *source, Datum starts, Datum ends, bool by_entity)
 	if (by_entity && source->id_column != InvalidAttrNumber)
 		entity = psprintf("format('%%s', %s)",
 						  quote_identifier(get_attname(source->relid, source->id_column, false)));
-	owner_enter(&scope, definition->job, definition->timezone);
+	owner_enter(&scope, definition->job, zone);
 	rows = store_query(false,
 					   psprintf("SELECT DISTINCT $1[i], id FROM (SELECT width_bucket(t, $1), t, id "
 								"FROM (SELECT %s, %s FROM %s) AS r (t, id)) AS r (i, t, id) "
 								"WHERE i > 0 AND t < $2[i]",
-								source_time(source), entity, source->name),
+								time, entity, source->name),
 					   lengthof(types), types, values);
 	owner_leave(&scope);
 	return rows;
+}
+
+/*
+ * The time by which a source's rows were in groups before, as an expression; NULL: the
+ * same as now, or it is not there any more.
+ */
+static const char *
+time_before(const Source *source, const Meant *before, const Meant *now)
+{
+	Oid			type;
+
+	if (before->place != now->place ||
+		(before->time_column == now->time_column &&
+		 (!before->time_is_local || strcmp(before->zone, now->zone) == 0)))
+		return NULL;
+	type = get_atttype(source->relid, before->time_column);
+	if (!OidIsValid(type))
+		return NULL;
+	type = getBaseType(type);
+	if (type != TIMESTAMPTZOID && type != TIMESTAMPOID && type != DATEOID)
+		return NULL;
+	if (before->time_is_local != (type != TIMESTAMPTZOID))
+		return NULL;
+	return psprintf("%s::timestamptz",
+					quote_identifier(get_attname(source->relid, before->time_column, false)));
 }
 
 /* Deletes a rollup's results of these groups. */
@@ -293,25 +477,42 @@ forget_above_finer(const Rollup *rollup, Datum starts, Datum ends, bool by_entit
 }
 
 /*
- * Deletes the results of a rollup whose definition had the meaning `before`, except
+ * Deletes the results of a rollup whose definition had the meaning `text`, except
  * those of groups that cannot be made anew.  The finer ones come before.
  */
 void
-history_forget_replaced(const Rollup *rollup, const char *before)
+history_forget_replaced(const Rollup *rollup, const char *text)
 {
-	bool		by_entity = entities_are_same(before, history_meaning(rollup->source));
+	const Source *source = rollup->source;
+	Meant		before;
+	Meant		now;
+	bool		by_entity;
+	const char *time;
 	TimestampTz *starts;
 	TimestampTz *ends;
-	int			n = stored_buckets(rollup, &starts, &ends);
-	Datum		from = time_array(starts, n);
-	Datum		to = time_array(ends, n);
+	Datum		from;
+	Datum		to;
+	int			n;
 
+	if (!read_meant(text, &before))
+		return;
+	find_meant(source, &now);
+	by_entity = entities_are_same(source, &before, &now);
+	if (by_entity && means_same(source, &before, &now))
+		return;
+	n = stored_buckets(rollup, &starts, &ends);
 	if (n == 0)
 		return;
+	from = time_array(starts, n);
+	to = time_array(ends, n);
 	rollup->refresh->mixed = true;
 	if (rollup->finer != NULL && rollup_stores_history(rollup->finer))
 		forget_above_finer(rollup, from, to, by_entity);
-	forget_groups(rollup, groups_with_rows(rollup->source, from, to, by_entity));
+	time = time_before(source, &before, &now);
+	if (time != NULL)
+		forget_groups(rollup, groups_with_rows(source, time, before.zone, from, to, by_entity));
+	forget_groups(rollup, groups_with_rows(source, source_time(source),
+										   rollup->definition->timezone, from, to, by_entity));
 }
 
 /*----------

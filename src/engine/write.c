@@ -149,7 +149,7 @@ static bool part_states_differ(const RollupWriter *writer, const PartWriter *par
  * The layout that a part of the rollup's results has, or is to have.
  */
 static StoredLayout *
-part_layout(const Rollup *rollup, int part)
+part_layout(const Rollup *rollup, int part, const char *meaning)
 {
 	const ResultPart *results = &rollup->parts[part];
 	int			n = results->npositions;
@@ -168,7 +168,7 @@ part_layout(const Rollup *rollup, int part)
 	layout->metric_names = palloc(n * sizeof(char *));
 	layout->aggregate_names = palloc(n * sizeof(char *));
 	layout->result_names = palloc(n * sizeof(char *));
-	layout->meaning = history_meaning(rollup->source);
+	layout->meaning = meaning;
 	layout->keeps = rollup->definition->keep_history;
 	granularity_result_infix(&rollup->definition->granularity, infix);
 	for (i = 0; i < results->nmetrics; i++)
@@ -199,12 +199,13 @@ List *
 rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 {
 	List	   *result = NIL;
+	const char *meaning = history_meaning(rollup->source);
 	const char *before = NULL;	/* the meaning that results had, if it was another */
 	int			i;
 
 	for (i = 0; i < rollup->nparts; i++)
 	{
-		rollup->parts[i].layout = part_layout(rollup, i);
+		rollup->parts[i].layout = part_layout(rollup, i, meaning);
 		if (layout_ensure(rollup->parts[i].layout, may_write))
 			*made = true;
 		if (rollup->parts[i].layout->before != NULL)
