@@ -24,6 +24,7 @@
  *	- time zones that are named in an expression or a function's text, by their
  *	  rules, and what abbreviations of zones stand for; text search configurations,
  *	  by their dictionaries;
+ *	- the job's owner, where something asks for the current user;
  *	- views, by their trees; policies; columns that are computed when they are read;
  *	  foreign tables, by their options.
  *
@@ -266,6 +267,31 @@ add_setting_call(Meaning *meaning, const FuncExpr *call)
 	for (int i = 0; i < lengthof(who_settings); i++)
 		if (pg_strcasecmp(noted->setting, who_settings[i]) == 0)
 			noted->tells_who = true;
+}
+
+/* Appends who the job's owner is, as an expression asks for the current user. */
+static void
+append_owner(Meaning *meaning)
+{
+	appendStringInfo(meaning->text, " %s", GetUserNameFromId(GetUserId(), false));
+}
+
+static void
+walk_value_function(Meaning *meaning, const SQLValueFunction *function)
+{
+	switch (function->op)
+	{
+		case SVFOP_SESSION_USER:
+			(void) add_session_call(meaning, 0);
+			break;
+		case SVFOP_CURRENT_ROLE:
+		case SVFOP_CURRENT_USER:
+		case SVFOP_USER:
+			append_owner(meaning);
+			break;
+		default:
+			break;
+	}
 }
 
 /* Walks through the functions of an aggregate. */
@@ -515,8 +541,11 @@ walk_words(Meaning *meaning, const char *text)
 	{
 		char	   *name = next_name(text, &text);
 
-		if (name != NULL)
-			walk_name(meaning, name);
+		if (name == NULL)
+			continue;
+		walk_name(meaning, name);
+		if (strcmp(name, "user") == 0 || strcmp(name, "current_role") == 0)
+			append_owner(meaning);
 	}
 	meaning->guessing = was_guessing;
 }
@@ -572,6 +601,8 @@ walk_function(Meaning *meaning, Oid function)
 	session = session_function(function);
 	if (session >= 0)
 		(void) add_session_call(meaning, session);
+	if (function == F_CURRENT_USER)
+		append_owner(meaning);
 	if (function < FirstNormalObjectId)
 		return;
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
@@ -1033,8 +1064,8 @@ walk(Node *node, void *context)
 	}
 	if (IsA(node, Const))
 		walk_constant(meaning, (const Const *) node);
-	if (IsA(node, SQLValueFunction) && ((SQLValueFunction *) node)->op == SVFOP_SESSION_USER)
-		(void) add_session_call(meaning, 0);
+	if (IsA(node, SQLValueFunction))
+		walk_value_function(meaning, (const SQLValueFunction *) node);
 	if (IsA(node, FuncExpr) && (((FuncExpr *) node)->funcid == F_CURRENT_SETTING_TEXT ||
 								((FuncExpr *) node)->funcid == F_CURRENT_SETTING_TEXT_BOOL))
 		add_setting_call(meaning, (const FuncExpr *) node);

@@ -380,7 +380,32 @@ SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
 (TABLE meant.stored EXCEPT TABLE meant.viewed) UNION ALL (TABLE meant.viewed EXCEPT TABLE meant.stored);
 SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
 
+-- So are rows that depend on who the job's owner is, where that is another role, or called otherwise.
+DELETE FROM batch_jobs;
+CREATE ROLE regress_batchagg_other;
+GRANT regress_batchagg_reader TO regress_batchagg_other;
+CREATE TABLE meant.owned (user_id text, ts timestamptz, n float8);
+INSERT INTO meant.owned
+SELECT r, '2024-10-07 00:00+00'::timestamptz + g * interval '1 hour', g
+FROM generate_series(0, 99) g, unnest('{regress_batchagg_reader,regress_batchagg_other,regress_batchagg_third}'::text[]) r;
+CREATE FUNCTION meant.mine(id text) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT id = user';
+GRANT SELECT ON meant.owned TO regress_batchagg_reader;
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'meant.owned', '{1-day}', '{"n": "sum"}', job_name => f)
+FROM unnest('{filter,function}'::text[]) f;
+UPDATE batchjob_definitions d SET lookback = '1 day', resource_filter = CASE job_name WHEN 'filter' THEN 'user_id = current_user' ELSE 'meant.mine(user_id)' END
+FROM batch_jobs j WHERE j.id = d.job_id;
+UPDATE batch_jobs SET owner = 'regress_batchagg_reader';
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+SELECT DISTINCT job_name, entity_id FROM meant.stored ORDER BY 1, 2;
+UPDATE batch_jobs SET owner = 'regress_batchagg_other';
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+SELECT DISTINCT job_name, entity_id FROM meant.stored ORDER BY 1, 2;
+ALTER ROLE regress_batchagg_other RENAME TO regress_batchagg_third;
+SELECT sum(changed) > 0 AS changed FROM batchagg_run_all();
+SELECT DISTINCT job_name, entity_id FROM meant.stored ORDER BY 1, 2;
+
 SET client_min_messages = warning;
 DROP EXTENSION batchagg CASCADE;
 DROP SCHEMA meant, plain CASCADE;
 DROP ROLE regress_batchagg_reader;
+DROP ROLE regress_batchagg_third;
