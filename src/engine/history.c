@@ -365,8 +365,25 @@ stored_buckets(const Rollup *rollup, TimestampTz **starts, TimestampTz **ends)
 }
 
 /*
+ * The text by which a source's rows have their entities, as an expression; of all, NULL.
+ */
+static const char *
+entity_text(const Source *source)
+{
+	const char *id;
+
+	if (source->id_column == InvalidAttrNumber)
+		return "NULL::text";
+	id = quote_identifier(get_attname(source->relid, source->id_column, false));
+
+	/* Blanks at the end of a char(n) are none of its text. */
+	return column_type(source, source->id_column) == BPCHAROID ? psprintf("%s::text", id) :
+		psprintf("format('%%s', %s)", id);
+}
+
+/*
  * The groups of n buckets that the source has rows of, whatever the filter, by a time
- * that is read in a zone: texts of bucket and entity.  Without by_entity the buckets
+ * that is read in a zone, as ids are that have times: texts of bucket and entity.  Without by_entity the buckets
  * alone, for all entities (NULL).
  */
 static List *
@@ -376,13 +393,10 @@ groups_with_rows(const Source *source, const char *time, const char *zone, Datum
 	const Definition *definition = source->definition;
 	Oid			types[] = {TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID};
 	Datum		values[] = {starts, ends};
-	const char *entity = "NULL::text";
+	const char *entity = by_entity ? entity_text(source) : "NULL::text";
 	OwnerScope	scope;
 	List	   *rows;
 
-	if (by_entity && source->id_column != InvalidAttrNumber)
-		entity = psprintf("format('%%s', %s)",
-						  quote_identifier(get_attname(source->relid, source->id_column, false)));
 	owner_enter(&scope, definition->job, zone);
 	rows = store_query(false,
 					   psprintf("SELECT DISTINCT $1[i], id FROM (SELECT width_bucket(t, $1), t, id "
@@ -395,28 +409,23 @@ groups_with_rows(const Source *source, const char *time, const char *zone, Datum
 }
 
 /*
- * The time by which a source's rows were in groups before, as an expression; NULL: the
- * same as now, or it is not there any more.
+ * The time by which a source's rows were in groups before, as an expression; NULL: it was
+ * the same as now, in the same zone, or is not there any more.
  */
 static const char *
 time_before(const Source *source, const Meant *before, const Meant *now)
 {
-	Oid			type;
+	int			column = before->place == now->place ? before->time_column : now->time_column;
+	Oid			type = get_atttype(source->relid, column);
 
-	if (before->place != now->place ||
-		(before->time_column == now->time_column &&
-		 (!before->time_is_local || strcmp(before->zone, now->zone) == 0)))
+	if (column == now->time_column && strcmp(before->zone, now->zone) == 0)
 		return NULL;
-	type = get_atttype(source->relid, before->time_column);
-	if (!OidIsValid(type))
+	type = OidIsValid(type) ? getBaseType(type) : InvalidOid;
+	if (type != TIMESTAMPTZOID && (!before->time_is_local || (type != TIMESTAMPOID && type != DATEOID)))
 		return NULL;
-	type = getBaseType(type);
-	if (type != TIMESTAMPTZOID && type != TIMESTAMPOID && type != DATEOID)
+	if (type == TIMESTAMPTZOID && before->time_is_local)
 		return NULL;
-	if (before->time_is_local != (type != TIMESTAMPTZOID))
-		return NULL;
-	return psprintf("%s::timestamptz",
-					quote_identifier(get_attname(source->relid, before->time_column, false)));
+	return psprintf("%s::timestamptz", quote_identifier(get_attname(source->relid, column, false)));
 }
 
 /* Deletes a rollup's results of these groups. */

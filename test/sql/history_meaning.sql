@@ -22,9 +22,9 @@ CREATE PROCEDURE replaced.start_with(filter text, definition text DEFAULT '') LA
 BEGIN
 	DELETE FROM batch_jobs;
 	CALL replaced.everywhere('DROP TABLE IF EXISTS %s');
-	CALL replaced.everywhere('CREATE TABLE %s (gone integer, user_id text, digits text, who replaced.who, ts timestamptz, other_ts timestamptz, here timestamp, '
+	CALL replaced.everywhere('CREATE TABLE %s (gone integer, user_id text, digits text, padded char(8), since timestamptz, who replaced.who, ts timestamptz, other_ts timestamptz, here timestamp, '
 		'n float8, status text, other_status text, mood replaced.mood)');
-	CALL replaced.everywhere('INSERT INTO %s SELECT NULL, ''u'' || g % 3, ''0'' || g % 3, (''u'' || g % 3)::replaced.who, t, t + interval ''40 days'', t::timestamp, g, '
+	CALL replaced.everywhere('INSERT INTO %s SELECT NULL, ''u'' || g % 3, ''0'' || g % 3, g % 3, ''2024-01-01''::timestamptz + g % 3 * interval ''1 month'', (''u'' || g % 3)::replaced.who, t, t + interval ''40 days'', t::timestamp, g, '
 		'CASE WHEN g % 2 = 0 THEN ''a'' ELSE ''b'' END, CASE WHEN g < 200 THEN ''a'' ELSE ''b'' END, CASE WHEN g < 350 THEN ''good'' ELSE ''bad'' END::replaced.mood '
 		'FROM generate_series(0, 499) g, LATERAL (SELECT ''2024-10-07 00:00+00''::timestamptz + g * interval ''10 min'') x (t)');
 	CALL replaced.everywhere('ALTER TABLE %s DROP gone');
@@ -100,6 +100,19 @@ CALL replaced.start_with(NULL, 'time_column = ''here'', timezone = ''Asia/Tokyo'
 SELECT * FROM replaced.run();
 UPDATE batchjob_definitions SET timezone = 'America/New_York';
 SELECT * FROM replaced.run();
+
+-- Ids whose text has no blanks that the value has, or depends on the zone.
+CALL replaced.start_with(NULL, 'id_column = ''padded''');
+UPDATE batchjob_definitions SET timezone = 'Asia/Kolkata';
+SELECT * FROM replaced.run();
+UPDATE batchjob_definitions SET resource_filter = 'n < 100';
+SELECT * FROM replaced.run();
+CALL replaced.start_with(NULL, 'id_column = ''since''');
+UPDATE batchjob_definitions SET timezone = 'Asia/Kolkata';
+SET timezone = 'Asia/Kolkata';
+SET DateStyle = 'ISO, YMD';
+SELECT * FROM replaced.run();
+SET timezone = 'UTC';
 
 -- What is no change of meaning takes nothing away: more labels, a column that is renamed.
 CALL replaced.start_with(NULL, 'id_column = ''who''');
