@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/job.h"
+#include "catalog/owner.h"
 #include "engine/explain.h"
 #include "engine/early.h"
 #include "engine/parallel.h"

@@ -74,10 +74,10 @@
 
 #include "catalog/layout.h"
 #include "catalog/meaning.h"
+#include "catalog/owner.h"
 #include "catalog/store.h"
 #include "engine/history.h"
 #include "engine/refresh.h"
-#include "engine/run.h"
 #include "time/zone.h"
 
 /*----------

@@ -74,6 +74,7 @@
 #include "catalog/filter.h"
 #include "catalog/layout.h"
 #include "catalog/meaning.h"
+#include "catalog/owner.h"
 #include "catalog/problem.h"
 #include "catalog/store.h"
 #include "engine/entity.h"
@@ -81,7 +82,6 @@
 #include "engine/interval.h"
 #include "engine/refresh.h"
 #include "engine/rownames.h"
-#include "engine/run.h"
 #include "time/zone.h"
 #include "track/marks.h"
 

@@ -37,11 +37,11 @@
 #include "utils/xid8.h"
 
 #include "catalog/names.h"
+#include "catalog/owner.h"
 #include "catalog/problem.h"
 #include "catalog/store.h"
 #include "catalog/textmap.h"
 #include "engine/rownames.h"
-#include "engine/run.h"
 
 /* Where all metrics have their own names, so many rows mostly show it. */
 #define FIRST_ROWS "100000"

@@ -60,14 +60,13 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "catalog/layout.h"
-#include "catalog/reading.h"
+#include "catalog/owner.h"
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "engine/early.h"
@@ -135,61 +134,6 @@ static void run_scan(Run *run, SourceScan *scan);
 static void scan_open_writers(SourceScan *scan, StoreWriter *store);
 static List *scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
 static void scan_count(const Run *run, const SourceScan *scan);
-
-/*
- * Becomes the owner of `job`, restricted.  Names resolve in pg_catalog alone, as those of
- * sources are stored with their schemas: nothing depends on who runs the job.  With
- * `timezone`, TimeZone and all settings that results could depend on are fixed too.
- */
-void
-owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
-{
-	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
-	SetUserIdAndSecContext(job->owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
-	scope->guc_level = NewGUCNestLevel();
-	store_set("search_path", "pg_catalog, pg_temp");
-	if (timezone != NULL)
-		reading_fix_settings(job->owner, timezone);
-}
-
-/*
- * Becomes who one was.
- */
-void
-owner_leave(const OwnerScope *scope)
-{
-	AtEOXact_GUC(false, scope->guc_level);
-	SetUserIdAndSecContext(scope->saved_user, scope->saved_context);
-}
-
-/*
- * To be called where an error is caught that came while a source was planned or read
- * as its owner: raises it again.  What a function in a view or a policy does not find
- * is mostly there, but not in the search_path that is fixed here; the hint says so.
- */
-void
-owner_rethrow(MemoryContext context)
-{
-	ErrorData  *error;
-
-	if (geterrcode() != ERRCODE_UNDEFINED_FUNCTION && geterrcode() != ERRCODE_UNDEFINED_TABLE &&
-		geterrcode() != ERRCODE_UNDEFINED_OBJECT)
-		PG_RE_THROW();
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-
-	/* Names in a filter are another matter, and have a hint of their own; so do settings. */
-	if (error->message_id != NULL &&
-		strcmp(error->message_id, "unrecognized configuration parameter \"%s\"") == 0)
-		error->hint = "A job reads its sources with the settings that a new session of its owner has: "
-			"ALTER ROLE ... SET.";
-	else if (error->context == NULL || strstr(error->context, "resource_filter") == NULL)
-		error->hint = "A run reads its sources with search_path set to pg_catalog. In functions that "
-			"a view calls, write names with their schema, or give the functions a search_path: "
-			"ALTER FUNCTION ... SET search_path.";
-	ReThrowError(error);
-}
 
 /*
  * Resolves the sources of a job, as its owner: a list of Source, of all its

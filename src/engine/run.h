@@ -66,21 +66,6 @@ extern void run_jobs_caught(const RunRequest *requests, int n, RunResult *result
 extern void run_record_failure(const RunRequest *request, TimestampTz started,
 							   const ErrorData *error, RunResult *result);
 extern void run_notify(const RunResult *result);
-
-/*
- * Becomes a job's owner, to resolve and read its sources: restricted, with
- * fixed settings, so that code in views and filters can do no more than read.
- */
-typedef struct OwnerScope
-{
-	Oid			saved_user;
-	int			saved_context;
-	int			guc_level;
-} OwnerScope;
-
-extern void owner_enter(OwnerScope *scope, const Job *job, const char *timezone);
-extern void owner_leave(const OwnerScope *scope);
-extern void owner_rethrow(MemoryContext context);
 extern List *job_sources(Job *job, Problems *problems);
 
 #endif							/* BATCHAGG_RUN_H */
