@@ -39,6 +39,7 @@
 #include "catalog/store.h"
 #include "engine/backfill.h"
 #include "engine/interval.h"
+#include "engine/refresh.h"
 #include "engine/run.h"
 
 /* A row of batchagg_backfills. */

@@ -799,6 +799,33 @@ query_cost(const ScanQuery *query)
 }
 
 /*
+ * The numbers of columns that a query and its rollups have, to be changed: pointers to
+ * int.  (The filter is a boolean column.)
+ */
+static List *
+query_columns(ScanQuery *query, const SourceScan *scan)
+{
+	List	   *columns = list_make1(&query->time_column);
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < query->nvalues; i++)
+		columns = lappend(columns, &query->value_columns[i]);
+	if (query->name_column >= 0)
+		columns = lappend(columns, &query->name_column);
+	foreach(lc, scan->rollups)
+	{
+		Rollup	   *rollup = lfirst(lc);
+
+		if (rollup->id_input >= 0)
+			columns = lappend(columns, &rollup->id_input);
+		if (rollup->filter_input >= 0)
+			columns = lappend(columns, &rollup->filter_input);
+	}
+	return columns;
+}
+
+/*
  * The query of a scan, built and planned in the cheapest of the ways that there
  * are, and returning its tables' rows as they are where it can; sets the rollups'
  * inputs.  As the current user, under the current TimeZone and search_path.  ERROR
@@ -836,7 +863,7 @@ query_choose(SourceScan *scan)
 		best = query_build(scan, READ_ENTITIES, INT_MAX);
 		query_plan(best);
 	}
-	take_table_rows(best, scan);
+	best->table = take_table_rows(best->plan, query_columns(best, scan));
 	return best;
 }
 

@@ -145,7 +145,7 @@ record_run(const RunRequest *request, RunResult *result, bool counted)
 		result->notification = MemoryContextStrdup(TopTransactionContext,
 												   ((char **) linitial(rows))[0]);
 	if (!request->scheduled)
-		run_notify(result);
+		record_notify(result);
 }
 
 /*
@@ -163,7 +163,7 @@ is_queue_full(void)
  * there is no room for it.
  */
 void
-run_notify(const RunResult *result)
+record_notify(const RunResult *result)
 {
 	if (result->notification == NULL)
 		return;

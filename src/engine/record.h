@@ -9,9 +9,10 @@
 #ifndef BATCHAGG_RECORD_H
 #define BATCHAGG_RECORD_H
 
-#include "engine/run.h"
+#include "engine/request.h"
 
 extern int64 record_next_id(void);
 extern void record_run(const RunRequest *request, RunResult *result, bool counted);
+extern void record_notify(const RunResult *result);
 
 #endif							/* BATCHAGG_RECORD_H */

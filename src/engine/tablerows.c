@@ -96,35 +96,6 @@ scans_agree(const PlannedStmt *stmt, const Plan *first, const Plan *scan)
 	return result;
 }
 
-static void
-move_column(const Plan *scan, int *column)
-{
-	*column = table_column(scan, *column);
-}
-
-/* Moves the numbers of the query's columns to those of the table that is scanned. */
-static void
-move_columns(ScanQuery *query, SourceScan *scan, const Plan *plan)
-{
-	ListCell   *lc;
-	int			i;
-
-	for (i = 0; i < query->nvalues; i++)
-		move_column(plan, &query->value_columns[i]);
-	move_column(plan, &query->time_column);
-	if (query->name_column >= 0)
-		move_column(plan, &query->name_column);
-	foreach(lc, scan->rollups)
-	{
-		Rollup	   *rollup = lfirst(lc);
-
-		if (rollup->id_input >= 0)
-			move_column(plan, &rollup->id_input);
-		if (rollup->filter_input >= 0)	/* the filter is a boolean column */
-			move_column(plan, &rollup->filter_input);
-	}
-}
-
 /*
  * The columns of a table as a target list; NIL where the executor would project them,
  * because a column was dropped, or added without a rewrite.
@@ -168,27 +139,32 @@ least_target_list(const PlannedStmt *stmt, const Scan *scan)
 }
 
 /*
- * Makes a plan that only scans tables project as little as can be, and moves the numbers of the
- * query's columns to those of the tables, whose rows table_row() has.  Leaves other
- * plans alone.
+ * Makes a plan that only scans tables project as little as can be.  Returns the table
+ * (one of several of the same shape), whose rows table_row() has; moves the numbers of
+ * the plan's columns in `columns`, a list of pointers to int, to those of the table.
+ * Leaves other plans alone, and returns InvalidOid.
  */
-void
-take_table_rows(ScanQuery *query, SourceScan *scan)
+Oid
+take_table_rows(PlannedStmt *stmt, List *columns)
 {
-	PlannedStmt *stmt = query->plan;
 	List	   *scans = scans_of_plan(stmt->planTree);
-	Plan	   *first;
+	Oid			table;
 	ListCell   *lc;
 
 	if (scans == NIL)
-		return;
-	first = linitial(scans);
+		return InvalidOid;
 	foreach(lc, scans)
-		if (!scans_agree(stmt, first, lfirst(lc)))
-			return;
+		if (!scans_agree(stmt, linitial(scans), lfirst(lc)))
+			return InvalidOid;
 
-	query->table = scan_table(stmt, (const Scan *) first);
-	move_columns(query, scan, first);
+	table = scan_table(stmt, linitial(scans));
+	foreach(lc, columns)
+	{
+		int		   *column = lfirst(lc);
+
+		*column = table_column(linitial(scans), *column);
+	}
 	foreach(lc, scans)
 		((Plan *) lfirst(lc))->targetlist = least_target_list(stmt, lfirst(lc));
+	return table;
 }

@@ -9,8 +9,7 @@
 #define BATCHAGG_TABLEROWS_H
 
 #include "nodes/execnodes.h"
-
-#include "engine/query.h"
+#include "nodes/plannodes.h"
 
 /*
  * The table's own row that a plan which take_table_rows() has changed is at.
@@ -23,6 +22,6 @@ table_row(const PlanState *state)
 	return ((const ScanState *) state)->ss_ScanTupleSlot;
 }
 
-extern void take_table_rows(ScanQuery *query, SourceScan *scan);
+extern Oid	take_table_rows(PlannedStmt *stmt, List *columns);
 
 #endif							/* BATCHAGG_TABLEROWS_H */

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/store.h"
+#include "engine/record.h"
 #include "engine/run.h"
 #include "service/attempt.h"
 #include "service/retry.h"
@@ -90,7 +91,7 @@ notify(const RunResult *results, int n)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 		for (int i = 0; i < n; i++)
-			run_notify(&results[i]);
+			record_notify(&results[i]);
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
@@ -323,7 +324,7 @@ attempt_was_interrupted(AgendaJob *job, int pid)
 		ledger_forget_deleted(job->id);
 		return;
 	}
-	run_notify(&result);
+	record_notify(&result);
 	ledger_finish(&attempt, job->state, result.run_id, job->not_before, result.message);
 	ereport(LOG,
 			(errmsg("batchagg job %d in database \"%s\": the worker ended before attempt %d at slot %s did",
@@ -415,7 +416,7 @@ attempt_if_due(AgendaJob *job, RunResult *result)
 	request = request_of(&attempt);
 	memset(result, 0, sizeof(RunResult));
 	run_job_caught(&request, result);
-	run_notify(result);
+	record_notify(result);
 	if (result->message == NULL)
 		ledger_finish(&attempt, SLOT_DONE, result->run_id, 0, NULL);
 	else

@@ -49,6 +49,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog/store.h"
+#include "engine/record.h"
 #include "engine/run.h"
 #include "service/attempt.h"
 #include "service/order.h"
@@ -695,7 +696,7 @@ fail_without_owner(AgendaJob *job, TimestampTz now)
 	error.message = psprintf("owner of job %d does not exist", job->id);
 	ledger_start(&attempt, 1);
 	run_record_failure(&request, GetCurrentTimestamp(), &error, &result);
-	run_notify(&result);
+	record_notify(&result);
 	ledger_finish(&attempt, SLOT_FAILED, result.run_id, 0, error.message);
 	ereport(LOG,
 			(errmsg("batchagg job %d in database \"%s\" failed: %s", job->id, scheduler.database,
