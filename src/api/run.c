@@ -17,7 +17,7 @@
 
 #include "api/export.h"
 #include "catalog/events.h"
-#include "catalog/group.h"
+#include "catalog/together.h"
 #include "catalog/job.h"
 #include "catalog/store.h"
 #include "engine/explain.h"
@@ -222,7 +222,7 @@ agenda_ids(Agenda *agenda)
 
 	for (int i = 0; i < agenda->njobs; i++)
 		ids[i] = agenda->jobs[i].id;
-	agenda_load_order(agenda);
+	order_agenda(agenda);
 	if (agenda->order)
 		order_sort(agenda->order, ids, agenda->njobs);
 	return ids;

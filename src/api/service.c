@@ -297,7 +297,7 @@ job_waited_for(Agenda *agenda, const AgendaJob *job, SlotObstacle *obstacle)
 
 	if (!obstacle->ordered)
 	{
-		agenda_load_order(agenda);
+		order_agenda(agenda);
 		for (int i = 0; i < agenda->njobs; i++)
 			agenda_plan(&agenda->jobs[i], service_now());
 	}

@@ -32,11 +32,6 @@
  * but print differently the first one's text counts; sources that may have such
  * keep their groups.)
  *
- * The buckets of a rollup are kept account of by pieces, each of some thousand
- * groups: if one bucket was late, all of its piece is recomputed, and what the
- * piece has come to is taken back from the run's figures first.  The results of
- * coarser rollups are late where those of the finer ones are that feed them.
- *
  * Where several processes read a source, each has a watermark for what it reads.
  * Workers send what is behind theirs to the leader, and the leader stores what is
  * behind all of them.  What one of them says of late rows holds for all.
@@ -48,6 +43,7 @@
 #include "utils/timestamp.h"
 
 #include "engine/early.h"
+#include "engine/late.h"
 #include "engine/order.h"
 
 /* Groups leave when those in memory take more than this, or half the budget. */
@@ -58,9 +54,6 @@
 
 /* An interval is no less. */
 #define MIN_INTERVAL 256
-
-/* Groups of a piece at least. */
-#define MIN_PIECE_GROUPS 4096
 
 /*
  * May groups of this scan leave before all of its rows have been read?
@@ -84,10 +77,8 @@ early_create(Rollup *rollup)
 	early->first_late = DT_NOEND;
 	early->last_late = DT_NOBEGIN;
 	early->watermark = early->watched = early->newest = DT_NOBEGIN;
-	early->size = 16;
-	early->pieces = palloc(early->size * sizeof(Piece));
-	early->last = DT_NOBEGIN;
 	rollup->early = early;
+	rollup->late = late_create();
 }
 
 /*
@@ -133,59 +124,15 @@ must_stay(const Rollup *rollup)
 	return true;
 }
 
-/* The end of a piece. */
-static TimestampTz
-piece_end(const Early *early, const Piece *piece)
-{
-	return piece + 1 < early->pieces + early->npieces ? (piece + 1)->from : DT_NOEND;
-}
-
-/* The last piece that begins no later than this, of at least one. */
-static int
-find_piece(const Early *early, TimestampTz from)
-{
-	int			low = 0;
-	int			high = early->npieces;
-
-	while (high - low > 1)
-	{
-		int			middle = low + (high - low) / 2;
-
-		if (early->pieces[middle].from <= from)
-			low = middle;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Makes all pieces late that have any of the time from `from` to `to`. */
-static void
-make_late(Early *early, TimestampTz from, TimestampTz to)
-{
-	int			low = find_piece(early, from);
-
-	for (; low < early->npieces && early->pieces[low].from < to; low++)
-		early->pieces[low].late = true;
-}
-
-/*
- * Takes note of what was late for another process: buckets from `first` to `last`.
- */
-void
-early_add_late(Early *early, TimestampTz first, TimestampTz last)
-{
-	if (first <= last)
-		make_late(early, first, last + 1);
-}
-
 /*
  * A row of a bucket that is to leave next, or has left.  Returns whether the row
  * can be added to its group.
  */
 bool
-early_meet(Early *early, TimestampTz bucket)
+early_meet(const Rollup *rollup, TimestampTz bucket)
 {
+	Early	   *early = rollup->early;
+
 	if (bucket >= early->watermark)
 	{
 		early->watched = early->watermark;
@@ -194,7 +141,7 @@ early_meet(Early *early, TimestampTz bucket)
 	early_stop(early);
 	early->first_late = Min(early->first_late, bucket);
 	early->last_late = Max(early->last_late, bucket);
-	make_late(early, bucket, bucket + 1);
+	late_add(rollup->late, bucket, bucket);
 	return false;
 }
 
@@ -273,135 +220,4 @@ early_look(Rollup *rollup)
 	early->watched = Max(early->newest, early->watermark);
 	early->newest = newest;
 	early->added = added;
-}
-
-static void
-add_piece(Early *early, TimestampTz from, const WriteCounts *before)
-{
-	Piece	   *piece;
-
-	if (early->npieces == early->size)
-	{
-		early->size *= 2;
-		early->pieces = repalloc(early->pieces, early->size * sizeof(Piece));
-	}
-	piece = &early->pieces[early->npieces++];
-	piece->from = from;
-	piece->before = *before;
-	piece->late = false;
-}
-
-/*
- * To be called before a group of this bucket is stored; *counts is what the rollup
- * has come to so far.
- */
-void
-early_store(Rollup *rollup, TimestampTz bucket, const WriteCounts *counts)
-{
-	const Definition *definition = rollup->definition;
-	Early	   *early = rollup->early;
-
-	if (early->npieces == 0)
-		add_piece(early, DT_NOBEGIN, counts);
-	else if (bucket != early->last && counts->groups >=
-			 early->pieces[early->npieces - 1].before.groups + MIN_PIECE_GROUPS)
-		add_piece(early, bucket_end(&definition->granularity, definition->tz, early->last),
-				  counts);
-	early->last = bucket;
-}
-
-/*
- * Have rows been late for this bucket, or for one that is recomputed together with it?
- */
-bool
-early_is_late(const Early *early, TimestampTz bucket)
-{
-	return early->npieces > 0 && early->pieces[find_piece(early, bucket)].late;
-}
-
-/* The late pieces of a rollup; NULL: there are none. */
-static Extents *
-late_extents(const Early *early)
-{
-	Extents    *extents = extents_create();
-	int			i;
-
-	for (i = 0; i < early->npieces; i++)
-	{
-		const Piece *piece = &early->pieces[i];
-
-		if (piece->late)
-			extents_add(extents, piece->from, piece_end(early, piece), NULL, 0);
-	}
-	extents_finish(extents);
-	return extents->n > 0 ? extents : NULL;
-}
-
-/*
- * Makes what has any of the finer rollup's late buckets late as well.
- */
-static void
-spread_lateness(const Rollup *coarse, const Extents *finer)
-{
-	int			i;
-
-	for (i = 0; i < finer->n; i++)
-	{
-		const Extent *extent = &finer->items[i];
-
-		make_late(coarse->early, extent->from == DT_NOBEGIN ? DT_NOBEGIN :
-				  bucket_cache_start(coarse->buckets, extent->from), extent->to);
-	}
-}
-
-/*
- * What has to be recomputed of a scan's results, now that they are stored, since
- * rows of theirs were late: a list of Refresh.
- */
-List *
-scan_late_refreshes(const SourceScan *scan)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, scan->rollups)
-	{
-		const Rollup *rollup = lfirst(lc);
-		Extents    *extents;
-		Refresh    *refresh;
-		ListCell   *lc2;
-
-		if (rollup->early == NULL || (extents = late_extents(rollup->early)) == NULL)
-			continue;
-		foreach(lc2, rollup->coarser)
-			spread_lateness(lfirst(lc2), extents);
-		refresh = palloc(sizeof(Refresh));
-		*refresh = *rollup->refresh;
-		refresh->extents = extents;
-		result = lappend(result, refresh);
-	}
-	return result;
-}
-
-/*
- * What the late pieces of a rollup have come to, which has come to *counts in all.
- */
-WriteCounts
-early_late_counts(const Early *early, const WriteCounts *counts)
-{
-	WriteCounts late = {.first_bucket = DT_NOEND};
-	int			i;
-
-	for (i = 0; i < early->npieces; i++)
-	{
-		const WriteCounts *before = &early->pieces[i].before;
-		const WriteCounts *after = i + 1 < early->npieces ? &early->pieces[i + 1].before : counts;
-
-		if (!early->pieces[i].late)
-			continue;
-		late.groups += after->groups - before->groups;
-		late.results += after->results - before->results;
-		late.changed += after->changed - before->changed;
-	}
-	return late;
 }

@@ -66,6 +66,7 @@
 #include "utils/wait_event.h"
 
 #include "engine/early.h"
+#include "engine/late.h"
 #include "engine/parallel.h"
 #include "engine/scan.h"
 #include "engine/task.h"
@@ -622,7 +623,7 @@ take_share(Rollup *rollup, const RollupShare *shares)
 	rollup->usage.runs += share->usage.runs;
 	rollup->usage.peak += share->usage.peak;
 	if (rollup->early != NULL)
-		early_add_late(rollup->early, share->first_late, share->last_late);
+		late_add(rollup->late, share->first_late, share->last_late);
 }
 
 /*

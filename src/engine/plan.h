@@ -101,6 +101,7 @@ typedef struct Rollup
 	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
 	struct Early *early;		/* its groups leave while rows are read; NULL: they
 								 * do not */
+	struct Late *late;			/* what came after its groups had left; NULL likewise */
 
 	bool		has_open;		/* fed from groups: a bucket is being collected */
 	TimestampTz open;			/* its start */

@@ -198,7 +198,7 @@ rollup_look_at_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, T
 		return ROW_NOT_MEANT;
 	}
 	key->bucket = bucket_cache_start(rollup->buckets, key->time);
-	if (rollup->early != NULL && !early_takes(rollup->early, key->bucket))
+	if (rollup->early != NULL && !early_takes(rollup, key->bucket))
 		return ROW_NOT_MEANT;
 	if (rollup->wanted != NULL && !wanted_row(rollup->wanted, key->bucket, key->id))
 		return ROW_NOT_MEANT;

@@ -70,6 +70,7 @@
 #include "catalog/source.h"
 #include "catalog/store.h"
 #include "engine/early.h"
+#include "engine/late.h"
 #include "engine/parallel.h"
 #include "engine/progress.h"
 #include "engine/query.h"
@@ -1031,8 +1032,8 @@ rollup_take(void *arg, const GroupOut *group)
 		rollup_feed_coarser(rollup, rollup->reader == NULL ? group :
 							stored_reader_settle(rollup->reader, rollup->writer, group));
 	current.run->rollup = rollup;
-	if (rollup->early != NULL)
-		early_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));
+	if (rollup->late != NULL)
+		late_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));
 	rollup_writer_put(rollup->writer, group);
 }
 
@@ -1193,7 +1194,7 @@ scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 		run->rollup = lfirst(lc);
 		rollup_writer_finish(run->rollup->writer);
 	}
-	late = scan_late_refreshes(scan);
+	late = late_refreshes(scan);
 	store_writer_catch_up(store);
 	foreach(lc, scan->rollups)
 	{
@@ -1217,9 +1218,9 @@ rollup_count(const Run *run, const Rollup *rollup)
 	counts->results += own->results;
 	counts->changed += own->changed;
 	counts->first_bucket = Min(counts->first_bucket, own->first_bucket);
-	if (rollup->early != NULL)
+	if (rollup->late != NULL)
 	{
-		WriteCounts late = early_late_counts(rollup->early, own);
+		WriteCounts late = late_counts(rollup->late, own);
 
 		counts->groups -= late.groups;
 		counts->results -= late.results;

@@ -8,7 +8,8 @@
 #ifndef BATCHAGG_RUNS_H
 #define BATCHAGG_RUNS_H
 
-#include "engine/groups.h"
+#include "engine/group.h"
+#include "engine/stream.h"
 
 typedef struct Runs Runs;
 

@@ -60,7 +60,6 @@
 #include "catalog/layout.h"
 #include "catalog/store.h"
 #include "engine/baddata.h"
-#include "engine/early.h"
 #include "engine/entity.h"
 #include "engine/history.h"
 #include "engine/progress.h"
@@ -268,7 +267,7 @@ static bool
 changes_wait(const Rollup *rollup)
 {
 	return IsInParallelMode() ||
-		(rollup->early != NULL && (!rollup->scan->is_read || rollup->finer != NULL));
+		(rollup->late != NULL && (!rollup->scan->is_read || rollup->finer != NULL));
 }
 
 /*
@@ -280,7 +279,7 @@ change_is_meant(void *owner, TimestampTz bucket)
 	PartWriter *part = owner;
 	RollupWriter *writer = part->writer;
 
-	if (writer->rollup->early == NULL || !early_is_late(writer->rollup->early, bucket))
+	if (writer->rollup->late == NULL || !late_has(writer->rollup->late, bucket))
 		return true;
 	part->changed--;
 	writer->counts.changed--;

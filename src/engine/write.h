@@ -9,20 +9,12 @@
 #define BATCHAGG_WRITE_H
 
 #include "catalog/layout.h"
+#include "engine/late.h"
 #include "engine/plan.h"
 
 typedef struct StoreWriter StoreWriter;
 typedef struct RollupWriter RollupWriter;
 typedef struct StoredReader StoredReader;
-
-/* What the merge of a rollup's groups came to, or of all those of a job. */
-typedef struct WriteCounts
-{
-	int64		groups;			/* groups with a place in the store */
-	int64		results;		/* defined results of these groups */
-	int64		changed;		/* packed rows inserted, updated or deleted */
-	TimestampTz first_bucket;	/* DT_NOEND: no group */
-} WriteCounts;
 
 extern List *rollup_find_layouts(Rollup *rollup, bool may_write, bool *made);
 

@@ -29,11 +29,10 @@
 #include "utils/timestamp.h"
 
 #include "catalog/events.h"
-#include "catalog/group.h"
+#include "catalog/together.h"
 #include "catalog/names.h"
 #include "catalog/store.h"
 #include "service/agenda.h"
-#include "service/order.h"
 #include "service/retry.h"
 #include "service/shared.h"
 #include "settings.h"
@@ -139,25 +138,6 @@ read_job(char **row, HTAB *events, TimestampTz now, AgendaJob *job)
 	job->next_after = DT_NOBEGIN;
 	job->worker = -1;
 	return true;
-}
-
-/*
- * Finds out which jobs wait for the results of others.
- */
-void
-agenda_load_order(Agenda *agenda)
-{
-	MemoryContext caller = MemoryContextSwitchTo(agenda->context);
-	int32	   *ids = palloc_extended((agenda->njobs + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
-	Oid		   *owners = palloc_extended((agenda->njobs + 1) * sizeof(Oid), MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < agenda->njobs; i++)
-	{
-		ids[i] = agenda->jobs[i].id;
-		owners[i] = agenda->jobs[i].owner;
-	}
-	agenda->order = order_load(ids, owners, agenda->njobs);
-	MemoryContextSwitchTo(caller);
 }
 
 /* Reads the last slots of all jobs. */
@@ -291,7 +271,6 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	{
 		read_source_keys(agenda);
 		read_meanings(agenda);
-		agenda_load_order(agenda);
 	}
 	read_ledger(agenda, as_owner);
 

@@ -56,11 +56,10 @@ typedef struct Agenda
 	MemoryContext context;		/* everything is in */
 	AgendaJob  *jobs;			/* by id */
 	int			njobs;
-	struct JobOrder *order;		/* NULL: none reads results */
+	struct JobOrder *order;		/* set by order_agenda(); NULL: none reads results */
 } Agenda;
 
 extern Agenda *agenda_load(MemoryContext parent, bool as_owner, const char *event_name);
-extern void agenda_load_order(Agenda *agenda);
 extern void agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner);
 extern AgendaJob *agenda_find(const Agenda *agenda, int32 id);
 extern void agenda_plan(AgendaJob *job, TimestampTz now);

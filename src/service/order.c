@@ -27,7 +27,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
-#include "catalog/group.h"
+#include "catalog/together.h"
 #include "catalog/names.h"
 #include "catalog/store.h"
 #include "service/order.h"
@@ -265,6 +265,25 @@ order_load(const int32 *ids, const Oid *owners, int n)
 	read_names(order, array);
 	rank_readers(order, readers);
 	return order;
+}
+
+/*
+ * Finds out which jobs of an agenda wait for the results of others.  Likewise.
+ */
+void
+order_agenda(Agenda *agenda)
+{
+	MemoryContext caller = MemoryContextSwitchTo(agenda->context);
+	int32	   *ids = palloc_extended((agenda->njobs + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
+	Oid		   *owners = palloc_extended((agenda->njobs + 1) * sizeof(Oid), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < agenda->njobs; i++)
+	{
+		ids[i] = agenda->jobs[i].id;
+		owners[i] = agenda->jobs[i].owner;
+	}
+	agenda->order = order_load(ids, owners, agenda->njobs);
+	MemoryContextSwitchTo(caller);
 }
 
 static int

@@ -14,6 +14,7 @@
 typedef struct JobOrder JobOrder;
 
 extern JobOrder *order_load(const int32 *ids, const Oid *owners, int n);
+extern void order_agenda(Agenda *agenda);
 extern void order_sort(const JobOrder *order, int32 *ids, int n);
 extern bool order_has_rank(const JobOrder *order, const AgendaJob *job);
 extern const AgendaJob *order_blocker(const JobOrder *order, const Agenda *agenda,

@@ -345,6 +345,7 @@ load_jobs(TimestampTz now)
 	scheduler.jobs_relid = store_relid("batch_jobs");
 	scheduler.reload = false;
 	agenda = agenda_load(TopMemoryContext, true, NULL);
+	order_agenda(agenda);
 	end_transaction();
 
 	for (int i = 0; i < agenda->njobs; i++)

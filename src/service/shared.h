@@ -13,7 +13,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#include "catalog/group.h"
+#include "catalog/together.h"
 #include "settings.h"
 
 /* Databases that the service can look after. */

@@ -24,7 +24,6 @@
 #include "postgres.h"
 
 #include "stats/aggregate.h"
-#include "stats/state.h"
 #include "words/nearest.h"
 
 typedef struct AggregateName
@@ -424,41 +423,4 @@ aggregate_list_parse(const char *list, Aggregate *result, int *n,
 		left -= comma + 1 - list;
 		list = comma + 1;
 	}
-}
-
-/*
- * aggregate_fields
- *		The FIELD_* bits a state must have to be finished for an aggregate.
- *
- * FIELD_ROWS is never among them: who keeps states knows whether a group can
- * hold rows that are none of this metric's, and adds it then.
- */
-unsigned int
-aggregate_fields(const Aggregate *aggregate)
-{
-	switch (aggregate->kind)
-	{
-		case AGGREGATE_COUNT:
-			return 0;
-		case AGGREGATE_SUM:
-		case AGGREGATE_AVG:
-			return FIELD_SUM;
-		case AGGREGATE_STD:
-		case AGGREGATE_VAR:
-		case AGGREGATE_STDDEV_POP:
-		case AGGREGATE_VAR_POP:
-			return FIELD_SUM | FIELD_SQUARES;
-		case AGGREGATE_MIN:
-		case AGGREGATE_MAX:
-		case AGGREGATE_RANGE:
-			return FIELD_EXTREMES;
-		case AGGREGATE_FIRST:
-		case AGGREGATE_LAST:
-		case AGGREGATE_DELTA:
-			return FIELD_ENDS;
-		case AGGREGATE_DISTINCT:
-		case AGGREGATE_PERCENTILE:
-			return FIELD_VALUES;
-	}
-	return 0;					/* keep the compiler quiet */
 }

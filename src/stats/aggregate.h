@@ -45,6 +45,5 @@ extern const char *aggregate_list_parse(const char *list, Aggregate *result, int
 										char *offender, int offender_size);
 extern bool aggregate_suggest(const char *word, Aggregate *result);
 extern bool aggregates_lack_commas(const char *words);
-extern unsigned int aggregate_fields(const Aggregate *aggregate);
 
 #endif							/* BATCHAGG_AGGREGATE_H */

@@ -124,6 +124,7 @@ typedef enum FinishResult
 	FINISH_OVERFLOW				/* finite values whose result is out of range */
 } FinishResult;
 
+extern uint32 aggregate_fields(const Aggregate *aggregate);
 extern FinishResult state_finish(State state, uint32 fields, const Aggregate *aggregate,
 								 double *result);
 extern void state_finish_all(State state, uint32 fields,

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * group.c
+ * together.c
  *	  Which jobs are run together.
  *
  * Jobs that run together share the scans of their sources (engine/plan.c).
@@ -24,7 +24,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 
-#include "catalog/group.h"
+#include "catalog/together.h"
 #include "catalog/names.h"
 #include "catalog/store.h"
 
