@@ -1094,33 +1094,28 @@ append_column(Meaning *meaning, Relation rel, AttrNumber column)
 }
 
 /*
- * Appends to `text` what the results from a source depend on besides its rows, and
- * besides what the definition's own row says: its columns, what decides which rows
- * there are, and a filter analysed over it (or NULL).  As the owner of the job, and
- * where there is a filter, under the settings by which it is understood.
+ * Appends to `text` what the results from an open source depend on besides its rows, and
+ * besides what the definition's own row says: its columns (a list of their numbers, 0
+ * for none), what decides which rows there are, and a filter analysed over it (or
+ * NULL).  As the owner of the job, and where there is a filter, under the settings by
+ * which it is understood.
  */
 void
-meaning_append(StringInfo text, const Source *source, Node *filter)
+meaning_append(StringInfo text, Relation rel, const List *columns, Node *filter)
 {
-	Relation	rel = relation_open(source->relid, AccessShareLock);
 	Meaning		meaning;
 	ListCell   *lc;
 
 	meaning_init(&meaning, text);
 	meaning.thorough = true;
-	append_column(&meaning, rel, source->id_column);
-	append_column(&meaning, rel, source->time_column);
-	append_column(&meaning, rel, source->name_column);
-	append_column(&meaning, rel, source->value_column);
-	foreach(lc, source->metrics)
-		append_column(&meaning, rel, ((const SourceMetric *) lfirst(lc))->column);
+	foreach(lc, columns)
+		append_column(&meaning, rel, lfirst_int(lc));
 	walk_open_relation(&meaning, rel);
 	if (filter != NULL)
 	{
 		appendStringInfoChar(text, '\n');
 		append_tree(&meaning, filter);
 	}
-	relation_close(rel, NoLock);
 	hash_destroy(meaning.met);
 }
 

@@ -9,10 +9,8 @@
 #define BATCHAGG_MEANING_H
 
 #include "lib/stringinfo.h"
-#include "nodes/nodes.h"
+#include "nodes/pg_list.h"
 #include "utils/relcache.h"
-
-#include "catalog/source.h"
 
 /* A function that a view, policy or filter calls, and whose result depends on the session. */
 typedef struct SessionCall
@@ -24,7 +22,8 @@ typedef struct SessionCall
 	bool		is_certain;		/* else only its name is in a function's text */
 } SessionCall;
 
-extern void meaning_append(StringInfo text, const Source *source, Node *filter);
+extern void meaning_append(StringInfo text, Relation rel, const List *columns,
+						   Node *filter);
 extern void meaning_append_filter(StringInfo text, Node *filter);
 extern uint64 meaning_labels(Oid type, int *n);
 extern bool meaning_is_settled(Node *filter);

@@ -43,6 +43,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "catalog/coltype.h"
 #include "catalog/filter.h"
 #include "catalog/meaning.h"
 #include "catalog/names.h"
@@ -102,34 +103,6 @@ static const char *const time_columns[] = {"timestamp", "time", "ts"};
 /* How many columns a hint lists at most. */
 #define MAX_COLUMNS_LISTED 40
 
-/*----------
- * Types
- *----------
- */
-
-/*
- * Can values of this type, or of the type its domain is over, be aggregated?
- * Numbers as they are, booleans as 0 and 1, intervals as seconds.
- */
-bool
-source_value_type_ok(Oid typid)
-{
-	switch (getBaseType(typid))
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-		case BOOLOID:
-		case INTERVALOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
 /*
  * The id of a source's entity that has this text.  ERROR where the type of ids
  * does not accept it.
@@ -165,28 +138,6 @@ sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names)
 	}
 	*definition_ids = store_int_array(ids);
 	*names = store_text_array(texts);
-}
-
-static bool
-time_type_ok(Oid typid)
-{
-	switch (getBaseType(typid))
-	{
-		case TIMESTAMPTZOID:
-		case TIMESTAMPOID:
-		case DATEOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-static bool
-name_type_ok(Oid typid)
-{
-	Oid			base = getBaseType(typid);
-
-	return TypeCategory(base) == TYPCATEGORY_STRING || type_is_enum(base);
 }
 
 /*----------
@@ -324,7 +275,7 @@ require_value_type(Draft *draft, AttrNumber column)
 {
 	if (column == InvalidAttrNumber)
 		return;
-	require_type(draft, column, source_value_type_ok, "metric",
+	require_type(draft, column, type_is_value, "metric",
 				 psprintf("Metrics have a numeric type, boolean (taken as 0 and 1) or interval "
 						  "(taken as seconds).%s", hint_conversion(draft->rel, column, false)));
 }
@@ -334,7 +285,7 @@ require_time_type(Draft *draft, AttrNumber column)
 {
 	if (column == InvalidAttrNumber)
 		return;
-	require_type(draft, column, time_type_ok, "time",
+	require_type(draft, column, type_is_time, "time",
 				 psprintf("Times have the type timestamp with time zone, timestamp without time "
 						  "zone or date.%s", hint_conversion(draft->rel, column, true)));
 }
@@ -594,7 +545,7 @@ find_metric_columns(Draft *draft)
 						  psprintf("Column \"%s\" is named as metric_column in metricsandtables.",
 								   request->mapping->metric_column) : NULL,
 						  psprintf("Columns that can be metrics: %s.%s%s",
-								   list_columns(draft, source_value_type_ok),
+								   list_columns(draft, type_is_value),
 								   hint_column_near(draft->rel, request_column(request)),
 								   hint_row_layout(draft->rel)));
 		require_value_type(draft, metric->column);
@@ -639,7 +590,7 @@ resolve_layout(Draft *draft, Source *source)
 		source->metrics = make_row_metrics(draft);
 		if (find_row_columns(draft, &source->name_column, &source->value_column))
 		{
-			require_type(draft, source->name_column, name_type_ok, "metric name",
+			require_type(draft, source->name_column, type_is_name, "metric name",
 						 "Names of metrics have a text type.");
 			require_value_type(draft, source->value_column);
 			return;
@@ -702,7 +653,7 @@ only_time_column(const Draft *draft)
 
 	for (AttrNumber column = 1; column <= RelationGetNumberOfAttributes(draft->rel); column++)
 	{
-		if (draft->folded[column - 1] == NULL || !time_type_ok(column_type(draft, column)))
+		if (draft->folded[column - 1] == NULL || !type_is_time(column_type(draft, column)))
 			continue;
 		if (found != InvalidAttrNumber)
 			return InvalidAttrNumber;
@@ -715,7 +666,7 @@ only_time_column(const Draft *draft)
 static void
 report_no_time(Draft *draft)
 {
-	char	   *candidates = list_columns(draft, time_type_ok);
+	char	   *candidates = list_columns(draft, type_is_time);
 
 	if (strcmp(candidates, "none") == 0)
 		draft_problem(draft, ERRCODE_UNDEFINED_COLUMN,
@@ -754,7 +705,7 @@ resolve_time(Draft *draft)
 	for (int i = 0; i < lengthof(time_columns); i++)
 	{
 		column = find_column(draft, time_columns[i]);
-		if (column != InvalidAttrNumber && time_type_ok(column_type(draft, column)))
+		if (column != InvalidAttrNumber && type_is_time(column_type(draft, column)))
 			return column;
 	}
 
@@ -889,7 +840,7 @@ entity_has(Resolver *resolver, const JobMetric *metric)
 	if (!draft_look_up(entity) || !draft_try_open(entity))
 		return false;
 	column = match_column(entity, metric->name, &other);
-	if (column == InvalidAttrNumber || !source_value_type_ok(column_type(entity, column)))
+	if (column == InvalidAttrNumber || !type_is_value(column_type(entity, column)))
 		return false;
 	if (!resolver->entity_tried)
 		resolver->entity_usable = entity_is_usable(resolver);

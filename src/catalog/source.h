@@ -65,7 +65,6 @@ extern bool source_nests(const Source *fine, const Source *coarse);
 extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
 extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader,
 								const FilterWarnings *warnings);
-extern bool source_value_type_ok(Oid typid);
 extern void sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names);
 extern Datum source_id_from_text(const Source *source, const char *text, int length);
 extern AttrNumber source_find_time(Oid relid, char *mapped);

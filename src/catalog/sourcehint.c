@@ -20,8 +20,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "catalog/coltype.h"
 #include "catalog/names.h"
-#include "catalog/source.h"
 #include "catalog/sourcehint.h"
 #include "words/nearest.h"
 
@@ -76,17 +76,11 @@ ends_with(const char *text, const char *end)
 	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
 }
 
-static bool
-is_string(Oid type)
-{
-	return TypeCategory(type) == TYPCATEGORY_STRING || type_is_enum(type);
-}
-
 /* Values of a type that numbers can be, but times are not. */
 static bool
 is_number(Oid type)
 {
-	return source_value_type_ok(type) && type != BOOLOID && type != INTERVALOID;
+	return type_is_value(type) && type != BOOLOID && type != INTERVALOID;
 }
 
 static bool
@@ -130,7 +124,7 @@ hint_row_layout(Relation rel)
 
 		if (folded == NULL || ends_with(folded, "id"))
 			continue;
-		if (name == InvalidAttrNumber && is_string(base_type(rel, column)) &&
+		if (name == InvalidAttrNumber && type_is_name(base_type(rel, column)) &&
 			has_part(folded, name_parts))
 			name = column;
 		else if (value == InvalidAttrNumber && is_number(base_type(rel, column)) &&
@@ -154,14 +148,14 @@ hint_conversion(Relation rel, AttrNumber column, bool to_time)
 	const char *name = quoted_name(rel, column);
 	char	   *expression;
 
-	if (to_time && is_string(type))
+	if (to_time && type_is_name(type))
 		expression = psprintf("%s::timestamptz", name);
 	else if (to_time && is_number(type))
 		expression = psprintf("to_timestamp(%s), or to_timestamp(%s / 1000.0) if it counts milliseconds",
 							  name, name);
 	else if (to_time)
 		return "";
-	else if (is_string(type) || type == MONEYOID)
+	else if (type_is_name(type) || type == MONEYOID)
 		expression = psprintf("%s::numeric", name);
 	else if (type == JSONBOID || type == JSONOID)
 		expression = psprintf("(%s->>'key')::numeric", name);

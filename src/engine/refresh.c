@@ -319,10 +319,15 @@ choose_mode(RefreshPlanner *planner, Refresh *refresh, Node *filter)
 static void
 append_meaning(StringInfo text, const Source *source, Node *filter)
 {
+	List	   *columns = list_make4_int(source->id_column, source->time_column, source->name_column,
+										 source->value_column);
 	OwnerScope	scope;
+	ListCell   *lc;
 
+	foreach(lc, source->metrics)
+		columns = lappend_int(columns, ((const SourceMetric *) lfirst(lc))->column);
 	owner_enter(&scope, source->definition->job, filter ? source->definition->timezone : NULL);
-	meaning_append(text, source, filter);
+	meaning_append(text, source->rel, columns, filter);
 	owner_leave(&scope);
 }
 
