@@ -821,7 +821,7 @@ entity_is_usable(const Resolver *resolver)
 	if (resolver->definition->time_column != NULL)
 		return true;
 	for (AttrNumber column = 1; column <= RelationGetNumberOfAttributes(entity->rel); column++)
-		if (entity->folded[column - 1] != NULL && time_type_ok(column_type(entity, column)))
+		if (entity->folded[column - 1] != NULL && type_is_time(column_type(entity, column)))
 			return true;
 	return false;
 }

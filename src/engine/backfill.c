@@ -39,8 +39,9 @@
 #include "catalog/store.h"
 #include "engine/backfill.h"
 #include "engine/interval.h"
-#include "engine/refresh.h"
+#include "engine/refreshes.h"
 #include "engine/run.h"
+#include "engine/sourcerows.h"
 
 /* A row of batchagg_backfills. */
 typedef struct Backfill

@@ -8,8 +8,8 @@
 #ifndef BATCHAGG_EARLY_H
 #define BATCHAGG_EARLY_H
 
-#include "engine/plan.h"
 #include "engine/query.h"
+#include "engine/rollup.h"
 
 /* What a rollup whose groups leave early has to know; used where it is fed from rows. */
 typedef struct Early

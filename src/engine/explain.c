@@ -24,10 +24,12 @@
 
 #include "catalog/job.h"
 #include "catalog/owner.h"
-#include "engine/explain.h"
 #include "engine/early.h"
+#include "engine/explain.h"
 #include "engine/parallel.h"
+#include "engine/plan.h"
 #include "engine/query.h"
+#include "engine/refreshes.h"
 #include "engine/run.h"
 
 /* A condition that keeps a smaller part of the rows is worth an index. */

@@ -77,7 +77,7 @@
 #include "catalog/owner.h"
 #include "catalog/store.h"
 #include "engine/history.h"
-#include "engine/refresh.h"
+#include "engine/sourcerows.h"
 #include "time/zone.h"
 
 /*----------

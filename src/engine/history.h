@@ -8,7 +8,7 @@
 #ifndef BATCHAGG_HISTORY_H
 #define BATCHAGG_HISTORY_H
 
-#include "engine/plan.h"
+#include "engine/rollup.h"
 
 extern void history_plan(Refresh *refresh);
 extern char *history_meaning(const Source *source);

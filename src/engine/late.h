@@ -8,7 +8,7 @@
 #ifndef BATCHAGG_LATE_H
 #define BATCHAGG_LATE_H
 
-#include "engine/plan.h"
+#include "engine/rollup.h"
 
 /* What the merge of a rollup's groups came to, or of all those of a job. */
 typedef struct WriteCounts

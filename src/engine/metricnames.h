@@ -9,7 +9,7 @@
 #define BATCHAGG_METRICNAMES_H
 
 #include "engine/entity.h"
-#include "engine/plan.h"
+#include "engine/rollup.h"
 
 /* The names met so far, asked for or not. */
 typedef struct MetricNames

@@ -11,7 +11,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 
-#include "engine/plan.h"
+#include "engine/rollup.h"
 
 /* How a scan finds the rows that its rollups need. */
 typedef enum Reading

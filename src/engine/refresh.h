@@ -63,14 +63,8 @@ typedef struct Refresh
 	Ahead		ahead;			/* where there may be rows from the horizon on */
 } Refresh;
 
-extern List *refreshes_plan(List *sources, TimestampTz run_time, bool may_write);
-extern List *refreshes_repeat(List *sources, TimestampTz run_time, TimestampTz from,
-							  TimestampTz to, bool may_write, bool warns);
 extern int64 refresh_tidy(const Refresh *refresh);
 extern const char *refresh_mode_name(RefreshMode mode);
-extern Node *source_filter(const Source *source);
-extern const char *source_time(const Source *source);
-extern TimestampTz source_row_time(const Source *source, bool newest, TimestampTz bound);
 extern TimestampTz bucket_before(const Definition *definition, TimestampTz t,
 								 const char *interval);
 extern bool refresh_counts_passed_time(const Refresh *refresh);

@@ -42,6 +42,7 @@
 #include "catalog/store.h"
 #include "catalog/textmap.h"
 #include "engine/rownames.h"
+#include "engine/sourcerows.h"
 
 /* Where all metrics have their own names, so many rows mostly show it. */
 #define FIRST_ROWS "100000"

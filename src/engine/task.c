@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/nodes.h"
 
+#include "engine/plan.h"
 #include "engine/task.h"
 #include "time/zone.h"
 

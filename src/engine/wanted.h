@@ -8,7 +8,7 @@
 #ifndef BATCHAGG_WANTED_H
 #define BATCHAGG_WANTED_H
 
-#include "engine/plan.h"
+#include "engine/rollup.h"
 
 typedef struct Wanted Wanted;
 

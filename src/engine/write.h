@@ -10,7 +10,7 @@
 
 #include "catalog/layout.h"
 #include "engine/late.h"
-#include "engine/plan.h"
+#include "engine/rollup.h"
 
 typedef struct StoreWriter StoreWriter;
 typedef struct RollupWriter RollupWriter;

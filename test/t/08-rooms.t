@@ -1,4 +1,4 @@
-# The rooms of src/ depend on each other in one direction, as src/README.md says.
+# The rooms of src/ depend on each other in one direction, as src/README.md says, and so do the files in them.
 
 use strict;
 use warnings;
@@ -7,7 +7,7 @@ use Test::More;
 
 my %rank = (words => 0, time => 1, stats => 1, catalog => 2, track => 3, engine => 4, service => 5,
 	api => 6);
-my ($files, @wrong) = (0);
+my ($files, @wrong, %includes) = (0);
 
 foreach my $file (glob 'src/*/*.[ch]')
 {
@@ -18,13 +18,30 @@ foreach my $file (glob 'src/*/*.[ch]')
 	open my $source, '<', $file or die "$file: $!";
 	while (<$source>)
 	{
-		my ($other) = /^#include "(\w+)\/\w+\.h"/ or next;
+		my ($header, $other) = /^#include "((\w+)\/\w+)\.h"/ or next;
 
+		$includes{ $file =~ s{^src/(.*)\.[ch]$}{$1}r }{$header} = 1;
 		next if !defined $rank{$other} || $other eq $room;
 		push @wrong, "$file includes of $other" if $rank{$other} >= $rank{$room};
 	}
 }
 cmp_ok($files, '>', 50, 'the source is here');
 is(join("\n", @wrong), '', 'includes go in one direction');
+
+# A file is a .c file and its header.
+my (%state, @circles);
+sub visit
+{
+	my ($file, @path) = @_;
+
+	push @circles, join(' -> ', @path, $file) if ($state{$file} // '') eq 'open';
+	return if $state{$file};
+	$state{$file} = 'open';
+	visit($_, @path, $file) for grep { $_ ne $file } sort keys %{ $includes{$file} };
+	$state{$file} = 'done';
+	return;
+}
+visit($_) for sort keys %includes;
+is(join("\n", @circles), '', 'and in no circle');
 
 done_testing();
