@@ -26,6 +26,7 @@ _PG_init(void)
 	/* While the catalogs of an older server are upgraded, nothing may run. */
 	if (IsBinaryUpgrade)
 		return;
+	shared_set_clock();
 	hook_install();
 	lend_install();
 	if (process_shared_preload_libraries_in_progress)

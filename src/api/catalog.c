@@ -49,6 +49,7 @@
 #include "catalog/suggest.h"
 #include "catalog/validate.h"
 #include "engine/run.h"
+#include "service/clock.h"
 #include "service/owners.h"
 #include "service/shared.h"
 #include "settings.h"
@@ -417,7 +418,7 @@ static void
 restart_schedules(const char *event_name)
 {
 	const Oid	types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		values[] = {CStringGetTextDatum(event_name), TimestampTzGetDatum(service_now())};
+	Datum		values[] = {CStringGetTextDatum(event_name), TimestampTzGetDatum(clock_now())};
 
 	store_query(true,
 				psprintf("UPDATE %s SET scheduled_from = $2 WHERE upper(event_name) = upper($1)",
@@ -641,7 +642,7 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 		row_set(&row, "updated_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
 				false);
 		if (row_changed(&row, "event_name") && !row_changed(&row, "scheduled_from"))
-			row_set(&row, "scheduled_from", TimestampTzGetDatum(service_now()), false);
+			row_set(&row, "scheduled_from", TimestampTzGetDatum(clock_now()), false);
 	}
 	PG_RETURN_POINTER(row.now);
 }

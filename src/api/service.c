@@ -29,6 +29,7 @@
 #include "api/export.h"
 #include "catalog/store.h"
 #include "engine/run.h"
+#include "service/clock.h"
 #include "service/agenda.h"
 #include "service/order.h"
 #include "service/pgcron.h"
@@ -299,7 +300,7 @@ job_waited_for(Agenda *agenda, const AgendaJob *job, SlotObstacle *obstacle)
 	{
 		order_agenda(agenda);
 		for (int i = 0; i < agenda->njobs; i++)
-			agenda_plan(&agenda->jobs[i], service_now());
+			agenda_plan(&agenda->jobs[i], clock_now());
 	}
 	obstacle->ordered = true;
 	return order_blocker(agenda->order, agenda, job, &trusted);
@@ -369,7 +370,7 @@ batchagg_expected_slots(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Agenda	   *agenda = agenda_of_reader(fcinfo);
-	TimestampTz now = service_now();
+	TimestampTz now = clock_now();
 	SlotObstacle obstacle = {0};
 
 	InitMaterializedSRF(fcinfo, 0);

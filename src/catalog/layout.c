@@ -30,7 +30,6 @@
 #include "utils/timestamp.h"
 
 #include "catalog/layout.h"
-#include "catalog/source.h"
 #include "catalog/store.h"
 
 static Datum
@@ -290,19 +289,20 @@ layouts_others(const List *definition_ids, const List *layout_ids)
 }
 
 /*
- * Drops the layouts of these definitions but the listed ones and those of
- * `untouched`, a list of Source: with them goes what is stored of metrics,
+ * Drops the layouts of these definitions but the listed ones and those of the sources
+ * that are untouched (sources_as_arrays()): with them goes what is stored of metrics,
  * sources and parts that are no more.  Returns whether there were any.
  */
 bool
-layouts_drop_others(const List *definition_ids, const List *layout_ids, const List *untouched)
+layouts_drop_others(const List *definition_ids, const List *layout_ids,
+					Datum untouched_definitions, Datum untouched_sources)
 {
 	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
-	Datum		values[4];
+	Datum		values[] = {
+		store_int_array(definition_ids), store_int_array(layout_ids),
+		untouched_definitions, untouched_sources
+	};
 
-	values[0] = store_int_array(definition_ids);
-	values[1] = store_int_array(layout_ids);
-	sources_as_arrays(untouched, &values[2], &values[3]);
 	return store_query(true,
 					   psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
 								"AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "

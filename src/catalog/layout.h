@@ -33,7 +33,7 @@ typedef struct StoredLayout
 extern bool layout_ensure(StoredLayout *layout, bool may_write);
 extern List *layouts_others(const List *definition_ids, const List *layout_ids);
 extern bool layouts_drop_others(const List *definition_ids, const List *layout_ids,
-								const List *untouched);
+								Datum untouched_definitions, Datum untouched_sources);
 extern void layouts_analyze(void);
 extern void layout_changed(int32 layout_id);
 extern TimestampTz layouts_history(int32 definition_id, const char *source, bool *mixed);

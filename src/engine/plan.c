@@ -693,7 +693,7 @@ rollup_computes(const Rollup *rollup)
 	Extents    *result = extents_part(extents, DT_NOBEGIN, DT_NOEND);
 	int			i;
 
-	if (!history_looks_back(rollup))
+	if (!history_looks_back(rollup->refresh))
 		return result;
 	for (i = 0; i < extents->n; i++)
 	{

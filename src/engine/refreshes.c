@@ -71,6 +71,7 @@
 #include "engine/refreshes.h"
 #include "engine/rownames.h"
 #include "engine/sourcerows.h"
+#include "stats/state.h"
 #include "time/zone.h"
 
 /* To be changed when the stored partial states are. */

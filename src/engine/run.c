@@ -778,6 +778,8 @@ static void
 run_tidy(Run *run, JobRun *job, const List *definition_ids)
 {
 	List	   *untouched = NIL;
+	Datum		untouched_definitions;
+	Datum		untouched_names;
 	List	   *tracked = NIL;
 	ListCell   *lc;
 
@@ -792,7 +794,8 @@ run_tidy(Run *run, JobRun *job, const List *definition_ids)
 		if (run->repeats ? refresh->cursor != NULL : refresh->mode != REFRESH_FULL)
 			tracked = lappend(tracked, refresh->source);
 	}
-	if (layouts_drop_others(definition_ids, job->layouts, untouched))
+	sources_as_arrays(untouched, &untouched_definitions, &untouched_names);
+	if (layouts_drop_others(definition_ids, job->layouts, untouched_definitions, untouched_names))
 		run->layouts_changed = true;
 	cursors_drop_others(definition_ids, tracked);
 	foreach(lc, run->refreshes)

@@ -42,12 +42,21 @@ source_filter(const Source *source)
 }
 
 /*
+ * The type of a source's column, which a domain is over; of no column, InvalidOid.
+ */
+Oid
+source_column_type(const Source *source, AttrNumber column)
+{
+	return column == InvalidAttrNumber ? InvalidOid : getBaseType(get_atttype(source->relid, column));
+}
+
+/*
  * Is a source's time without a zone?
  */
 bool
 source_time_is_local(const Source *source)
 {
-	return getBaseType(get_atttype(source->relid, source->time_column)) != TIMESTAMPTZOID;
+	return source_column_type(source, source->time_column) != TIMESTAMPTZOID;
 }
 
 /*

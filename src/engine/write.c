@@ -61,7 +61,10 @@
 #include "catalog/store.h"
 #include "engine/baddata.h"
 #include "engine/entity.h"
+#include "engine/grouping.h"
 #include "engine/history.h"
+#include "engine/presence.h"
+#include "engine/replaced.h"
 #include "engine/progress.h"
 #include "engine/rowwriter.h"
 #include "engine/write.h"
@@ -198,7 +201,7 @@ List *
 rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 {
 	List	   *result = NIL;
-	const char *meaning = history_meaning(rollup->source);
+	const char *meaning = grouping_text(rollup->source);
 	const char *before = NULL;	/* the meaning that results had, if it was another */
 	int			i;
 
@@ -212,7 +215,7 @@ rollup_find_layouts(Rollup *rollup, bool may_write, bool *made)
 		result = lappend_int(result, rollup->parts[i].layout->id);
 	}
 	if (before != NULL && may_write && rollup->definition->keep_history)
-		history_forget_replaced(rollup, before);
+		replaced_forget(rollup, before);
 	return result;
 }
 
@@ -363,7 +366,7 @@ rollup_writer_open(StoreWriter *store, Rollup *rollup)
 	writer->parts = parts_open(store, rollup);
 	for (i = 0; i < rollup->nparts; i++)
 		writer->parts[i].writer = writer;
-	if (history_looks_back(rollup))
+	if (history_looks_back(rollup->refresh))
 		writer->presence = presence_create(rollup->definition);
 	if (!rollup->adds)
 		rollup_enter_extent(writer);

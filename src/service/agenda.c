@@ -32,9 +32,9 @@
 #include "catalog/together.h"
 #include "catalog/names.h"
 #include "catalog/store.h"
+#include "service/clock.h"
 #include "service/agenda.h"
 #include "service/retry.h"
-#include "service/shared.h"
 #include "settings.h"
 #include "time/zone.h"
 
@@ -246,7 +246,7 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	MemoryContext context = AllocSetContextCreate(parent, "batchagg agenda",
 												  ALLOCSET_DEFAULT_SIZES);
 	Agenda	   *agenda = MemoryContextAllocZero(context, sizeof(Agenda));
-	TimestampTz now = service_now();
+	TimestampTz now = clock_now();
 	Oid			types[] = {TEXTOID};
 	Datum		values[1];
 	HTAB	   *events;

@@ -25,6 +25,7 @@
 #include "catalog/store.h"
 #include "engine/record.h"
 #include "engine/run.h"
+#include "service/clock.h"
 #include "service/attempt.h"
 #include "service/retry.h"
 #include "service/shared.h"
@@ -179,7 +180,7 @@ finish_failed(const SlotAttempt *attempt, const RunResult *result)
 	retry_limits(attempt->job_id, &max_retries, &retry_delay);
 	again = error_is_transient(result->sqlerrcode) && attempt->attempt <= max_retries;
 	ledger_finish(attempt, again ? SLOT_WAITING : SLOT_FAILED, result->run_id,
-				  again ? service_now() + retry_wait(retry_delay, attempt->attempt) : 0,
+				  again ? clock_now() + retry_wait(retry_delay, attempt->attempt) : 0,
 				  failure_reason(result));
 }
 
@@ -224,7 +225,7 @@ give_back(const SlotAttempt *attempt, const ErrorData *error)
 {
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ledger_give_back(attempt, service_now() + BUSY_PAUSE, error->message);
+	ledger_give_back(attempt, clock_now() + BUSY_PAUSE, error->message);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -316,7 +317,7 @@ attempt_was_interrupted(AgendaJob *job, int pid)
 
 	job->state = job->attempt <= job->max_retries ? SLOT_WAITING : SLOT_FAILED;
 	job->not_before = job->state == SLOT_WAITING ?
-		service_now() + retry_wait(job->retry_delay, job->attempt) : 0;
+		clock_now() + retry_wait(job->retry_delay, job->attempt) : 0;
 	run_record_failure(&request, job->started, NULL, &result);
 	if (result.run_id == 0)
 	{
@@ -386,7 +387,7 @@ start_next(void *arg)
 bool
 attempt_if_due(AgendaJob *job, RunResult *result)
 {
-	TimestampTz now = service_now();
+	TimestampTz now = clock_now();
 	SlotAttempt attempt;
 	RunRequest	request;
 	ErrorData  *error;

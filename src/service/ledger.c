@@ -36,8 +36,8 @@
 #include "utils/timestamp.h"
 
 #include "catalog/store.h"
+#include "service/clock.h"
 #include "service/ledger.h"
-#include "service/shared.h"
 
 static const char *const state_names[] = {
 	"", "running", "waiting", "done", "failed", "missed", "skipped"
@@ -81,7 +81,7 @@ ledger_start(const SlotAttempt *attempts, int n)
 	values[1] = PointerGetDatum(construct_array(slots, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	values[2] = PointerGetDatum(construct_array(numbers, n, INT4OID, 4, true, TYPALIGN_INT));
-	values[3] = TimestampTzGetDatum(service_now());
+	values[3] = TimestampTzGetDatum(clock_now());
 	rows = store_query(true,
 					   psprintf("INSERT INTO %s AS l (job_id, slot, state, attempt, started_at) "
 								"SELECT a.job_id, a.slot, 'running', a.attempt, $4 "
@@ -130,7 +130,7 @@ ledger_pass_over(int32 job_id, const SlotRange *range, SlotState state, const ch
 		Int32GetDatum(range->count),
 		CStringGetTextDatum(state_names[state]),
 		CStringGetTextDatum(reason),
-		TimestampTzGetDatum(service_now())
+		TimestampTzGetDatum(clock_now())
 	};
 
 	store_query(true,
@@ -160,7 +160,7 @@ ledger_finish(const SlotAttempt *attempt, SlotState state, int64 run_id, Timesta
 		Int64GetDatum(run_id),
 		TimestampTzGetDatum(not_before != 0 ? not_before : DT_NOBEGIN),
 		CStringGetTextDatum(reason ? reason : ""),
-		TimestampTzGetDatum(service_now())
+		TimestampTzGetDatum(clock_now())
 	};
 
 	if (store_query(true,
@@ -260,7 +260,7 @@ int
 ledger_trim(int days, int limit)
 {
 	Oid			types[] = {TIMESTAMPTZOID, INT4OID};
-	Datum		values[] = {TimestampTzGetDatum(service_now() - days * USECS_PER_DAY),
+	Datum		values[] = {TimestampTzGetDatum(clock_now() - days * USECS_PER_DAY),
 	Int32GetDatum(limit)};
 	List	   *rows;
 

@@ -51,6 +51,7 @@
 #include "catalog/store.h"
 #include "engine/record.h"
 #include "engine/run.h"
+#include "service/clock.h"
 #include "service/attempt.h"
 #include "service/order.h"
 #include "service/pgcron.h"
@@ -1017,7 +1018,7 @@ time_to_wait(TimestampTz wake, TimestampTz now)
 static void
 sleep_until(TimestampTz wake)
 {
-	TimestampTz now = service_now();
+	TimestampTz now = clock_now();
 	long		milliseconds = time_to_wait(wake, now);
 
 	if (wake > now && milliseconds > 0 && !scheduler.reload && move_clock(wake))
@@ -1087,7 +1088,7 @@ serve(TimestampTz now)
 static void
 work(void)
 {
-	TimestampTz now = service_now();
+	TimestampTz now = clock_now();
 
 	if (GetCurrentTimestamp() < scheduler.not_before)
 		return;
@@ -1128,7 +1129,7 @@ scheduler_start(Oid database)
 	check_service();
 	end_transaction();
 	scheduler.reload = true;
-	scheduler.next_trim = service_now() + TRIM_PAUSE;
+	scheduler.next_trim = clock_now() + TRIM_PAUSE;
 	pgstat_report_activity(STATE_IDLE, psprintf("batchagg scheduler of database %s",
 												scheduler.database));
 	ereport(LOG, (errmsg("batchagg scheduler started in database \"%s\"", scheduler.database)));

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "service/clock.h"
 #include "service/shared.h"
 
 Shared	   *shared = NULL;
@@ -242,11 +243,10 @@ shared_find_worker(int32 job_id, TimestampTz slot, uint64 *token)
 }
 
 /*
- * The time by the clock of this database's service: the server's, except where
- * a test has given it another.  The caller does not hold the lock.
+ * What time it is, which may be a test's.
  */
-TimestampTz
-service_now(void)
+static TimestampTz
+shared_clock(void)
 {
 	TimestampTz result = 0;
 	SharedDatabase *database;
@@ -260,4 +260,13 @@ service_now(void)
 		LWLockRelease(&shared->lock);
 	}
 	return result != 0 ? result : GetCurrentTimestamp();
+}
+
+/*
+ * Has slots go by the clock that tests can set.  For _PG_init().
+ */
+void
+shared_set_clock(void)
+{
+	clock_now = shared_clock;
 }

@@ -108,6 +108,6 @@ extern bool shared_worker_has(const SharedWorker *worker, int32 job_id);
 extern void shared_tell_owners(int n, Oid owner);
 extern int	shared_find_worker(int32 job_id, TimestampTz slot, uint64 *token);
 
-extern TimestampTz service_now(void);
+extern void shared_set_clock(void);
 
 #endif							/* BATCHAGG_SHARED_H */
