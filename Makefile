@@ -183,7 +183,7 @@ endif
 
 # -MMD and -MP: each object notes the headers it was made from, for the
 # include at the end of this file.  PostgreSQL's own way to do that keeps one file
-# for src/api/run.c and src/engine/run.c.
+# for src/api/run.c and src/run/run.c.
 override autodepend = no
 override PG_CPPFLAGS += -I$(here)/src -DBATCHAGG_VERSION='"$(BATCHAGG_VERSION)"' -MMD -MP \
 	'-DPGDLLEXPORT=__attribute__((visibility("default")))'

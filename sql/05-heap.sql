@@ -1,6 +1,6 @@
 --
 -- The table access method of tables whose policies ask for current_user.  It is
--- heap; opening such a table loads the library (src/catalog/lend.c).
+-- heap; opening such a table loads the library (src/model/lend.c).
 --
 
 CREATE FUNCTION batchagg_heap_handler(internal) RETURNS table_am_handler

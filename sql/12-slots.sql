@@ -4,7 +4,7 @@
 -- A slot is one of the instants at which a job's event fires.  The ledger says
 -- what became of each, from the moment its run is started or it is passed over.
 -- Slots that are due and not in the ledger yet wait; they follow from the
--- job's schedule and its last slot here, and take no row (src/service/due.c).  A
+-- job's schedule and its last slot here, and take no row (src/slots/due.c).  A
 -- row can stand for a number of slots that were passed over together.
 --
 -- No foreign key to batch_jobs: the scheduler must not wait for whoever is

@@ -1,6 +1,6 @@
 --
 -- Cursors: up to where the results of a definition from one source are known
--- to be exact (src/engine/refresh.c).
+-- to be exact (src/refresh/refresh.c).
 --
 -- A cursor speaks of this cluster's transactions and is of no use in another:
 -- so it is not dumped, and names the cluster, in case it was copied.

@@ -1,6 +1,6 @@
 --
 -- Backfills: where the recomputation of results in pieces stands
--- (src/engine/backfill.c).  The row is brought up to date in the transaction of
+-- (src/run/backfill.c).  The row is brought up to date in the transaction of
 -- each piece, and is gone at the end.
 --
 

@@ -8,7 +8,7 @@
 -- the store, its layouts and the history can be read, but are written by the
 -- extension's own code alone.
 --
--- Mappings are led by their own owner column (src/catalog/mapping.c says whose
+-- Mappings are led by their own owner column (src/model/mapping.c says whose
 -- count).  A superuser's mappings are for every job, so everybody sees them.
 --
 -- Events are no secret, and are the same for all: only the owner of the

@@ -10,7 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "catalog/lend.h"
+#include "model/lend.h"
 #include "service/service.h"
 #include "settings.h"
 

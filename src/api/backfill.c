@@ -18,8 +18,8 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "catalog/job.h"
-#include "engine/backfill.h"
+#include "model/job.h"
+#include "run/backfill.h"
 
 PG_FUNCTION_INFO_V1(batchagg_backfill);
 
@@ -44,7 +44,7 @@ require_transactions(FunctionCallInfo fcinfo)
 
 /*
  * batchagg_backfill(job_id integer or job_name text, "from" timestamptz, "to"
- * timestamptz, piece interval, newest_first boolean): see backfill.c in engine/.
+ * timestamptz, piece interval, newest_first boolean): see run/backfill.c.
  */
 Datum
 batchagg_backfill(PG_FUNCTION_ARGS)

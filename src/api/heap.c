@@ -4,7 +4,7 @@
  *	  The table access method of some of our tables.
  *
  * It is heap, and there for its handler alone, which has PostgreSQL load the library
- * when such a table is opened: see catalog/lend.c.
+ * when such a table is opened: see model/lend.c.
  *
  *-------------------------------------------------------------------------
  */

@@ -23,11 +23,11 @@
 
 #include "api/export.h"
 #include "api/transition.h"
-#include "catalog/job.h"
-#include "catalog/mapping.h"
-#include "catalog/names.h"
-#include "catalog/store.h"
-#include "catalog/validate.h"
+#include "model/job.h"
+#include "model/mapping.h"
+#include "model/names.h"
+#include "model/store.h"
+#include "source/validate.h"
 
 PG_FUNCTION_INFO_V1(batchagg_mappings_changed);
 

@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "engine/progress.h"
+#include "progress.h"
 
 PG_FUNCTION_INFO_V1(batchagg_progress);
 PG_FUNCTION_INFO_V1(batchagg_cancel);

@@ -16,16 +16,16 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "catalog/events.h"
-#include "catalog/together.h"
-#include "catalog/job.h"
-#include "catalog/store.h"
-#include "engine/explain.h"
-#include "engine/run.h"
+#include "model/events.h"
+#include "model/job.h"
+#include "model/store.h"
+#include "model/together.h"
+#include "run/explain.h"
+#include "run/run.h"
 #include "service/attempt.h"
-#include "service/order.h"
 #include "service/pgcron.h"
 #include "service/service.h"
+#include "slots/order.h"
 
 PG_FUNCTION_INFO_V1(batchagg_run_job);
 PG_FUNCTION_INFO_V1(batchagg_run_all);

@@ -27,15 +27,15 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "catalog/store.h"
-#include "engine/run.h"
-#include "service/clock.h"
-#include "service/agenda.h"
-#include "service/order.h"
+#include "model/store.h"
+#include "run/run.h"
 #include "service/pgcron.h"
 #include "service/pool.h"
 #include "service/service.h"
 #include "settings.h"
+#include "slots/agenda.h"
+#include "slots/clock.h"
+#include "slots/order.h"
 
 PG_FUNCTION_INFO_V1(batchagg_start);
 PG_FUNCTION_INFO_V1(batchagg_stop);
@@ -334,7 +334,7 @@ waiting_reason(Agenda *agenda, const AgendaJob *job, bool due, SlotObstacle *obs
  * The agenda of the jobs that the caller sees, as the calling statement sees the tables:
  * beside a ledger read by it each slot is shown, and once.  In a view that lends its
  * owner's rights, the jobs are those that the owner sees, who is an argument then
- * (catalog/lend.c).
+ * (model/lend.c).
  */
 static Agenda *
 agenda_of_reader(FunctionCallInfo fcinfo)

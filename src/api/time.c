@@ -19,8 +19,8 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "catalog/events.h"
-#include "catalog/job.h"
+#include "model/events.h"
+#include "model/job.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(batchagg_bucket);

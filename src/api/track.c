@@ -21,7 +21,7 @@
 #include "utils/xid8.h"
 
 #include "api/export.h"
-#include "catalog/store.h"
+#include "model/store.h"
 #include "track/install.h"
 #include "track/marks.h"
 

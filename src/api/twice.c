@@ -22,9 +22,9 @@
 
 #include "api/export.h"
 #include "api/transition.h"
-#include "catalog/names.h"
-#include "catalog/problem.h"
-#include "catalog/store.h"
+#include "model/names.h"
+#include "model/problem.h"
+#include "model/store.h"
 
 PG_FUNCTION_INFO_V1(batchagg_definitions_changed);
 PG_FUNCTION_INFO_V1(batchagg_metrics_changed);

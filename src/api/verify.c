@@ -14,9 +14,9 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "catalog/job.h"
-#include "engine/run.h"
-#include "engine/write.h"
+#include "model/job.h"
+#include "run/run.h"
+#include "store/write.h"
 
 PG_FUNCTION_INFO_V1(batchagg_verify_job);
 

@@ -22,14 +22,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog/store.h"
-#include "engine/record.h"
-#include "engine/run.h"
-#include "service/clock.h"
+#include "model/store.h"
+#include "run/record.h"
+#include "run/run.h"
 #include "service/attempt.h"
-#include "service/retry.h"
 #include "service/shared.h"
 #include "settings.h"
+#include "slots/clock.h"
+#include "slots/retry.h"
 
 /*
  * A slot is missed where no other scheduler has started it within this time.

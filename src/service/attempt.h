@@ -8,8 +8,8 @@
 #ifndef BATCHAGG_ATTEMPT_H
 #define BATCHAGG_ATTEMPT_H
 
-#include "engine/run.h"
-#include "service/agenda.h"
+#include "run/run.h"
+#include "slots/agenda.h"
 
 /* How an attempt of several jobs ended. */
 typedef enum AttemptEnd

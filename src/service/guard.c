@@ -17,9 +17,9 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 
-#include "catalog/store.h"
-#include "catalog/viewtree.h"
+#include "model/store.h"
 #include "service/guard.h"
+#include "source/viewtree.h"
 
 /*
  * To be called before LOCK TABLE.  ERROR where the user may not.

@@ -45,8 +45,8 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
-#include "catalog/names.h"
-#include "catalog/store.h"
+#include "model/names.h"
+#include "model/store.h"
 #include "service/owners.h"
 
 #if PG_VERSION_NUM >= 170000

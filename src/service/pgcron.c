@@ -61,8 +61,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog/events.h"
-#include "catalog/store.h"
+#include "model/events.h"
+#include "model/store.h"
 #include "service/pgcron.h"
 #include "service/service.h"
 #include "settings.h"

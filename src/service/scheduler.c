@@ -48,16 +48,16 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "catalog/store.h"
-#include "engine/record.h"
-#include "engine/run.h"
-#include "service/clock.h"
+#include "model/store.h"
+#include "run/record.h"
+#include "run/run.h"
 #include "service/attempt.h"
-#include "service/order.h"
 #include "service/pgcron.h"
 #include "service/pool.h"
 #include "service/service.h"
 #include "service/turns.h"
+#include "slots/clock.h"
+#include "slots/order.h"
 
 /* The longest sleep, milliseconds: steps of the clock are seen then. */
 #define MAX_SLEEP 10000

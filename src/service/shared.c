@@ -22,8 +22,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "service/clock.h"
 #include "service/shared.h"
+#include "slots/clock.h"
 
 Shared	   *shared = NULL;
 

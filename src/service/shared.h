@@ -13,7 +13,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#include "catalog/together.h"
+#include "model/together.h"
 #include "settings.h"
 
 /* Databases that the service can look after. */

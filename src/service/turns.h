@@ -8,7 +8,7 @@
 #ifndef BATCHAGG_TURNS_H
 #define BATCHAGG_TURNS_H
 
-#include "service/agenda.h"
+#include "slots/agenda.h"
 
 extern void turns_load(Agenda *agenda);
 extern void turns_count(void);

@@ -20,7 +20,7 @@
 #include "miscadmin.h"
 #include "utils/inval.h"
 
-#include "catalog/store.h"
+#include "model/store.h"
 #include "service/service.h"
 
 static struct

@@ -41,7 +41,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "engine/run.h"
+#include "run/run.h"
 #include "service/attempt.h"
 #include "service/service.h"
 

@@ -35,7 +35,7 @@
  * compiled for both (select.h).
  *
  * Values that are too many for the memory are sorted by others, who keep them
- * elsewhere (engine/bulk.c): then the array is empty but for the way to them, a
+ * elsewhere (group/bulk.c): then the array is empty but for the way to them, a
  * percentile asks for one place or two, and distinct values are counted from
  * the first place to the last.
  *

@@ -56,7 +56,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "catalog/store.h"
+#include "model/store.h"
 #include "track/marks.h"
 #include "track/notes.h"
 #include "track/tracking.h"

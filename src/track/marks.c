@@ -35,7 +35,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "catalog/store.h"
+#include "model/store.h"
 #include "track/collect.h"
 #include "track/marks.h"
 #include "track/tracking.h"

@@ -41,8 +41,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catalog/names.h"
-#include "catalog/store.h"
+#include "model/names.h"
+#include "model/store.h"
 #include "track/tracking.h"
 
 /* Columns of batchagg_sources. */

@@ -35,8 +35,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "catalog/names.h"
-#include "catalog/store.h"
+#include "model/names.h"
+#include "model/store.h"
 #include "track/triggers.h"
 
 #define TRIGGERS 3

@@ -5,8 +5,8 @@ use warnings;
 
 use Test::More;
 
-my %rank = (words => 0, time => 1, stats => 1, catalog => 2, track => 3, engine => 4, service => 5,
-	api => 6);
+my %rank = (words => 0, time => 1, stats => 1, model => 2, source => 3, track => 4, group => 5, refresh => 6, plan => 7,
+	store => 8, read => 9, run => 10, slots => 11, service => 12, api => 13);
 my ($files, @wrong, %includes) = (0);
 
 foreach my $file (glob 'src/*/*.[ch]')

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * test_due.c
- *	  Unit tests of src/service/due.c: which slots are due, and what becomes of
+ *	  Unit tests of src/slots/due.c: which slots are due, and what becomes of
  *	  those that were missed.
  *
  * What slots_due() says is compared with a model that is the definition taken
@@ -15,7 +15,7 @@
 
 #include <time.h>
 
-#include "service/due.h"
+#include "slots/due.h"
 #include "shim.h"
 #include "time/event.h"
 #include "time/zone.h"

@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.h
+ *	  Resolving what a definition reads: the relation, its layout, and which
+ *	  columns are the id, the time and the metrics.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_SOURCE_H
+#define BATCHAGG_SOURCE_H
+
+#include "access/attnum.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+#include "model/job.h"
+#include "model/mapping.h"
+#include "source/filter.h"
+
+typedef enum SourceLayout
+{
+	LAYOUT_COLUMN,				/* a metric is a column */
+	LAYOUT_ROW					/* a metric is a row: name and value columns */
+} SourceLayout;
+
+/* One metric of the job, found in a source. */
+typedef struct SourceMetric
+{
+	JobMetric  *metric;
+	AttrNumber	column;			/* column layout only */
+	const char *row_name;		/* row layout: the name that rows have it by, its own
+								 * unless another is chosen (refresh/rownames.c) */
+} SourceMetric;
+
+/* What one definition reads from one relation. */
+typedef struct Source
+{
+	Definition *definition;
+	Relation	rel;			/* open until sources_close() */
+	Oid			relid;
+	char	   *name;			/* qualified and quoted */
+	SourceLayout layout;
+	AttrNumber	id_column;		/* InvalidAttrNumber: focal_entity is '*' */
+	AttrNumber	time_column;	/* timestamptz, timestamp or date */
+	AttrNumber	name_column;	/* row layout only */
+	AttrNumber	value_column;	/* row layout only */
+	List	   *metrics;		/* of SourceMetric, in the job's order */
+	List	   *passed_over;	/* of SourceMapping: to other relations, of metrics that the
+								 * entity has itself */
+} Source;
+
+/*
+ * Resolves a definition's sources: one Source per relation, by name.  Runs as
+ * the job's owner, in the caller's search_path.  Takes AccessShareLock on each
+ * relation, held to the end of the transaction.  The relations stay open, so that
+ * code which runs while sources are planned or read cannot alter or drop them in
+ * this session either: sources_close() has to follow, unless there is an error.
+ * With problems->collect, what is broken is left out.
+ */
+extern List *source_resolve(Job *job, Definition *definition, Problems *problems);
+extern void sources_close(List *sources);
+extern void source_check_columns(const Source *source);
+
+extern bool source_nests(const Source *fine, const Source *coarse);
+extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
+extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader,
+								const FilterWarnings *warnings);
+extern void sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names);
+extern Datum source_id_from_text(const Source *source, const char *text, int length);
+extern AttrNumber source_find_time(Oid relid, char *mapped);
+extern AttrNumber source_find_id(Oid relid, char *mapped, const char *focal_entity);
+
+#endif							/* BATCHAGG_SOURCE_H */
