@@ -80,6 +80,7 @@
 #include "settings.h"
 #include "source/source.h"
 #include "store/late.h"
+#include "store/cascade.h"
 #include "store/write.h"
 #include "track/collect.h"
 #include "track/marks.h"
@@ -113,7 +114,6 @@ typedef struct Run
 	List	   *refreshes;		/* of Refresh: one for each of them */
 	const JobRun *at;			/* the job being loaded, resolved or finished */
 	const SourceScan *scan;		/* NULL: not reading or storing */
-	const Rollup *rollup;		/* the rollup being stored */
 	const OwnerScope *reading;	/* who we were before we read as the owner */
 	bool		again;			/* what was late is read again: nothing may be late */
 	uint64		locked;			/* rows of jobs and definitions */
@@ -134,7 +134,6 @@ static struct
 static void run_locked(Run *run);
 static List *store_scans(Run *run, List *scans);
 static void run_scan(Run *run, SourceScan *scan);
-static void scan_open_writers(SourceScan *scan, StoreWriter *store);
 static List *scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store);
 static void scan_count(const Run *run, const SourceScan *scan);
 
@@ -390,13 +389,14 @@ static void
 error_context(void *arg)
 {
 	const Run  *run = arg;
+	const Rollup *rollup = cascade_storing();
 	const char *slot = run->jobs[0].request->scheduled ?
 		psprintf(", slot %s, database \"%s\"", timestamptz_to_str(run->slot),
 				 context_for_client(run->database)) : "";
 
-	if (run->rollup != NULL)
-		errcontext("batchagg job %d, source %s%s", run->rollup->definition->job->id,
-				   context_for_client(run->rollup->source->name), slot);
+	if (rollup != NULL)
+		errcontext("batchagg job %d, source %s%s", rollup->definition->job->id,
+				   context_for_client(rollup->source->name), slot);
 	else if (run->scan != NULL)
 		errcontext("%s, source %s%s", scan_jobs_text(run->scan),
 				   context_for_client(run->scan->source->name), slot);
@@ -462,6 +462,7 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 
 	run_init(&run, requests, n, results);
 	current.run = &run;
+	cascade_rest();
 	current.timed_out = false;
 	current.kept_out = false;
 	PG_TRY();
@@ -741,7 +742,7 @@ store_scans(Run *run, List *scans)
 		added = scan->adds;
 		run->scan = scan;
 		progress_scan(scan->source->relid, foreach_current_index(lc) + 1, list_length(scans));
-		scan_open_writers(scan, store);
+		cascade_open(scan, store);
 		run_scan(run, scan);
 		progress_store();
 		late = list_concat(late, scan_store_groups(run, scan, store));
@@ -991,76 +992,6 @@ run_locked(Run *run)
 	MemoryContextDelete(run_memory);
 }
 
-static void rollup_feed(Rollup *coarse, const GroupOut *group);
-
-/* Feeds a group of a rollup to the coarser ones. */
-static void
-rollup_feed_coarser(const Rollup *rollup, const GroupOut *group)
-{
-	ListCell   *lc;
-
-	foreach(lc, rollup->coarser)
-		rollup_feed(lfirst(lc), group);
-}
-
-/*
- * Feeds those of a rollup's stored groups to the coarser ones that are not
- * recomputed and come before `next`, or to the end (NULL).
- */
-static void
-rollup_feed_stored(const Rollup *rollup, const GroupOut *next)
-{
-	GroupOut	group;
-
-	if (rollup->reader == NULL)
-		return;
-	while (stored_reader_next(rollup->reader, next, &group))
-		rollup_feed_coarser(rollup, &group);
-}
-
-/*
- * Takes a finished group of a rollup: first it feeds the coarser ones, in its
- * place among those that are stored, then it is stored.  A GroupSink.
- *
- * Where stored groups are fed, others than those that are recomputed may have
- * come with them, and lack rows.
- */
-static void
-rollup_take(void *arg, const GroupOut *group)
-{
-	Rollup	   *rollup = arg;
-
-	rollup_writer_meet(rollup->writer, group);
-	rollup_feed_stored(rollup, group);
-	if (group->bucket < rollup->stored_from ||
-		rollup_writer_recomputes(rollup->writer, group))
-		rollup_feed_coarser(rollup, rollup->reader == NULL ? group :
-							stored_reader_settle(rollup->reader, rollup->writer, group));
-	current.run->rollup = rollup;
-	if (rollup->late != NULL)
-		late_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));
-	rollup_writer_put(rollup->writer, group);
-}
-
-/*
- * Merges a finer rollup's group into a coarser one.  Groups arrive in the
- * order of their buckets, so a coarse bucket is finished when the next begins.
- */
-static void
-rollup_feed(Rollup *coarse, const GroupOut *group)
-{
-	TimestampTz bucket;
-
-	check_stack_depth();
-	if (group->bucket >= coarse->horizon)
-		return;
-	bucket = bucket_cache_start(coarse->buckets, group->bucket);
-	if (coarse->has_open && coarse->open != bucket)
-		groups_emit(coarse->groups, rollup_take, coarse);
-	coarse->has_open = true;
-	coarse->open = bucket;
-	groups_feed(coarse->groups, bucket, group);
-}
 
 /*
  * Takes the groups of a rollup that are of buckets before this, as far as all
@@ -1080,9 +1011,8 @@ rollup_take_early(Rollup *rollup, TimestampTz before)
 	old_context = MemoryContextSwitchTo(run->memory);
 	GetUserIdAndSecContext(&owner, &context);
 	SetUserIdAndSecContext(run->reading->saved_user, run->reading->saved_context);
-	groups_emit_before(rollup->groups, before, rollup_take, rollup);
+	cascade_store_before(rollup, before);
 	SetUserIdAndSecContext(owner, context);
-	run->rollup = NULL;
 	MemoryContextSwitchTo(old_context);
 	return before;
 }
@@ -1148,37 +1078,6 @@ run_scan(Run *run, SourceScan *scan)
 	owner_leave(&scope);
 }
 
-/* Finishes and stores all groups of a rollup, and of those that it feeds. */
-static void
-rollup_finish(Rollup *rollup)
-{
-	ListCell   *lc;
-
-	check_stack_depth();
-	groups_emit(rollup->groups, rollup_take, rollup);
-	rollup->usage = groups_usage(rollup->groups);
-	groups_free(rollup->groups);
-	rollup_feed_stored(rollup, NULL);
-	foreach(lc, rollup->coarser)
-		rollup_finish(lfirst(lc));
-}
-
-/* Begins to merge the groups of all rollups of a scan with the store. */
-static void
-scan_open_writers(SourceScan *scan, StoreWriter *store)
-{
-	ListCell   *lc;
-
-	foreach(lc, scan->rollups)
-	{
-		Rollup	   *rollup = lfirst(lc);
-
-		rollup->writer = rollup_writer_open(store, rollup);
-		if (rollup->stored->n > 0)
-			rollup->reader = stored_reader_open(store, rollup);
-	}
-}
-
 /*
  * Merges the groups of all rollups of a scan, but those that have left early, with
  * the store.  Returns what was late: a list of Refresh.
@@ -1186,30 +1085,14 @@ scan_open_writers(SourceScan *scan, StoreWriter *store)
 static List *
 scan_store_groups(Run *run, SourceScan *scan, StoreWriter *store)
 {
-	List	   *late;
 	ListCell   *lc;
 
 	foreach(lc, scan->fed)
-		rollup_finish(lfirst(lc));
+		cascade_finish(lfirst(lc));
 	parallel_end(scan);
 	scan_end(scan);
 	scan_log(scan, run->database);
-	foreach(lc, scan->rollups)
-	{
-		run->rollup = lfirst(lc);
-		rollup_writer_finish(run->rollup->writer);
-	}
-	late = late_refreshes(scan);
-	store_writer_catch_up(store);
-	foreach(lc, scan->rollups)
-	{
-		run->rollup = lfirst(lc);
-		rollup_writer_close(run->rollup->writer);
-		if (run->rollup->reader != NULL)
-			stored_reader_close(run->rollup->reader);
-	}
-	run->rollup = NULL;
-	return late;
+	return cascade_close(scan, store);
 }
 
 /* Adds what the merge of a rollup's groups came to to its job's figures. */
