@@ -20,6 +20,7 @@
 #include "model/job.h"
 #include "model/store.h"
 #include "model/together.h"
+#include "run/caught.h"
 #include "run/explain.h"
 #include "run/run.h"
 #include "service/attempt.h"

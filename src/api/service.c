@@ -28,6 +28,7 @@
 
 #include "api/export.h"
 #include "model/store.h"
+#include "run/lock.h"
 #include "run/run.h"
 #include "service/pgcron.h"
 #include "service/pool.h"

@@ -40,6 +40,7 @@
 #include "refresh/interval.h"
 #include "refresh/refreshes.h"
 #include "refresh/sourcerows.h"
+#include "run/lock.h"
 #include "run/backfill.h"
 #include "run/run.h"
 

@@ -30,10 +30,7 @@
  * say of all results what is true of these; of what was there before, the ones
  * that cannot be used are dropped.  Without writing, that verifies the results.
  *
- * An error anywhere undoes it all.  Where many jobs run in one statement, those
- * that run together have a subtransaction of their own.  If it fails, each of
- * them runs again alone in its own, so that the others do not suffer from the
- * one, and the error of that one is recorded.
+ * An error anywhere undoes it all; caught.c has runs whose errors are caught.
  *
  * While the owner's rights are in force, so is SECURITY_RESTRICTED_OPERATION,
  * and settings that could change what a view, a policy or a filter means are
@@ -46,23 +43,11 @@
 #include <limits.h>
 
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "access/xlogutils.h"
-#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
-#include "storage/sinvaladt.h"
-#include "tcop/utility.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "model/layout.h"
@@ -75,8 +60,10 @@
 #include "read/query.h"
 #include "read/scan.h"
 #include "refresh/refreshes.h"
+#include "run/lock.h"
 #include "run/record.h"
 #include "run/run.h"
+#include "run/timeout.h"
 #include "settings.h"
 #include "source/source.h"
 #include "store/late.h"
@@ -84,12 +71,6 @@
 #include "store/write.h"
 #include "track/collect.h"
 #include "track/marks.h"
-
-/* A run that does not end when its time is over is cancelled again, milliseconds. */
-#define CANCEL_AGAIN 10000
-
-/* Longest texts of an error that are recorded, bytes. */
-#define MAX_ERROR_TEXT 4000
 
 /* One of the jobs of a run. */
 typedef struct JobRun
@@ -121,15 +102,8 @@ typedef struct Run
 	bool		layouts_changed;	/* some were made or dropped */
 } Run;
 
-/* The run that this backend is at. */
-static struct
-{
-	Run		   *run;			/* NULL: none */
-	bool		timed_out;
-	bool		kept_out;		/* the last run could not begin, as others were at its job */
-	TimeoutId	timeout;		/* our timeout, registered at its first use */
-	bool		registered;
-} current;
+/* The run that this backend is at; NULL: none. */
+static Run *current;
 
 static void run_locked(Run *run);
 static List *store_scans(Run *run, List *scans);
@@ -156,36 +130,6 @@ job_sources(Job *job, Problems *problems)
 	return sources;
 }
 
-/*
- * Cancels the run.  A function of a source may catch that and go on, so it comes again;
- * and a process of the service, which has no more to do than the run, ends then.
- */
-static void
-timeout_handler(void)
-{
-	if (current.timed_out && MyBackendType == B_BG_WORKER)
-		ProcDiePending = true;
-	current.timed_out = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
-}
-
-/* Lets the run take so many seconds from now on; 0: without limit. */
-static void
-timeout_set(int seconds)
-{
-	if (!current.registered)
-		current.timeout = RegisterTimeout(USER_TIMEOUT, timeout_handler);
-	current.registered = true;
-	disable_timeout(current.timeout, false);
-	if (seconds > 0)
-		enable_timeout_every(current.timeout,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														 seconds * INT64CONST(1000)),
-							 CANCEL_AGAIN);
-}
-
 /* The limit of a run: the least of its jobs' and the setting; 0: none. */
 static int
 timeout_of(const Run *run)
@@ -203,168 +147,27 @@ timeout_of(const Run *run)
 	return least;
 }
 
-/*
- * Locks a job against other runs, to the end of the transaction.  Jobs have no
- * relation to lock: the lock is on an object of class batch_jobs.  Returns false
- * where another transaction holds it and is not waited for.
- */
-static bool
-job_acquire_lock(int32 job_id, bool wait)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
-	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-/*
- * Locks a job against runs before one of the caller's.  False where another
- * transaction has run it, or is running it.
- */
-bool
-job_try_lock(int32 job_id)
-{
-	return job_acquire_lock(job_id, false);
-}
-
-/*
- * Locks a job against runs before one of the caller's, when others have ended.
- * The caller holds no other lock that runs wait for.  ERROR where the caller does not
- * see the job.
- */
-void
-job_lock(int32 job_id)
-{
-	job_require(job_id);
-	(void) job_acquire_lock(job_id, true);
-}
-
-/* Who keeps a job locked: a list that ends with one that is not valid. */
-static VirtualTransactionId *
-job_lock_holders(Oid jobs_relid, int32 job_id)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, jobs_relid, (uint32) job_id, 0);
-	return GetLockConflicts(&tag, ExclusiveLock, NULL);
-}
-
-/*
- * Does another transaction keep a job locked?  Takes no lock itself, which might be in
- * somebody's way.  The first argument is the oid of batch_jobs.
- */
-bool
-job_is_locked(Oid jobs_relid, int32 job_id)
-{
-	VirtualTransactionId *holders = job_lock_holders(jobs_relid, job_id);
-	bool		result = VirtualTransactionIdIsValid(*holders);
-
-	if (!InHotStandby)
-		pfree(holders);
-	return result;
-}
-
-/* The run under way that keeps a job locked, if the caller may see it; or NULL. */
-static const Progress *
-run_in_the_way(int32 job_id)
-{
-	VirtualTransactionId *holder = job_lock_holders(store_relid("batch_jobs"), job_id);
-	PGPROC	   *process;
-	ListCell   *lc;
-
-	if (!VirtualTransactionIdIsValid(*holder))
-		return NULL;
-#if PG_VERSION_NUM >= 170000
-	process = ProcNumberGetProc(holder->procNumber);
-#else
-	process = BackendIdGetProc(holder->backendId);
-#endif
-	foreach(lc, progress_list())
-	{
-		const Progress *progress = lfirst(lc);
-
-		if (process && progress->pid == process->pid && progress->run_id != 0 &&
-			OidIsValid(progress->owner) && has_privs_of_role(GetUserId(), progress->owner))
-			return progress;
-	}
-	return NULL;
-}
-
+/* Locks the jobs of a run, and the rows of what they are. */
 static void
-report_running(int32 job_id)
-{
-	const Progress *progress = run_in_the_way(job_id);
-
-	current.kept_out = true;
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("job %d is already running", job_id),
-			 progress ? errdetail("Run " INT64_FORMAT " is under way.", progress->run_id) :
-			 errdetail("Another transaction is running it, or has run it and has not ended yet."),
-			 progress ? errhint("The view batchagg_progress shows how far it is; "
-								"batchagg_cancel(" INT64_FORMAT ") cancels it.", progress->run_id) :
-			 errhint("Wait for it, or find it in pg_locks: its locktype is \"object\" and its objid is %d.",
-					 job_id)));
-}
-
-/* Locks rows of jobs against being deleted.  Returns how many. */
-static int
-rows_lock(const char *table, const char *column, Datum ids, bool waits)
-{
-	Oid			types[] = {INT4ARRAYOID};
-	Datum		values[] = {ids};
-
-	return list_length(store_query(true,
-								   psprintf("SELECT FROM %s WHERE %s = ANY ($1) ORDER BY id "
-											"FOR KEY SHARE%s", store_table(table), column,
-											waits ? "" : " SKIP LOCKED"), 1, types, values));
-}
-
-/*
- * Locks the jobs of a run.  The rows of the jobs and their definitions are
- * locked too, so that nobody deletes them while results for them are written.
- *
- * Where many jobs are run in one transaction, it must not wait for who is deleting
- * one of them, and may want to delete another of them next.  Rows that are left out
- * for that reason are noticed when all are loaded.
- */
-static void
-jobs_lock(Run *run)
+run_lock(Run *run)
 {
 	int32	   *ids = palloc(run->n * sizeof(int32));
-	bool		waits = run->jobs[0].request->waits;
-	Datum		array;
-	int			i;
 
-	for (i = 0; i < run->n; i++)
-	{
+	for (int i = 0; i < run->n; i++)
 		ids[i] = run->jobs[i].request->job_id;
-		job_require(ids[i]);
-		if (!job_try_lock(ids[i]))
-			report_running(ids[i]);
-	}
-	array = store_id_array(ids, run->n);
-	run->locked = rows_lock("batch_jobs", "id", array, waits);
-	run->locked += rows_lock("batchjob_definitions", "job_id", array, waits);
+	run->locked = jobs_lock(ids, run->n, run->jobs[0].request->waits);
 }
 
 /* Sees to it that no row of the jobs was left out when they were locked. */
 static void
-jobs_check_locked(const Run *run)
+run_check_locked(const Run *run)
 {
 	uint64		n = run->n;
-	int			i;
 
-	for (i = 0; i < run->n; i++)
+	for (int i = 0; i < run->n; i++)
 		n += list_length(run->jobs[i].job->definitions);
-	if (run->dry_run || run->locked >= n)
-		return;
-	current.kept_out = true;
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("job %d is being deleted", run->jobs[0].request->job_id),
-			 errdetail("Another transaction is deleting it or one of its definitions, and has not ended yet."),
-			 errhint("Run the job again when that transaction has ended.")));
+	if (!run->dry_run && run->locked < n)
+		report_deleted(run->jobs[0].request->job_id);
 }
 
 /* The ids of the jobs that a scan reads for, as a list for people. */
@@ -455,28 +258,28 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 
 	if (!requests[0].dry_run)
 		PreventCommandIfReadOnly("batchagg_run_job()");
-	if (current.run != NULL)
+	if (current != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot run a job while another one is running in the same session")));
 
 	run_init(&run, requests, n, results);
-	current.run = &run;
+	current = &run;
 	cascade_rest();
-	current.timed_out = false;
-	current.kept_out = false;
+	timeout_begin();
+	lock_begin();
 	PG_TRY();
 	{
 		run_locked(&run);
 	}
 	PG_CATCH();
 	{
-		current.run = NULL;
+		bool		timed_out = timeout_end();
+
+		current = NULL;
 		store_read_as_active(false);
-		if (current.registered)
-			disable_timeout(current.timeout, false);
 		MemoryContextSwitchTo(caller);
-		if (current.timed_out && geterrcode() == ERRCODE_QUERY_CANCELED)
+		if (timed_out && geterrcode() == ERRCODE_QUERY_CANCELED)
 		{
 			FlushErrorState();
 			ereport(ERROR,
@@ -487,8 +290,8 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	current.run = NULL;
-	disable_timeout(current.timeout, false);
+	current = NULL;
+	(void) timeout_end();
 }
 
 /*
@@ -497,16 +300,7 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 bool
 run_is_under_way(void)
 {
-	return current.run != NULL;
-}
-
-/*
- * Could this backend's last run not begin, because others run or delete the job?
- */
-bool
-run_was_kept_out(void)
-{
-	return current.kept_out;
+	return current != NULL;
 }
 
 /*
@@ -584,7 +378,7 @@ run_load(Run *run, Problems *problems)
 					(errmsg("job %d is disabled", job->job->id),
 					 errdetail("It runs now because it was started by hand; events do not run it.")));
 	}
-	jobs_check_locked(run);
+	run_check_locked(run);
 }
 
 /*
@@ -954,12 +748,12 @@ run_locked(Run *run)
 	error_context_stack = &callback;
 
 	/* Until the jobs' own limits are known; their rows may be locked. */
-	timeout_set(batchagg_job_timeout);
+	timeout_start(batchagg_job_timeout);
 	if (!run->dry_run)
 	{
 		marks_flush();
 		marks_note_run();
-		jobs_lock(run);
+		run_lock(run);
 		for (i = 0; i < run->n; i++)
 			run->jobs[i].result->run_id = record_next_id();
 	}
@@ -968,7 +762,7 @@ run_locked(Run *run)
 	store_read_as_active(run->dry_run);
 
 	run_load(run, &raise);
-	timeout_set(timeout_of(run));
+	timeout_start(timeout_of(run));
 	if (run->repeats)
 		run_take_last_slot(run);
 	run_tell(run);
@@ -1000,7 +794,7 @@ run_locked(Run *run)
 static TimestampTz
 rollup_take_early(Rollup *rollup, TimestampTz before)
 {
-	Run		   *run = current.run;
+	Run		   *run = current;
 	MemoryContext old_context;
 	Oid			owner;
 	int			context;
@@ -1172,127 +966,3 @@ scan_count(const Run *run, const SourceScan *scan)
 	}
 }
 
-/* A text of an error as it is recorded; NULL for NULL. */
-static const char *
-recorded_text(const char *text)
-{
-	int			length = text ? strlen(text) : 0;
-
-	if (length <= MAX_ERROR_TEXT)
-		return text;
-	return psprintf("%.*s ...", text_clip(text, length, MAX_ERROR_TEXT), text);
-}
-
-/*
- * Records the run of a job that failed with `error`, or that ended without one
- * because its process did (NULL).  result->run_id and pid are those that the run
- * had, or 0; the rest of *result is set.  To be called after the run's
- * transaction, or subtransaction, was aborted.  A job that is not there any more
- * has no record: run_id is 0 then.
- */
-void
-run_record_failure(const RunRequest *request, TimestampTz started, const ErrorData *error,
-				   RunResult *result)
-{
-	int64		run_id = result->run_id;
-	int			pid = result->pid;
-	bool		counted = !IsolationUsesXactSnapshot() && job_try_lock(request->job_id);
-
-	memset(result, 0, sizeof(RunResult));
-	result->run_id = run_id != 0 ? run_id : record_next_id();
-	result->pid = pid;
-	result->status = error != NULL ? "failed" : "interrupted";
-	result->slot = request->slot != 0 ? request->slot : GetCurrentStatementStartTimestamp();
-	result->started = started;
-	result->finished = GetCurrentTimestamp();
-	result->from = result->to = DT_NOBEGIN;
-	result->sqlerrcode = error != NULL ? error->sqlerrcode : 0;
-	result->message = error != NULL ? recorded_text(error->message) :
-		"the worker ended before the run did";
-	result->detail = error != NULL ? recorded_text(error->detail) : NULL;
-	record_run(request, result, counted);
-}
-
-typedef struct CaughtRun
-{
-	const RunRequest *requests;
-	int			n;
-	RunResult  *results;
-} CaughtRun;
-
-static void
-run_caught_work(void *arg)
-{
-	const CaughtRun *run = arg;
-
-	run_jobs(run->requests, run->n, run->results);
-}
-
-/*
- * Runs jobs as run_jobs() does, in a subtransaction.  Returns NULL, or the error
- * that they failed with.  A cancel of the whole statement is not caught.
- */
-static ErrorData *
-run_caught(const RunRequest *requests, int n, RunResult *results)
-{
-	CaughtRun	run = {.requests = requests,.n = n,.results = results};
-	ErrorData  *error;
-	int			i;
-
-	memset(results, 0, n * sizeof(RunResult));
-	for (i = 0; i < n; i++)
-		results[i].pid = MyProcPid;
-	error = error_of(run_caught_work, &run);
-	if (error != NULL && error_is_cancel(error))
-		ReThrowError(error);
-	return error;
-}
-
-/*
- * Runs a job as run_job() does, in a subtransaction: an error is reported as a
- * WARNING and recorded as a failed run, and is no error for the caller.
- */
-void
-run_job_caught(const RunRequest *request, RunResult *result)
-{
-	TimestampTz started = GetCurrentTimestamp();
-	ErrorData  *error = run_caught(request, 1, result);
-
-	if (error == NULL)
-		return;
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("job %d failed: %s", request->job_id, text_for_client(error->message)),
-			 error->detail ? errdetail_internal("%s", text_for_client(error->detail)) : 0,
-			 error->hint ? errhint("%s", text_for_client(error->hint)) : 0));
-	run_record_failure(request, started, error, result);
-}
-
-/*
- * Runs jobs together as run_jobs() does, in a subtransaction; where that fails,
- * each alone, as run_job_caught() does.
- */
-void
-run_jobs_caught(const RunRequest *requests, int n, RunResult *results)
-{
-	ErrorData  *error;
-	int			i;
-
-	if (n > 1)
-	{
-		error = run_caught(requests, n, results);
-		if (error == NULL)
-			return;
-		if (DEBUG1 >= batchagg_log_level)
-			ereport(LOG_SERVER_ONLY,
-					(errmsg("batchagg jobs %d to %d in database \"%s\" cannot run together, each runs alone: %s",
-							requests[0].job_id, requests[n - 1].job_id,
-							get_database_name(MyDatabaseId), error->message),
-					 errhidestmt(true), errhidecontext(true)));
-	}
-	for (i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		run_job_caught(&requests[i], &results[i]);
-	}
-}

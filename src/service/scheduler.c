@@ -49,6 +49,8 @@
 #include "utils/timestamp.h"
 
 #include "model/store.h"
+#include "run/caught.h"
+#include "run/lock.h"
 #include "run/record.h"
 #include "run/run.h"
 #include "service/attempt.h"
