@@ -16,7 +16,7 @@
 #include "api/export.h"
 #include "model/job.h"
 #include "run/run.h"
-#include "store/write.h"
+#include "store/difference.h"
 
 PG_FUNCTION_INFO_V1(batchagg_verify_job);
 

@@ -8,7 +8,7 @@
 #ifndef BATCHAGG_CASCADE_H
 #define BATCHAGG_CASCADE_H
 
-#include "store/write.h"
+#include "store/stored.h"
 
 extern void cascade_open(SourceScan *scan, StoreWriter *store);
 extern void cascade_store_before(Rollup *rollup, TimestampTz before);
