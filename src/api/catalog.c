@@ -51,7 +51,9 @@
 #include "settings.h"
 #include "slots/clock.h"
 #include "source/filter.h"
+#include "source/resolve.h"
 #include "source/source.h"
+#include "source/sourcecheck.h"
 #include "source/validate.h"
 #include "time/zone.h"
 

@@ -65,6 +65,7 @@
 #include "run/run.h"
 #include "run/timeout.h"
 #include "settings.h"
+#include "source/resolve.h"
 #include "source/source.h"
 #include "store/cascade.h"
 #include "store/late.h"

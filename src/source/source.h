@@ -15,7 +15,6 @@
 
 #include "model/job.h"
 #include "model/mapping.h"
-#include "source/filter.h"
 
 typedef enum SourceLayout
 {
@@ -49,25 +48,11 @@ typedef struct Source
 								 * entity has itself */
 } Source;
 
-/*
- * Resolves a definition's sources: one Source per relation, by name.  Runs as
- * the job's owner, in the caller's search_path.  Takes AccessShareLock on each
- * relation, held to the end of the transaction.  The relations stay open, so that
- * code which runs while sources are planned or read cannot alter or drop them in
- * this session either: sources_close() has to follow, unless there is an error.
- * With problems->collect, what is broken is left out.
- */
-extern List *source_resolve(Job *job, Definition *definition, Problems *problems);
 extern void sources_close(List *sources);
 extern void source_check_columns(const Source *source);
 
 extern bool source_nests(const Source *fine, const Source *coarse);
-extern void source_check_mapping(const SourceMapping *mapping, Oid reader);
-extern void source_check_filter(Oid relid, const char *filter, const char *timezone, Oid reader,
-								const FilterWarnings *warnings);
 extern void sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names);
 extern Datum source_id_from_text(const Source *source, const char *text, int length);
-extern AttrNumber source_find_time(Oid relid, char *mapped);
-extern AttrNumber source_find_id(Oid relid, char *mapped, const char *focal_entity);
 
 #endif							/* BATCHAGG_SOURCE_H */

@@ -16,7 +16,9 @@
 #include "model/events.h"
 #include "model/names.h"
 #include "source/filter.h"
+#include "source/resolve.h"
 #include "source/source.h"
+#include "source/sourcecheck.h"
 #include "source/validate.h"
 
 /* Who we were before we became the owner of a job. */

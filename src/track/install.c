@@ -43,6 +43,7 @@
 #include "model/problem.h"
 #include "model/store.h"
 #include "source/source.h"
+#include "source/sourcecheck.h"
 #include "track/install.h"
 #include "track/marks.h"
 #include "track/notes.h"
