@@ -137,6 +137,9 @@ time_before(const Source *source, const Grouping *before, const Grouping *now)
 
 	if (column == now->time_column && strcmp(before->zone, now->zone) == 0)
 		return NULL;
+	/* An update of the rules may have dropped the zone. */
+	if (pg_tzset(before->zone) == NULL)
+		return NULL;
 	type = OidIsValid(type) ? getBaseType(type) : InvalidOid;
 	if (type != TIMESTAMPTZOID && (!before->time_is_local || (type != TIMESTAMPOID && type != DATEOID)))
 		return NULL;
