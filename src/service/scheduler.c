@@ -8,15 +8,14 @@
  *
  *	 1. reads the jobs again, if they have changed;
  *	 2. looks which workers have ended their jobs, and in the ledger what became
- *		of those.  A slot that is still running in the ledger has lost its
+ *		of those (settle.c).  A slot that is still running in the ledger has lost its
  *		worker: it is to be tried again, or has failed for good;
  *	 3. passes over slots that are not to be run;
- *	 4. finds workers for the jobs that are due, in turn (turns.c); notes their
- *		slots as running in the ledger, commits, and only then tells the workers;
+ *	 4. gives the jobs that are due to workers (dispatch.c);
  *	 5. removes some of what is too old.
  *
  * No job can end it, nor keep it from the others.  What is done for one job is
- * undone where it fails, and that job is left for a while (for_job); what fails
+ * undone where it fails, and that job is left for a while (jobwork.c); what fails
  * for all is tried again, with what is known from before (survive).
  *
  * Nothing that it knows is lost when it dies all the same: another one reads it
@@ -31,7 +30,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "commands/dbcommands.h"
@@ -49,14 +47,12 @@
 #include "utils/timestamp.h"
 
 #include "model/store.h"
-#include "run/caught.h"
-#include "run/lock.h"
-#include "run/record.h"
-#include "run/run.h"
-#include "service/attempt.h"
+#include "service/dispatch.h"
+#include "service/jobwork.h"
 #include "service/pgcron.h"
 #include "service/pool.h"
 #include "service/service.h"
+#include "service/settle.h"
 #include "service/turns.h"
 #include "slots/clock.h"
 #include "slots/order.h"
@@ -67,15 +63,8 @@
 /* A clock that is off by more than this after a sleep has been set. */
 #define CLOCK_LEAP USECS_PER_MINUTE
 
-/* Pauses after failures, milliseconds: the first, doubled up to the longest. */
-#define FIRST_PAUSE 1000
-#define LONGEST_PAUSE 30000
-
 /* Jobs that change all the time are read again for a part of the time only. */
 #define PAUSE_PER_LOAD 4
-
-/* So many jobs get a row of the ledger without a worker, until the others had a turn. */
-#define MAX_SETTLED 100
 
 /* A scheduler that has lived as long has not failed at its start. */
 #define PROVED (60 * USECS_PER_SEC)
@@ -84,22 +73,6 @@
 #define TRIM_ROWS 2000
 #define TRIM_PAUSE (2 * USECS_PER_SEC)
 #define TRIM_INTERVAL (USECS_PER_HOUR / 4)
-
-/*
- * How long a job waits for those whose results it reads; and for those that it sees as
- * a superuser only: nobody's job is to wait for one that anybody can have made.
- */
-#define LONGEST_WAIT USECS_PER_HOUR
-#define SHORT_WAIT (10 * USECS_PER_SEC)
-
-/* What is given to a worker. */
-typedef struct Assignment
-{
-	int			worker;			/* its number */
-	int			njobs;
-	AgendaJob  *jobs[MAX_GROUP_JOBS];
-	SlotAttempt attempt;		/* of the first job; the others' are alike */
-} Assignment;
 
 static struct
 {
@@ -198,22 +171,6 @@ leave_database(void)
 	proc_exit(0);
 }
 
-static void
-begin_transaction(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end_transaction(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(false);
-}
-
 /*
  * May the service be here?  The launcher has asked, but not for a database where
  * the extension was created just now; and templates do not remain so.
@@ -242,7 +199,7 @@ check_service(void)
 	AcceptInvalidationMessages();
 	if (!may_stay() || !store_is_usable() || !worker_drives())
 	{
-		end_transaction();
+		jobwork_end();
 		leave_database();
 	}
 }
@@ -287,19 +244,6 @@ database_invalidated(Datum arg, int cacheid, uint32 hash)
  *----------
  */
 
-/*
- * A slot that failed for good is tried again once the job has changed, which it
- * may have done while the attempt was under way.
- */
-static void
-reconsider(AgendaJob *job)
-{
-	if (job->state != SLOT_FAILED || !job->changed)
-		return;
-	job->state = SLOT_WAITING;
-	job->not_before = 0;
-}
-
 /* Is a job due at the same times as it was? */
 static bool
 has_schedule_of(const AgendaJob *job, const AgendaJob *before)
@@ -328,7 +272,7 @@ take_over(AgendaJob *job, const AgendaJob *before)
 		job->token = before->token;
 	}
 	if (job->slot == before->slot)
-		reconsider(job);
+		settle_reconsider(job);
 }
 
 /*
@@ -343,13 +287,13 @@ load_jobs(TimestampTz now)
 	Agenda	   *agenda;
 
 	scheduler.reload_not_before = began + FIRST_PAUSE * INT64CONST(1000);
-	begin_transaction();
+	jobwork_begin();
 	check_service();
 	scheduler.jobs_relid = store_relid("batch_jobs");
 	scheduler.reload = false;
 	agenda = agenda_load(TopMemoryContext, true, NULL);
 	order_agenda(agenda);
-	end_transaction();
+	jobwork_end();
 
 	for (int i = 0; i < agenda->njobs; i++)
 	{
@@ -397,526 +341,6 @@ notice_clock(TimestampTz now)
 	scheduler.reload_not_before = 0;
 }
 
-/*
- * Has the worker of a job ended it?  It may have other jobs by now: those that it
- * was given in the very moment when it had become idle.  Sets *done where it says
- * that the slot is.
- */
-static bool
-worker_has_ended(const AgendaJob *job, bool *done)
-{
-	const SharedWorker *worker = &shared->workers[job->worker];
-	bool		same = worker->token == job->token;
-
-	*done = same && worker->all_done;
-	return !same || !shared_worker_has(worker, job->id);
-}
-
-/* The pid that a job's worker had; 0: not known any more. */
-static int
-pid_of_worker(const AgendaJob *job)
-{
-	const SharedWorker *worker = job->worker >= 0 ? &shared->workers[job->worker] : NULL;
-
-	return worker != NULL && worker->token == job->token ? worker->pid : 0;
-}
-
-/* A job that something is done for, see for_job(). */
-typedef struct JobWork
-{
-	void		(*work) (AgendaJob *job, TimestampTz now);
-	AgendaJob  *job;
-	TimestampTz now;
-} JobWork;
-
-static void
-job_work(void *arg)
-{
-	const JobWork *work = arg;
-
-	work->work(work->job, work->now);
-}
-
-/*
- * Does something for one job, in the transaction that others share.  Where it fails,
- * nothing of it remains but a line in the log, and the job is put off.
- */
-static void
-for_job(AgendaJob *job, TimestampTz now, void (*work) (AgendaJob *job, TimestampTz now))
-{
-	JobWork		arg = {.work = work,.job = job,.now = now};
-	AgendaJob	before = *job;
-	ErrorData  *error = error_of(job_work, &arg);
-
-	if (error == NULL)
-		return;
-	*job = before;
-	job->hold_off = now + LONGEST_PAUSE * INT64CONST(1000);
-	agenda_plan(job, now);
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("batchagg job %d in database \"%s\" is put off: %s", job->id,
-					scheduler.database, error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 errhidestmt(true)));
-}
-
-/* A slot that is still running in the ledger, although no worker is at it. */
-static void
-interrupted(AgendaJob *job, TimestampTz now)
-{
-	/* Else we look again at our next wake. */
-	if (job->hold_off <= now && ledger_try_lock(job->id, job->slot))
-		attempt_was_interrupted(job, pid_of_worker(job));
-}
-
-/* Reads in the ledger what became of jobs whose workers have not told. */
-static void
-ask_ledger(AgendaJob **jobs, int n, TimestampTz now)
-{
-	TimestampTz *slots = palloc_extended(n * sizeof(TimestampTz), MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < n; i++)
-		slots[i] = jobs[i]->slot;
-	begin_transaction();
-	agenda_read_ledger(jobs, n, true);
-	for (int i = 0; i < n; i++)
-	{
-		/* The worker has given it back, as somebody else was at the job. */
-		if (jobs[i]->slot < slots[i])
-			jobs[i]->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
-		else if (jobs[i]->state == SLOT_RUNNING)
-			for_job(jobs[i], now, interrupted);
-	}
-	end_transaction();
-	pfree(slots);
-}
-
-/* Looks what became of jobs that are not in a worker's hands any more. */
-static void
-collect_ended(TimestampTz now)
-{
-	Agenda	   *agenda = scheduler.agenda;
-	AgendaJob **ended = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
-	AgendaJob **unknown = palloc_extended((agenda->njobs + 1) * sizeof(AgendaJob *), MCXT_ALLOC_HUGE);
-	int			nended = 0;
-	int			nunknown = 0;
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	pool_free_unborn();
-	for (int i = 0; i < agenda->njobs; i++)
-	{
-		AgendaJob  *job = &agenda->jobs[i];
-		bool		done = false;
-
-		if (job->worker >= 0 ? !worker_has_ended(job, &done) : job->state != SLOT_RUNNING)
-			continue;
-		ended[nended++] = job;
-		if (done)
-			job->state = SLOT_DONE;
-		else
-			unknown[nunknown++] = job;
-	}
-	LWLockRelease(&shared->lock);
-
-	if (nunknown > 0)
-		ask_ledger(unknown, nunknown, now);
-	for (int i = 0; i < nended; i++)
-	{
-		ended[i]->worker = -1;
-		ended[i]->watched_since = now;
-		reconsider(ended[i]);
-		agenda_plan(ended[i], now);
-	}
-	if (nended > 0)
-		pool_try_again();
-	pfree(ended);
-	pfree(unknown);
-}
-
-/* Does a job have slots that get no run, or that the clock has gone behind? */
-static bool
-needs_settling(const AgendaJob *job, TimestampTz now)
-{
-	return job->hold_off <= now &&
-		(agenda_is_ahead(job, now) || (job->ready <= now && agenda_has_skipped(job, now)));
-}
-
-static void
-settle(AgendaJob *job, TimestampTz now)
-{
-	if (agenda_is_ahead(job, now))
-	{
-		ereport(LOG,
-				(errmsg("batchagg job %d in database \"%s\": the clock went back behind slot %s, which may come again",
-						job->id, scheduler.database, timestamptz_to_str(job->slot)),
-				 errhidestmt(true)));
-		ledger_take_back(job->id, now);
-		job->state = SLOT_NONE;
-		job->slot = now;
-		agenda_plan(job, now);
-	}
-	else
-		agenda_skip(job, now);
-}
-
-/* Deals with slots that get no run: those of some jobs at a time. */
-static void
-settle_slots(TimestampTz now)
-{
-	Agenda	   *agenda = scheduler.agenda;
-	int			n = 0;
-
-	for (int i = 0; i < agenda->njobs && n < MAX_SETTLED; i++)
-	{
-		AgendaJob  *job = &agenda->jobs[i];
-
-		if (!needs_settling(job, now))
-			continue;
-		if (n++ == 0)
-			begin_transaction();
-		for_job(job, now, settle);
-	}
-	if (n > 0)
-		end_transaction();
-	scheduler.more |= n == MAX_SETTLED;
-}
-
-/*----------
- * Dispatching
- *----------
- */
-
-/* Says for all to see how many jobs wait, and why. */
-static void
-set_obstacle(Obstacle obstacle, int waiting)
-{
-	SharedDatabase *database;
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	database = shared_own_database();
-	if (database != NULL)
-	{
-		if (database->waiting == 0)
-			database->waiting_since = GetCurrentTimestamp();
-		database->obstacle = obstacle;
-		database->waiting = waiting;
-	}
-	LWLockRelease(&shared->lock);
-}
-
-/*
- * May a job that is ready be started?  Not while somebody runs it by hand, nor while
- * its slot in the ledger is locked, which must not hold up the others.
- */
-static bool
-may_start(AgendaJob *job, TimestampTz now)
-{
-	if (!job_is_locked(scheduler.jobs_relid, job->id) &&
-		(job->state != SLOT_WAITING || ledger_try_lock(job->id, job->slot)))
-		return true;
-	job->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
-	agenda_plan(job, now);
-	return false;
-}
-
-/*
- * Has a job that reads results to wait for another?  But not for ever: the time is
- * counted for its oldest slot.
- */
-static bool
-must_wait_for_results(AgendaJob *job)
-{
-	TimestampTz clock = GetCurrentTimestamp();
-	const AgendaJob *other;
-	bool		trusted;
-
-	if (!order_has_rank(scheduler.agenda->order, job))
-		return false;
-	if (!turns_may_look(job))
-	{
-		job->waits_for = -1;
-		return true;
-	}
-	other = order_blocker(scheduler.agenda->order, scheduler.agenda, job, &trusted);
-	if (other == NULL)
-		return false;
-	if (job->waits_at != job->next)
-	{
-		job->waits_at = job->next;
-		job->waits_since = clock;
-	}
-	if (clock - job->waits_since >= (trusted ? LONGEST_WAIT : SHORT_WAIT))
-		return false;
-	job->waits_for = other->id;
-	return true;
-}
-
-/* Has all jobs looked at again. */
-static void
-forget_waits(void)
-{
-	for (int i = 0; i < scheduler.agenda->njobs; i++)
-		scheduler.agenda->jobs[i].waits_for = 0;
-}
-
-/* Adds those jobs to an assignment that can share the first one's scan. */
-static void
-add_companions(Assignment *assignment, TimestampTz now)
-{
-	Agenda	   *agenda = scheduler.agenda;
-	const AgendaJob *first = assignment->jobs[0];
-
-	if (assignment->attempt.attempt > 1 || first->sources == 0)
-		return;
-	for (int i = 0; i < agenda->njobs && assignment->njobs < MAX_GROUP_JOBS; i++)
-	{
-		AgendaJob  *job = &agenda->jobs[i];
-		SlotAttempt attempt;
-
-		if (job->ready > now || job->worker >= 0 || job->owner != first->owner ||
-			job->sources != first->sources || agenda_has_skipped(job, now))
-			continue;
-		agenda_decide(job, now);
-		attempt = agenda_attempt(job);
-		if (attempt.slot != assignment->attempt.slot || attempt.attempt != 1 ||
-			!may_start(job, now))
-			continue;
-		job->worker = assignment->worker;
-		assignment->jobs[assignment->njobs++] = job;
-	}
-}
-
-/* Ends a slot whose job cannot be run, as its owner has been dropped. */
-static void
-fail_without_owner(AgendaJob *job, TimestampTz now)
-{
-	SlotAttempt attempt = agenda_attempt(job);
-	RunRequest	request = {.job_id = job->id,.scheduled = true,.attempt = attempt.attempt,
-	.slot = attempt.slot};
-	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
-	RunResult	result = {0};
-
-	error.message = psprintf("owner of job %d does not exist", job->id);
-	ledger_start(&attempt, 1);
-	run_record_failure(&request, GetCurrentTimestamp(), &error, &result);
-	record_notify(&result);
-	ledger_finish(&attempt, SLOT_FAILED, result.run_id, 0, error.message);
-	ereport(LOG,
-			(errmsg("batchagg job %d in database \"%s\" failed: %s", job->id, scheduler.database,
-					error.message),
-			 errhint("Set the job's owner to another role."),
-			 errhidestmt(true)));
-	agenda_read_ledger(&job, 1, true);
-	agenda_plan(job, now);
-}
-
-/*
- * Finds out what a job that is ready is to be started for.  False where it is not to
- * be started now.
- */
-static bool
-prepare_to_start(AgendaJob *job, TimestampTz now, int *settled)
-{
-	agenda_plan(job, now);
-	if (agenda_has_skipped(job, now))
-	{
-		for_job(job, now, agenda_skip);
-		(*settled)++;
-	}
-	if (job->ready > now || !may_start(job, now))
-		return false;
-	agenda_decide(job, now);
-	if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->owner)))
-		return true;
-	for_job(job, now, fail_without_owner);
-	(*settled)++;
-	return false;
-}
-
-/* Makes an assignment of a job, and those that can share its scan, to a worker. */
-static Assignment *
-make_assignment(AgendaJob *job, int worker, TimestampTz now)
-{
-	Assignment *assignment = MemoryContextAllocZero(scheduler.agenda->context,
-													sizeof(Assignment));
-
-	assignment->worker = worker;
-	assignment->jobs[assignment->njobs++] = job;
-	assignment->attempt = agenda_attempt(job);
-	job->worker = worker;
-	add_companions(assignment, now);
-	turns_take(job);
-	return assignment;
-}
-
-/*
- * Makes assignments for jobs that are ready, as long as there are workers.
- * They outlive the transaction.
- */
-static List *
-make_assignments(TimestampTz now, Obstacle *obstacle)
-{
-	List	   *assignments = NIL;
-	int			settled = 0;
-	AgendaJob  *job;
-
-	while (settled < MAX_SETTLED && (job = turns_next(scheduler.agenda, now)) != NULL)
-	{
-		Assignment *assignment;
-		MemoryContext caller;
-		int			number;
-
-		if (!prepare_to_start(job, now, &settled) || must_wait_for_results(job))
-			continue;
-		number = pool_find_worker(job->owner, obstacle);
-		if (number < 0 && *obstacle == OBSTACLE_LAST_PLACE)
-		{
-			turns_hold_back(job);
-			*obstacle = OBSTACLE_NONE;
-			continue;
-		}
-		if (number < 0)
-			break;
-		assignment = make_assignment(job, number, now);
-		caller = MemoryContextSwitchTo(scheduler.agenda->context);
-		assignments = lappend(assignments, assignment);
-		MemoryContextSwitchTo(caller);
-	}
-	scheduler.more |= settled >= MAX_SETTLED;
-	return assignments;
-}
-
-/* Notes in the ledger what the assignments begin, and what they catch up for. */
-static void
-claim_slots(void *arg)
-{
-	List	   *assignments = arg;
-	SlotAttempt *attempts = palloc(list_length(assignments) * MAX_GROUP_JOBS * sizeof(SlotAttempt));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, assignments)
-	{
-		Assignment *assignment = lfirst(lc);
-
-		for (int i = 0; i < assignment->njobs; i++)
-		{
-			attempts[n++] = agenda_attempt(assignment->jobs[i]);
-			agenda_catch_up(assignment->jobs[i]);
-		}
-	}
-	ledger_start(attempts, n);
-}
-
-/* Tells a worker what to do, or (if it was not claimed) that there is nothing. */
-static void
-publish(const Assignment *assignment, bool claimed, TimestampTz now)
-{
-	SharedWorker *worker = &shared->workers[assignment->worker];
-	uint64		token;
-
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	token = worker->token;
-	if (claimed)
-	{
-		worker->slot = assignment->attempt.slot;
-		worker->attempt = assignment->attempt.attempt;
-		for (int i = 0; i < assignment->njobs; i++)
-			worker->jobs[i] = assignment->jobs[i]->id;
-		worker->njobs = assignment->njobs;
-		worker->all_done = false;
-		if (shared_own_database() != NULL)
-			shared_own_database()->waiting_since = GetCurrentTimestamp();
-	}
-	else if (worker->state == WORKER_BUSY)
-		worker->state = WORKER_IDLE;
-	if (worker->latch != NULL)
-		SetLatch(worker->latch);
-	LWLockRelease(&shared->lock);
-
-	for (int i = 0; i < assignment->njobs; i++)
-	{
-		AgendaJob  *job = assignment->jobs[i];
-		SlotAttempt attempt = agenda_attempt(job);
-
-		job->worker = claimed ? assignment->worker : -1;
-		job->token = token;
-		if (claimed)
-		{
-			job->state = SLOT_RUNNING;
-			job->slot = attempt.slot;
-			job->attempt = attempt.attempt;
-			job->started = now;
-			job->hold_off = 0;
-			job->changed = false;
-		}
-		else
-			job->hold_off = now + FIRST_PAUSE * INT64CONST(1000);
-		agenda_plan(job, now);
-	}
-}
-
-/* The number of jobs that are ready, and wait for a worker. */
-static int
-count_ready(TimestampTz now)
-{
-	int			n = 0;
-
-	for (int i = 0; i < scheduler.agenda->njobs; i++)
-	{
-		const AgendaJob *job = &scheduler.agenda->jobs[i];
-
-		n += job->ready <= now && job->worker < 0 && job->waits_for == 0 &&
-			!turns_is_held_back(job);
-	}
-	return n;
-}
-
-/*
- * Gives jobs that are due to workers.
- *
- * What the ledger is told reaches the disk while the workers begin, not before:
- * a run that is done is so only after it, and one that takes the server down
- * within the time of a write to disk is a risk worth its price.
- */
-static void
-dispatch(TimestampTz now)
-{
-	Obstacle	obstacle = OBSTACLE_NONE;
-	ErrorData  *error = NULL;
-	List	   *assignments;
-	ListCell   *lc;
-
-	turns_count();
-	forget_waits();
-	if (turns_next(scheduler.agenda, now) == NULL)
-	{
-		set_obstacle(OBSTACLE_NONE, 0);
-		return;
-	}
-	begin_transaction();
-	assignments = make_assignments(now, &obstacle);
-	if (assignments != NIL)
-		error = error_of(claim_slots, assignments);
-	if (error != NULL)
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("batchagg could not start %d jobs in database \"%s\": %s",
-						list_length(assignments), scheduler.database, error->message),
-				 errhidestmt(true)));
-	end_transaction();
-
-	/* The ledger may say something else than we know. */
-	scheduler.reload |= error != NULL;
-
-	foreach(lc, assignments)
-		publish(lfirst(lc), error == NULL, now);
-	list_free_deep(assignments);
-	XLogFlush(XactLastCommitEnd);
-	set_obstacle(obstacle, count_ready(now));
-}
-
 /* Removes a part of what is older than batchagg.history_retention. */
 static void
 trim_history(TimestampTz now)
@@ -926,9 +350,9 @@ trim_history(TimestampTz now)
 	if (batchagg_history_retention == 0 || now < scheduler.next_trim)
 		return;
 	scheduler.next_trim = now + TRIM_INTERVAL;
-	begin_transaction();
+	jobwork_begin();
 	removed = ledger_trim(batchagg_history_retention, TRIM_ROWS);
-	end_transaction();
+	jobwork_end();
 	scheduler.next_trim = now + (removed >= TRIM_ROWS ? TRIM_PAUSE : TRIM_INTERVAL);
 }
 
@@ -1081,9 +505,9 @@ survive(void (*part) (TimestampTz now), TimestampTz now, bool pause)
 static void
 serve(TimestampTz now)
 {
-	collect_ended(now);
-	settle_slots(now);
-	dispatch(now);
+	settle_ended(scheduler.agenda, now);
+	scheduler.more |= settle_skipped(scheduler.agenda, now);
+	dispatch(scheduler.agenda, now, &scheduler.more, &scheduler.reload);
 }
 
 /* What is done each time the scheduler wakes. */
@@ -1125,11 +549,11 @@ scheduler_start(Oid database)
 	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, database_invalidated, (Datum) 0);
 
-	begin_transaction();
+	jobwork_begin();
 	scheduler.database_hash = GetSysCacheHashValue1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
 	scheduler.database = MemoryContextStrdup(TopMemoryContext, get_database_name(MyDatabaseId));
 	check_service();
-	end_transaction();
+	jobwork_end();
 	scheduler.reload = true;
 	scheduler.next_trim = clock_now() + TRIM_PAUSE;
 	pgstat_report_activity(STATE_IDLE, psprintf("batchagg scheduler of database %s",
@@ -1150,13 +574,13 @@ reload_settings(void)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 
-	begin_transaction();
+	jobwork_begin();
 	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
 	snapshot = RegisterSnapshot(GetCatalogSnapshot(DbRoleSettingRelationId));
 	ApplySetting(snapshot, MyDatabaseId, InvalidOid, settings, PGC_S_DATABASE);
 	UnregisterSnapshot(snapshot);
 	table_close(settings, AccessShareLock);
-	end_transaction();
+	jobwork_end();
 
 	scheduler.reload = true;
 	scheduler.next_trim = 0;
