@@ -2,7 +2,7 @@
 -- Triggers.
 --
 -- They check each row where it is written, and put what they understood in its
--- canonical form.  They are functions of the library (src/api/catalog.c).  Nobody
+-- canonical form.  They are functions of the library (src/api/jobrows.c).  Nobody
 -- but the extension's owner may put them on other tables.
 --
 

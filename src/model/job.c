@@ -3,7 +3,7 @@
  * job.c
  *	  A job as its rows describe it.
  *
- * Triggers have checked these rows when they were written (api/catalog.c), but
+ * Triggers have checked these rows when they were written (api/jobrows.c), but
  * a job is checked again each time it is loaded: rows may come from a restore
  * with triggers off, and what was valid then (a time zone, say) may have gone.
  *

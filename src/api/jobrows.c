@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * catalog.c
- *	  SQL functions around the job tables: the triggers that check their rows, and
- *	  the function that validates a job.  create.c makes jobs.
+ * jobrows.c
+ *	  Triggers that check the rows of which jobs are made.  create.c makes jobs.
  *
  * A trigger checks a column when a row is inserted, and when an update changes
  * it.  A column that was valid once is not checked again: a job must always be
@@ -21,23 +20,20 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "api/columns.h"
 #include "api/export.h"
 #include "model/events.h"
 #include "model/job.h"
@@ -46,7 +42,6 @@
 #include "model/store.h"
 #include "model/suggest.h"
 #include "run/run.h"
-#include "service/owners.h"
 #include "service/shared.h"
 #include "settings.h"
 #include "slots/clock.h"
@@ -54,7 +49,6 @@
 #include "source/resolve.h"
 #include "source/source.h"
 #include "source/sourcecheck.h"
-#include "source/validate.h"
 #include "time/zone.h"
 
 PG_FUNCTION_INFO_V1(batchagg_refuse_in_run);
@@ -63,192 +57,9 @@ PG_FUNCTION_INFO_V1(batchagg_check_job);
 PG_FUNCTION_INFO_V1(batchagg_check_definition);
 PG_FUNCTION_INFO_V1(batchagg_check_metric);
 PG_FUNCTION_INFO_V1(batchagg_check_mapping);
-PG_FUNCTION_INFO_V1(batchagg_check_measurement);
-PG_FUNCTION_INFO_V1(batchagg_insert_measurement);
-PG_FUNCTION_INFO_V1(batchagg_refuse_change);
-PG_FUNCTION_INFO_V1(batchagg_validate_job);
-
-/* The longest interval that a definition may have. */
-#define MAX_YEARS 1000
-
-/* The beginnings of the years 1900 and 10000: in days from PostgreSQL's epoch. */
-#define FIRST_TIME (-36524 * USECS_PER_DAY)
-#define TIME_LIMIT (2921940 * USECS_PER_DAY)
 
 /* Problems are raised as they come. */
 static Problems raise_at_once = {.collect = false};
-
-/*----------
- * Rows of triggers
- *----------
- */
-
-/* The row that a trigger is fired for. */
-typedef struct Row
-{
-	Oid			relid;
-	TupleDesc	desc;
-	HeapTuple	before;			/* NULL: an INSERT */
-	HeapTuple	now;			/* as it will be written; NULL: a DELETE */
-} Row;
-
-/*
- * The row of a trigger that is called BEFORE or INSTEAD OF the change of a
- * row; ERROR where it is called in any other way.
- */
-static Row
-row_of_trigger(FunctionCallInfo fcinfo)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	Row			row = {0};
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
-		TRIGGER_FIRED_AFTER(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function %u must be called by a row trigger, before the change",
-						fcinfo->flinfo->fn_oid)));
-
-	row.relid = RelationGetRelid(data->tg_relation);
-	row.desc = RelationGetDescr(data->tg_relation);
-	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		row.now = data->tg_trigtuple;
-	else
-	{
-		row.before = data->tg_trigtuple;
-		row.now = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : NULL;
-	}
-	return row;
-}
-
-static int
-row_column(const Row *row, const char *name)
-{
-	int			column = SPI_fnumber(row->desc, name);
-
-	if (column <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" does not exist", name)));
-	return column;
-}
-
-static Datum
-row_value(const Row *row, const char *name, bool *isnull)
-{
-	return SPI_getbinval(row->now, row->desc, row_column(row, name), isnull);
-}
-
-/* A column's text output, in the current memory context; NULL for a NULL. */
-static char *
-row_text(const Row *row, const char *name)
-{
-	return SPI_getvalue(row->now, row->desc, row_column(row, name));
-}
-
-/* Is the row new, or is this column? */
-static bool
-row_changed(const Row *row, const char *name)
-{
-	int			column = row_column(row, name);
-	char	   *before;
-	char	   *now;
-
-	if (row->before == NULL)
-		return true;
-	before = SPI_getvalue(row->before, row->desc, column);
-	now = SPI_getvalue(row->now, row->desc, column);
-	if (before == NULL || now == NULL)
-		return before != now;
-	return strcmp(before, now) != 0;
-}
-
-static void
-row_set(Row *row, const char *name, Datum value, bool isnull)
-{
-	int			column = row_column(row, name);
-
-	row->now = heap_modify_tuple_by_cols(row->now, row->desc, 1, &column, &value, &isnull);
-}
-
-static void
-row_set_text(Row *row, const char *name, const char *text)
-{
-	row_set(row, name, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
-}
-
-/* An integer column that is NOT NULL; 0 where it is NULL all the same. */
-static int32
-row_int(const Row *row, const char *name)
-{
-	bool		isnull;
-	Datum		value = row_value(row, name, &isnull);
-
-	return isnull ? 0 : DatumGetInt32(value);
-}
-
-/*----------
- * Owners
- *----------
- */
-
-/* May the current user act as `role`? */
-static bool
-can_act_as(Oid role)
-{
-#if PG_VERSION_NUM >= 160000
-	return member_can_set_role(GetUserId(), role);
-#else
-	return is_member_of_role(GetUserId(), role);
-#endif
-}
-
-/*
- * Checks whom a row is given to: the current user, or a role that the current
- * user can act as.  NULL becomes the current user.  Returns the owner.
- */
-static Oid
-check_owner(Row *row)
-{
-	bool		isnull;
-	Oid			owner = DatumGetObjectId(row_value(row, "owner", &isnull));
-
-	if (isnull)
-	{
-		owner = GetUserId();
-		row_set(row, "owner", ObjectIdGetDatum(owner), false);
-	}
-	if (!row_changed(row, "owner"))
-		return owner;
-
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("owner does not exist"),
-				 errdetail("There is no role with OID %u.", owner)));
-	else if (!can_act_as(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be able to SET ROLE \"%s\" to make it the owner",
-						GetUserNameFromId(owner, false))));
-	owner_hold(row->relid, owner);
-	return owner;
-}
-
-/*----------
- * Limits of texts
- *----------
- */
-
-/* The longest text that a column may have, in bytes; of NULL ends the list. */
-typedef struct ColumnLimit
-{
-	const char *column;
-	int			bytes;
-} ColumnLimit;
-
-#define MAX_NAME_BYTES 1000
-
 static const ColumnLimit event_limits[] = {
 	{"event_name", EVENT_TEXT_LEN - 1}, {"schedule", EVENT_TEXT_LEN - 1},
 	{"timezone", EVENT_TEXT_LEN - 1}, {"description", 10000}, {NULL}
@@ -269,71 +80,6 @@ static const ColumnLimit mapping_limits[] = {
 	{"time_column", MAX_NAME_BYTES}, {"metric_column", MAX_NAME_BYTES},
 	{"name_column", MAX_NAME_BYTES}, {"value_column", MAX_NAME_BYTES}, {NULL}
 };
-static const ColumnLimit measurement_limits[] = {
-	{"entity_id", 2000}, {"metric_name", MAX_NAME_BYTES},
-	{"focal_entity", MAX_NAME_BYTES}, {"granularity", MAX_NAME_BYTES},
-	{"aggregation_type", MAX_NAME_BYTES}, {"result_name", MAX_NAME_BYTES}, {NULL}
-};
-
-/* Refuses texts that are too long, before anything looks at what is in them. */
-static void
-check_lengths(const Row *row, const ColumnLimit *limits)
-{
-	for (; limits->column; limits++)
-	{
-		bool		isnull;
-		Datum		text = row_value(row, limits->column, &isnull);
-		Size		bytes = isnull ? 0 : toast_raw_datum_size(text) - VARHDRSZ;
-
-		if (bytes > limits->bytes)
-			ereport(ERROR,
-					(errcode(ERRCODE_CHECK_VIOLATION),
-					 errmsg("%s is too long", limits->column),
-					 errdetail("It has %zu bytes; the limit is %d.", bytes, limits->bytes)));
-	}
-}
-
-/*----------
- * Ids
- *----------
- */
-
-/* The number that this session has drawn last from a sequence, whose oid *arg is before. */
-static void
-read_drawn(void *arg)
-{
-	int64	   *number = arg;
-	StoreScope	scope;
-
-	store_enter(&scope, true);
-	*number = DatumGetInt64(DirectFunctionCall1(currval_oid, ObjectIdGetDatum((Oid) *number)));
-	store_leave(&scope);
-}
-
-/*
- * Refuses an id that was not drawn from its sequence just now, unless by those who
- * restore a dump: it could be taken from others before their turn, and one that is taken
- * would tell that there is such a row.
- */
-static void
-check_id_is_drawn(const Row *row, const char *sequence)
-{
-	int64		drawn;
-
-	if (!row_changed(row, "id") || store_is_administrator())
-		return;
-	drawn = store_relid(sequence);
-	if (row->before != NULL || error_of(read_drawn, &drawn) != NULL || drawn != row_int(row, "id"))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("ids cannot be chosen or changed"),
-				 errhint("Leave the id out, and have INSERT return it: RETURNING id.")));
-}
-
-/*----------
- * Triggers
- *----------
- */
 
 /*
  * Trigger on the tables that say what jobs are, BEFORE any STATEMENT.  ERROR where this
@@ -377,8 +123,8 @@ jobs_of_event(const char *event_name)
 static void
 check_event_stays(const Row *row)
 {
-	char	   *name = SPI_getvalue(row->before, row->desc, row_column(row, "event_name"));
-	char	   *built_in = SPI_getvalue(row->before, row->desc, row_column(row, "built_in"));
+	char	   *name = row_text_before(row, "event_name");
+	char	   *built_in = row_text_before(row, "built_in");
 	char	   *jobs;
 
 	if (built_in && built_in[0] == 't')
@@ -485,74 +231,8 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 
 /* What these columns may be; the end of the list is NULL. */
 static const char *const missed_runs[] = {"coalesce", "each", "skip", NULL};
+
 static const char *const layouts[] = {"column", "row", NULL};
-
-/* Refuses a text that is none of `choices`.  NULL may be one, and is left alone. */
-static void
-check_choice(const Row *row, const char *column, const char *const *choices, const char *hint)
-{
-	char	   *text = row_text(row, column);
-
-	for (; text && *choices; choices++)
-		if (strcmp(text, *choices) == 0)
-			return;
-	if (text)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("invalid %s \"%s\"", column, text),
-				 errhint("%s", hint)));
-}
-
-/* Refuses a text that is empty. */
-static void
-check_not_empty(const Row *row, const char *column)
-{
-	char	   *text = row_text(row, column);
-
-	if (text && text[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s must not be empty", column)));
-}
-
-/* The times that the rows of jobs may have: the service calculates with them. */
-static void
-check_time(const Row *row, const char *column)
-{
-	bool		isnull;
-	TimestampTz time = DatumGetTimestampTz(row_value(row, column, &isnull));
-
-	if (!isnull && (time < FIRST_TIME || time >= TIME_LIMIT))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s is out of range", column),
-				 errdetail("It is %s; it must be of the years 1900 to 9999.", timestamptz_to_str(time))));
-}
-
-/* Refuses an interval that is not positive, or longer than anything can be meant to be. */
-static void
-check_interval(const Row *row, const char *column)
-{
-	Interval	none = {0};
-	Interval	most = {.month = MAX_YEARS * MONTHS_PER_YEAR};
-	bool		isnull;
-	Datum		value = row_value(row, column, &isnull);
-
-	if (isnull)
-		return;
-	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, value, IntervalPGetDatum(&none))) <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s must be positive, not %s", column, row_text(row, column)),
-				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
-	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, value, IntervalPGetDatum(&most))) > 0 ||
-		abs(DatumGetIntervalP(value)->month) > most.month)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s must not be longer than %d years", column, MAX_YEARS),
-				 errdetail("It is %s.", row_text(row, column)),
-				 errhint("Specify an interval such as '2 days', or NULL for no limit.")));
-}
 
 /* Refuses a delay that leads nowhere. */
 static void
@@ -567,25 +247,6 @@ check_delay_bound(const Row *row)
 				 errmsg("job_delay must be at most %d, not %d", MAX_JOB_DELAY, delay),
 				 errdetail("It is in hours, and that is a thousand years."),
 				 errhint("A day is 24.")));
-}
-
-/* Refuses a number that is less or more than it may be. */
-static void
-check_number(const Row *row, const char *column, int least, int most, const char *hint)
-{
-	bool		isnull;
-	int32		number = DatumGetInt32(row_value(row, column, &isnull));
-
-	if (!isnull && number > most)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s must be at most %d, not %d", column, most, number),
-				 errhint("%s", hint)));
-	if (!isnull && number < least)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s must be at least %d, not %d", column, least, number),
-				 errhint("%s", hint)));
 }
 
 /* Says that a job's limit of time, if it is new, is more than it may have. */
@@ -914,214 +575,4 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 			source_check_mapping(&mapping, owner);
 	}
 	PG_RETURN_POINTER(row.now);
-}
-
-/*
- * Trigger on batchagg_measurements, BEFORE INSERT OR UPDATE.  ERROR: an owner
- * that the current user is no member of.
- */
-Datum
-batchagg_check_measurement(PG_FUNCTION_ARGS)
-{
-	Row			row = row_of_trigger(fcinfo);
-
-	check_lengths(&row, measurement_limits);
-	(void) check_owner(&row);
-	PG_RETURN_POINTER(row.now);
-}
-
-/*----------
- * Measurements
- *----------
- */
-
-/* The columns of RuleExecutionResults that a measurement has, in order. */
-static const char *const measurement_columns[] = {
-	"entity_id", "timestamp", "metric_name", "metric_value", "focal_entity", "granularity",
-	"aggregation_type", "sample_count", "result_name", "updated_at"
-};
-static const Oid measurement_types[] = {
-	TEXTOID, TIMESTAMPTZOID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID,
-	TIMESTAMPTZOID
-};
-
-/* How many of them must not be NULL; then come those that may. */
-#define MEASUREMENT_REQUIRED 4
-
-/* The plan that inserts a measurement, kept for the session. */
-static struct
-{
-	SPIPlanPtr	plan;
-	Oid			relid;			/* the table it is for */
-} measurement_insert;
-
-/* Prepares the plan, where it is not there for the table of this moment. */
-static SPIPlanPtr
-measurement_plan(void)
-{
-	Oid			relid = store_relid("batchagg_measurements");
-	SPIPlanPtr	plan;
-
-	if (measurement_insert.plan && measurement_insert.relid == relid)
-		return measurement_insert.plan;
-
-	plan = SPI_prepare(psprintf("INSERT INTO %s (entity_id, \"timestamp\", metric_name, "
-								"metric_value, focal_entity, granularity, aggregation_type, "
-								"sample_count, result_name, updated_at) "
-								"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 1), $9, "
-								"coalesce($10, now()))",
-								store_table("batchagg_measurements")),
-					   lengthof(measurement_types), (Oid *) measurement_types);
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare the insertion of measurements");
-	if (measurement_insert.plan)
-		SPI_freeplan(measurement_insert.plan);
-	measurement_insert.plan = plan;
-	measurement_insert.relid = relid;
-	return plan;
-}
-
-/* Refuses results, which are no measurements. */
-static void
-check_has_no_job(const Row *row)
-{
-	static const char *const columns[] = {"job_id", "job_name", "definition_id"};
-
-	for (int i = 0; i < lengthof(columns); i++)
-	{
-		bool		isnull;
-
-		(void) row_value(row, columns[i], &isnull);
-		if (!isnull)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("results of a job cannot be inserted"),
-					 errdetail("Only runs write them."),
-					 errhint("Leave job_id, job_name and definition_id NULL for a measurement of "
-							 "another system.")));
-	}
-}
-
-/*
- * Trigger on RuleExecutionResults, INSTEAD OF INSERT: puts the row into
- * batchagg_measurements, as the current user, whose it becomes.  ERROR: the
- * row names a job, or lacks entity, time, metric or value.
- */
-Datum
-batchagg_insert_measurement(PG_FUNCTION_ARGS)
-{
-	Row			row = row_of_trigger(fcinfo);
-	Datum		values[lengthof(measurement_columns)];
-	char		nulls[lengthof(measurement_columns)];
-	StoreScope	scope;
-
-	check_has_no_job(&row);
-	for (int i = 0; i < lengthof(measurement_columns); i++)
-	{
-		bool		isnull;
-
-		values[i] = row_value(&row, measurement_columns[i], &isnull);
-		nulls[i] = isnull ? 'n' : ' ';
-		if (isnull && i < MEASUREMENT_REQUIRED)
-			ereport(ERROR,
-					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("%s of a measurement must not be NULL", measurement_columns[i]),
-					 errhint("A measurement needs entity_id, timestamp, metric_name and "
-							 "metric_value.")));
-	}
-
-	store_enter(&scope, false);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_plan(measurement_plan(), values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not insert a measurement");
-	SPI_finish();
-	store_leave(&scope);
-	PG_RETURN_POINTER(row.now);
-}
-
-/*
- * Trigger on RuleExecutionResults, UPDATE or DELETE: ERROR, which says how results
- * are changed and removed.
- */
-Datum
-batchagg_refuse_change(PG_FUNCTION_ARGS)
-{
-	const TriggerData *data = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function must be called as a trigger")));
-	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("results cannot be deleted from RuleExecutionResults"),
-				 errdetail("Runs of jobs write them; measurements of other systems are rows of "
-						   "batchagg_measurements."),
-				 errhint("Delete the job from batch_jobs or the definition from "
-						 "batchjob_definitions, or set the definition's results_retention. Delete "
-						 "measurements from batchagg_measurements.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("results cannot be updated in RuleExecutionResults"),
-			 errdetail("Runs of jobs write them; measurements of other systems are rows of "
-					   "batchagg_measurements."),
-			 errhint("Correct the source and run the job again. Update measurements in "
-					 "batchagg_measurements.")));
-}
-
-/*----------
- * Validation
- *----------
- */
-
-/* Collects the problems of a job; ERROR where it is not visible. */
-static List *
-validate_job(int32 job_id)
-{
-	Problems	problems = {.collect = true};
-	Job		   *job = job_load(job_id, &problems);
-
-	job_validate_event(job, &problems);
-	job_validate_sources(job, &problems);
-	return problems.list;
-}
-
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = text == NULL;
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-/*
- * batchagg_validate_job(job_id integer or job_name text) returns setof record:
- * every problem of a job, none if it can be run.  Sources are looked at as the job's
- * owner, in the caller's search_path.  ERROR where the caller sees no such job.
- */
-Datum
-batchagg_validate_job(PG_FUNCTION_ARGS)
-{
-	List	   *list = validate_job(job_argument(fcinfo));
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListCell   *lc;
-
-	InitMaterializedSRF(fcinfo, 0);
-	foreach(lc, list)
-	{
-		const Problem *problem = lfirst(lc);
-		Datum		values[6];
-		bool		nulls[6];
-
-		values[0] = Int32GetDatum(problem->definition_id);
-		nulls[0] = problem->definition_id == 0;
-		values[1] = text_or_null(problem->is_warning ? "warning" : "error", &nulls[1]);
-		values[2] = text_or_null(unpack_sql_state(problem->sqlerrcode), &nulls[2]);
-		values[3] = text_or_null(problem->message, &nulls[3]);
-		values[4] = text_or_null(problem->detail, &nulls[4]);
-		values[5] = text_or_null(problem->hint, &nulls[5]);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }
