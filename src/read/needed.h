@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * needed.h
+ *	  Which of a source's rows a scan's query asks for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BATCHAGG_NEEDED_H
+#define BATCHAGG_NEEDED_H
+
+#include "read/builder.h"
+#include "read/query.h"
+
+extern Node *needed_rows(Builder *builder, ScanQuery *query,
+								 const SourceScan *scan, int max_entities);
+
+#endif							/* BATCHAGG_NEEDED_H */
