@@ -38,73 +38,15 @@
 #include "progress.h"
 #include "read/deform.h"
 #include "read/early.h"
-#include "read/metricnames.h"
-#include "read/number.h"
-#include "read/receiver.h"
-#include "read/slices.h"
+#include "read/receiving.h"
 #include "read/tablerows.h"
 #include "read/wanted.h"
-
-/* Room for a batch's values: they should stay in the first-level cache. */
-#define BATCH_BYTES (16 * 1024)
-#define MIN_BATCH_ROWS 8
 
 /* What a row that is set aside takes besides its columns, for the most part its id. */
 #define SLICED_ROW_MORE 32
 
 /* Slices may be sliced, and so on. */
 #define MAX_SLICING_DEPTH 4
-
-/* The rows of a batch that one rollup takes. */
-typedef struct RowBatch
-{
-	int			n;
-	GroupKey	keys[MAX_GROUP_KEYS];
-	TimestampTz times[MAX_GROUP_KEYS];
-	int			rows[MAX_GROUP_KEYS];	/* numbers in the batch */
-} RowBatch;
-
-struct ScanReceiver
-{
-	DestReceiver pub;
-	SourceScan *scan;
-	const ScanQuery *query;
-	int			nfed;			/* rollups fed from the rows */
-	Rollup	  **fed;
-	int			nruns;			/* of values that do not arrive as float8 */
-	ValueRun   *runs;
-
-	int			width;			/* columns that are taken out of a row */
-	int		   *columns;		/* their numbers in the query's rows: the values' first */
-	int			natts;			/* columns of a row up to the last of these */
-	int			time_place;		/* the time's number among them */
-	int			name_place;		/* the name's, in row layout */
-	const PlanState *state;		/* of the plan, if rows are a table's own; else NULL */
-	Deformer   *deformer;		/* NULL: PostgreSQL takes all rows apart */
-	Datum	   *row;			/* the row at hand, the batch's next */
-	const bool *row_nulls;
-	const bool *no_nulls;		/* all false */
-
-	int			nrows;			/* rows in the batch */
-	int			batch_size;
-	Datum	   *rows;			/* of the batch, `width` columns each; values become
-								 * float8 */
-	bool	   *nulls;			/* likewise */
-	bool	   *has_nulls;		/* each row: is a column NULL? */
-	MetricNames *names;			/* row layout: which metrics they stand for */
-	int			metric;			/* likewise: of the row at hand */
-
-	bool		may_slice;
-	bool		is_alone;		/* no groups of another slice are in the way of this one's */
-	Slices	   *slices;			/* rows are put in there; else NULL */
-	Rollup	   *sliced_by;		/* the one whose groups decide where */
-	int			slicing_depth;	/* slices whose rows are taken */
-	RowReferences references;	/* the columns of a row that are not by value */
-
-	Datum		everything;		/* the id of all rows, where there is none */
-	MemoryContext context;		/* of this struct */
-	MemoryContext row_context;	/* reset every few rows */
-};
 
 /* A row's time as the source has it. */
 typedef enum RowTime
@@ -113,8 +55,6 @@ typedef enum RowTime
 	ROW_TIME_INSTANT,
 	ROW_TIME_LOCAL
 } RowTime;
-
-static const char entity_of_everything[] = "*";
 
 /*
  * Reads a row's time: an instant, or a local time that each rollup converts in
@@ -211,8 +151,8 @@ row_id_text(const ScanReceiver *receiver, const Rollup *rollup, const RowKey *ke
 {
 	if (rollup->id_input >= 0)
 		return groups_id_text(rollup->groups, key->id, length);
-	*length = strlen(entity_of_everything);
-	return entity_of_everything;
+	*length = strlen(ENTITY_OF_EVERYTHING);
+	return ENTITY_OF_EVERYTHING;
 }
 
 /* Reports that the id of the row at hand is too long. */
@@ -243,7 +183,7 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 		report_id(receiver, rollup, &key);
 	rows->keys[rows->n].span = rollup->metric_spans != NULL ? rollup->metric_spans[receiver->metric] : NULL;
 	rows->times[rows->n] = key.time;
-	rows->rows[rows->n] = receiver->nrows;
+	rows->rows[rows->n] = receiver->batch.n;
 	rows->n++;
 	return ROW_TAKEN;
 }
@@ -252,8 +192,8 @@ rollup_take_row(const ScanReceiver *receiver, Rollup *rollup, RowTime kind, Time
 static inline RowTime
 receiver_row_time(const ScanReceiver *receiver, TimestampTz *t)
 {
-	return row_time(receiver->query->time_type, receiver->row[receiver->time_place],
-					receiver->row_nulls[receiver->time_place], t);
+	return row_time(receiver->query->time_type, receiver->row[receiver->columns.time_place],
+					receiver->row_nulls[receiver->columns.time_place], t);
 }
 
 /*
@@ -344,9 +284,9 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 	for (i = 0; i < rows->n; i++)
 	{
 		int			row = rows->rows[i];
-		const double *values = (const double *) receiver->rows + row * receiver->width;
-		const bool *nulls = receiver->has_nulls[row] ?
-			receiver->nulls + row * receiver->width : NULL;
+		const double *values = (const double *) receiver->batch.rows + row * receiver->columns.width;
+		const bool *nulls = receiver->batch.has_nulls[row] ?
+			receiver->batch.nulls + row * receiver->columns.width : NULL;
 		const MetricSpan *only = rows->keys[i].span;
 		const MetricSpan *span = only != NULL ? only : layout->spans;
 		int			nspans = only != NULL ? 1 : layout->nspans;
@@ -366,10 +306,10 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 static bool
 slicing_pays(const ScanReceiver *receiver, const Rollup *rollup)
 {
-	Size		row = receiver->width * sizeof(Datum) + SLICED_ROW_MORE;
+	Size		row = receiver->columns.width * sizeof(Datum) + SLICED_ROW_MORE;
 
-	return receiver->may_slice && receiver->is_alone && receiver->slices == NULL &&
-		receiver->slicing_depth < MAX_SLICING_DEPTH &&
+	return receiver->slicing.allowed && receiver->slicing.is_alone && receiver->slicing.slices == NULL &&
+		receiver->slicing.depth < MAX_SLICING_DEPTH &&
 		slices_affordable(groups_budget(rollup->groups)) > 0 &&
 		groups_rows(rollup->groups) * row < groups_memory(rollup->groups) / 3 * 2;
 }
@@ -386,10 +326,10 @@ receiver_start_slices(ScanReceiver *receiver, Rollup *rollup)
 	for (i = 0; i < receiver->nfed; i++)
 		if (receiver->fed[i]->early != NULL)
 			early_stop(receiver->fed[i]->early);
-	receiver->sliced_by = rollup;
-	receiver->slices = slices_create(receiver->context,
+	receiver->slicing.by = rollup;
+	receiver->slicing.slices = slices_create(receiver->context,
 									 slices_affordable(groups_budget(rollup->groups)),
-									 receiver->width, &receiver->references);
+									 receiver->columns.width, &receiver->columns.references);
 }
 
 /*
@@ -414,9 +354,9 @@ receiver_flush(ScanReceiver *receiver)
 		groups_spill(rollup->groups);
 		if (slice)
 			receiver_start_slices(receiver, rollup);
-		receiver->is_alone = true;
+		receiver->slicing.is_alone = true;
 	}
-	receiver->nrows = 0;
+	receiver->batch.n = 0;
 }
 
 /*
@@ -426,10 +366,10 @@ receiver_flush(ScanReceiver *receiver)
 static void
 set_aside(ScanReceiver *receiver, bool was_sliced)
 {
-	const RowReferences *references = &receiver->references;
+	const RowReferences *references = &receiver->columns.references;
 	TimestampTz time = 0;
 	RowTime		kind = receiver_row_time(receiver, &time);
-	uint64		hash = receiver->slicing_depth;
+	uint64		hash = receiver->slicing.depth;
 	bool		taken = false;
 	bool		skipped = false;
 	int			i;
@@ -442,7 +382,7 @@ set_aside(ScanReceiver *receiver, bool was_sliced)
 
 		taken |= fate == ROW_TAKEN;
 		skipped |= fate == ROW_SKIPPED;
-		if (fate == ROW_TAKEN && rollup == receiver->sliced_by)
+		if (fate == ROW_TAKEN && rollup == receiver->slicing.by)
 			hash ^= (uint64) key.bucket ^
 				(uint64) groups_id_hash(rollup->groups, key.id) << BITS_PER_BYTE;
 	}
@@ -460,8 +400,8 @@ set_aside(ScanReceiver *receiver, bool was_sliced)
 		if (references->lengths[i] == -1 && !receiver->row_nulls[column])
 			receiver->row[column] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(receiver->row[column]));
 	}
-	slices_put(receiver->slices, (uint32) mix64(hash), receiver->row,
-			   receiver->has_nulls[receiver->nrows] ? receiver->row_nulls : NULL);
+	slices_put(receiver->slicing.slices, (uint32) mix64(hash), receiver->row,
+			   receiver->batch.has_nulls[receiver->batch.n] ? receiver->row_nulls : NULL);
 }
 
 /*
@@ -471,7 +411,7 @@ set_aside(ScanReceiver *receiver, bool was_sliced)
 static inline void
 receiver_take_row(ScanReceiver *receiver, bool was_sliced)
 {
-	if (unlikely(receiver->slices != NULL))
+	if (unlikely(receiver->slicing.slices != NULL))
 	{
 		set_aside(receiver, was_sliced);
 		return;
@@ -480,7 +420,7 @@ receiver_take_row(ScanReceiver *receiver, bool was_sliced)
 		return;
 	if (!was_sliced)
 		row_convert(receiver);
-	if (++receiver->nrows == receiver->batch_size)
+	if (++receiver->batch.n == receiver->batch.size)
 		receiver_flush(receiver);
 }
 
@@ -490,10 +430,10 @@ receiver_take_row(ScanReceiver *receiver, bool was_sliced)
 static inline bool *
 receiver_next_row(ScanReceiver *receiver)
 {
-	Size		at = receiver->nrows * receiver->width;
+	Size		at = receiver->batch.n * receiver->columns.width;
 
-	receiver->row = receiver->rows + at;
-	return receiver->nulls + at;
+	receiver->row = receiver->batch.rows + at;
+	return receiver->batch.nulls + at;
 }
 
 /* Says whether any have been. */
@@ -501,7 +441,7 @@ static inline void
 row_set_nulls(ScanReceiver *receiver, const bool *nulls, bool has_nulls)
 {
 	receiver->row_nulls = has_nulls ? nulls : receiver->no_nulls;
-	receiver->has_nulls[receiver->nrows] = has_nulls;
+	receiver->batch.has_nulls[receiver->batch.n] = has_nulls;
 }
 
 /*
@@ -526,10 +466,10 @@ receive_slot(ScanReceiver *receiver, TupleTableSlot *slot)
 	bool		has_nulls = false;
 	int			i;
 
-	slot_getsomeattrs(slot, receiver->natts);
-	for (i = 0; i < receiver->width; i++)
+	slot_getsomeattrs(slot, receiver->columns.natts);
+	for (i = 0; i < receiver->columns.width; i++)
 	{
-		int			column = receiver->columns[i];
+		int			column = receiver->columns.numbers[i];
 
 		nulls[i] = slot->tts_isnull[column];
 		receiver->row[i] = nulls[i] ? (Datum) 0 : slot->tts_values[column];
@@ -568,7 +508,7 @@ receive_row(ScanReceiver *receiver, TupleTableSlot *slot)
 /*
  * Takes one row of a source in column layout.
  */
-static bool
+bool
 receive_columns(TupleTableSlot *slot, DestReceiver *self)
 {
 	ScanReceiver *receiver = (ScanReceiver *) self;
@@ -583,12 +523,12 @@ receive_columns(TupleTableSlot *slot, DestReceiver *self)
 /*
  * Takes one row of a source in row layout.
  */
-static bool
+bool
 receive_rows(TupleTableSlot *slot, DestReceiver *self)
 {
 	ScanReceiver *receiver = (ScanReceiver *) self;
 	MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
-	int			name = receiver->name_place;
+	int			name = receiver->columns.name_place;
 	int			metric = -1;
 
 	receive_row(receiver, slot);
@@ -603,179 +543,11 @@ receive_rows(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-static void
-receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
-{
-}
-
-static void
-receiver_shutdown(DestReceiver *self)
-{
-}
-
-/* In row layout: the span of each metric of the scan. */
-static void
-rollup_find_spans(Rollup *rollup)
-{
-	const GroupLayout *layout = rollup->layout;
-	int			i;
-
-	rollup->metric_spans = palloc0(list_length(rollup->scan->metrics) * sizeof(MetricSpan *));
-	for (i = 0; i < layout->nmetrics; i++)
-		rollup->metric_spans[layout->numbers[i]] = &layout->spans[layout->span_of[i]];
-}
-
-/* Has the receiver take a column out of each row.  Returns its place among them. */
-static int
-receiver_add_column(ScanReceiver *receiver, int column)
-{
-	int			i;
-
-	for (i = receiver->query->nvalues; i < receiver->width; i++)
-		if (receiver->columns[i] == column)
-			return i;
-	receiver->columns[receiver->width++] = column;
-	return i;
-}
-
-/*
- * Decides which columns are taken out of rows: the values, in the order of the
- * metrics' numbers, then all others.
- */
-static void
-receiver_init_columns(ScanReceiver *receiver)
-{
-	const ScanQuery *query = receiver->query;
-	int			i;
-
-	receiver->columns = palloc((query->nvalues + 2 + 2 * receiver->nfed) * sizeof(int));
-	memcpy(receiver->columns, query->value_columns, query->nvalues * sizeof(int));
-	receiver->width = query->nvalues;
-	receiver->time_place = receiver_add_column(receiver, query->time_column);
-	if (query->name_column >= 0)
-		receiver->name_place = receiver_add_column(receiver, query->name_column);
-	for (i = 0; i < receiver->nfed; i++)
-	{
-		Rollup	   *rollup = receiver->fed[i];
-
-		if (rollup->id_input >= 0)
-			rollup->id_place = receiver_add_column(receiver, rollup->id_input);
-		if (rollup->filter_input >= 0)
-			rollup->filter_place = receiver_add_column(receiver, rollup->filter_input);
-	}
-	for (i = 0; i < receiver->width; i++)
-		receiver->natts = Max(receiver->natts, receiver->columns[i] + 1);
-	receiver->no_nulls = palloc0(receiver->width * sizeof(bool));
-}
-
-/*
- * Adds a column to those that are not by value, if it is one of these.
- */
-static void
-receiver_add_reference(ScanReceiver *receiver, int column, Oid relid, AttrNumber attnum)
-{
-	RowReferences *references = &receiver->references;
-	int16		length;
-	bool		by_value;
-	int			i;
-
-	get_typlenbyval(get_atttype(relid, attnum), &length, &by_value);
-	if (by_value)
-		return;
-	for (i = 0; i < references->n; i++)
-		if (references->columns[i] == column)
-			return;
-	references->columns[references->n] = column;
-	references->lengths[references->n++] = length;
-}
-
-/* What is to be known for setting rows aside. */
-static void
-receiver_init_slicing(ScanReceiver *receiver)
-{
-	const SourceScan *scan = receiver->scan;
-	int			i;
-
-	receiver->is_alone = true;
-
-	/* Workers read together only where it does not. */
-	receiver->may_slice = IsParallelWorker() || scan_order_matters(scan) == NULL;
-	receiver->references.columns = palloc((1 + receiver->nfed) * sizeof(int));
-	receiver->references.lengths = palloc((1 + receiver->nfed) * sizeof(int16));
-	if (receiver->query->name_column >= 0)
-		receiver_add_reference(receiver, receiver->name_place, scan->source->relid,
-							   scan->source->name_column);
-	for (i = 0; i < receiver->nfed; i++)
-	{
-		const Rollup *rollup = receiver->fed[i];
-
-		if (rollup->id_input >= 0)
-			receiver_add_reference(receiver, rollup->id_place, rollup->source->relid,
-								   rollup->source->id_column);
-	}
-}
-
-/*
- * Creates the receiver of a query's rows, in the current context; the groups of the
- * scan's rollups are there already.
- */
-ScanReceiver *
-receiver_create(SourceScan *scan, const ScanQuery *query)
-{
-	ScanReceiver *receiver = palloc0(sizeof(ScanReceiver));
-	bool		row_layout = scan->source->layout == LAYOUT_ROW;
-	Size		row_size;
-	ListCell   *lc;
-
-	receiver->context = CurrentMemoryContext;
-	receiver->pub.receiveSlot = row_layout ? receive_rows : receive_columns;
-	receiver->pub.rStartup = receiver_startup;
-	receiver->pub.rShutdown = receiver_shutdown;
-	receiver->pub.rDestroy = receiver_shutdown;
-	receiver->pub.mydest = DestNone;
-	receiver->scan = scan;
-	receiver->query = query;
-	receiver->fed = palloc(list_length(scan->fed) * sizeof(Rollup *));
-	foreach(lc, scan->fed)
-	{
-		Rollup	   *rollup = lfirst(lc);
-
-		rollup->rows = palloc0(sizeof(RowBatch));
-		rollup->wanted = wanted_create(rollup);
-		if (row_layout)
-			rollup_find_spans(rollup);
-		receiver->fed[receiver->nfed++] = rollup;
-	}
-	receiver->runs = palloc(query->nvalues * sizeof(ValueRun));
-	receiver->nruns = value_runs(query->value_types, query->nvalues, receiver->runs);
-	receiver_init_columns(receiver);
-	receiver_init_slicing(receiver);
-	row_size = receiver->width * (sizeof(Datum) + sizeof(bool));
-	receiver->batch_size = Max(MIN_BATCH_ROWS, Min(MAX_GROUP_KEYS, BATCH_BYTES / row_size));
-	receiver->rows = palloc(receiver->batch_size * receiver->width * sizeof(Datum));
-	receiver->nulls = palloc(receiver->batch_size * receiver->width * sizeof(bool));
-	receiver->has_nulls = palloc(receiver->batch_size * sizeof(bool));
-	receiver->everything = CStringGetTextDatum(entity_of_everything);
-	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg row",
-												  ALLOCSET_DEFAULT_SIZES);
-	if (row_layout)
-		receiver->names = metric_names_create(scan);
-	if (OidIsValid(query->table))
-	{
-		Relation	rel = table_open(query->table, AccessShareLock);
-
-		receiver->deformer = deformer_create(RelationGetDescr(rel), receiver->natts,
-											 receiver->columns, receiver->width);
-		table_close(rel, NoLock);
-	}
-	return receiver;
-}
-
 /* Takes the rows of a slice. */
 static void
 take_slice(ScanReceiver *receiver, Slices *slices)
 {
-	receiver->is_alone = false;
+	receiver->slicing.is_alone = false;
 	for (;;)
 	{
 		bool	   *nulls = receiver_next_row(receiver);
@@ -787,7 +559,7 @@ take_slice(ScanReceiver *receiver, Slices *slices)
 		row_set_nulls(receiver, nulls, has_nulls);
 		if (receiver->names != NULL)
 			receiver->metric =
-				metric_of_name(receiver->names, receiver->row[receiver->name_place]);
+				metric_of_name(receiver->names, receiver->row[receiver->columns.name_place]);
 		receiver_take_row(receiver, true);
 	}
 	receiver_flush(receiver);
@@ -800,12 +572,12 @@ take_slice(ScanReceiver *receiver, Slices *slices)
 static void
 take_slices(ScanReceiver *receiver)
 {
-	Slices	   *slices = receiver->slices;
+	Slices	   *slices = receiver->slicing.slices;
 
 	if (slices == NULL)
 		return;
-	receiver->slices = NULL;
-	receiver->slicing_depth++;
+	receiver->slicing.slices = NULL;
+	receiver->slicing.depth++;
 	while (slices_next(slices))
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(receiver->row_context);
@@ -815,7 +587,7 @@ take_slices(ScanReceiver *receiver)
 		MemoryContextReset(receiver->row_context);
 		take_slices(receiver);
 	}
-	receiver->slicing_depth--;
+	receiver->slicing.depth--;
 	slices_free(slices);
 }
 
@@ -827,22 +599,4 @@ receiver_end(ScanReceiver *receiver)
 {
 	take_slices(receiver);
 	tell_rows_read(receiver->scan, receiver->scan->rows_read % MAX_GROUP_KEYS);
-}
-
-/*
- * What the query is to be run into.
- */
-DestReceiver *
-receiver_dest(ScanReceiver *receiver)
-{
-	return &receiver->pub;
-}
-
-/*
- * Has the receiver take rows from the scans of this plan, which are a table's own.
- */
-void
-receiver_take_table_rows(ScanReceiver *receiver, const PlanState *state)
-{
-	receiver->state = state;
 }
