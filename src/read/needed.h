@@ -9,7 +9,7 @@
 #define BATCHAGG_NEEDED_H
 
 #include "read/builder.h"
-#include "read/query.h"
+#include "read/scanquery.h"
 
 extern Node *needed_rows(Builder *builder, ScanQuery *query,
 								 const SourceScan *scan, int max_entities);

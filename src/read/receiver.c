@@ -38,7 +38,7 @@
 #include "progress.h"
 #include "read/deform.h"
 #include "read/early.h"
-#include "read/receiving.h"
+#include "read/receiver.h"
 #include "read/tablerows.h"
 #include "read/wanted.h"
 

@@ -8,12 +8,7 @@
 #ifndef BATCHAGG_RECEIVER_H
 #define BATCHAGG_RECEIVER_H
 
-#include "nodes/execnodes.h"
-#include "tcop/dest.h"
-
-#include "read/query.h"
-
-typedef struct ScanReceiver ScanReceiver;
+#include "read/receiving.h"
 
 extern ScanReceiver *receiver_create(SourceScan *scan, const ScanQuery *query);
 extern DestReceiver *receiver_dest(ScanReceiver *receiver);

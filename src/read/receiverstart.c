@@ -14,7 +14,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "read/receiving.h"
+#include "read/query.h"
+#include "read/receiver.h"
 #include "read/wanted.h"
 
 /* Room for a batch's values: they should stay in the first-level cache. */

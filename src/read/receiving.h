@@ -1,18 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * receiving.h
- *	  The receiver of rows, for the files that it is made of.
+ *	  What the receiver of rows is: for the files that it is made of.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef BATCHAGG_RECEIVING_H
 #define BATCHAGG_RECEIVING_H
 
+#include "nodes/execnodes.h"
+#include "tcop/dest.h"
+
 #include "group/groups.h"
 #include "read/deform.h"
 #include "read/metricnames.h"
 #include "read/number.h"
-#include "read/receiver.h"
+#include "read/scanquery.h"
 #include "read/slices.h"
 
 /* The id of all rows, where they have none. */
@@ -58,7 +61,7 @@ typedef struct Slicing
 	int			depth;			/* slices whose rows are taken */
 } Slicing;
 
-struct ScanReceiver
+typedef struct ScanReceiver
 {
 	DestReceiver pub;
 	SourceScan *scan;
@@ -83,7 +86,7 @@ struct ScanReceiver
 	Datum		everything;		/* the id of all rows, where there is none */
 	MemoryContext context;		/* of this struct */
 	MemoryContext row_context;	/* reset every few rows */
-};
+} ScanReceiver;
 
 extern bool receive_columns(TupleTableSlot *slot, DestReceiver *self);
 extern bool receive_rows(TupleTableSlot *slot, DestReceiver *self);
