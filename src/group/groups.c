@@ -9,7 +9,7 @@
  * themselves and the groups' numbers, sixteen bytes a slot, so that a lookup
  * touches the group's own memory only where it finds it.
  *
- * When all input is in, groups leave sorted by (bucket, entity text).  That is
+ * When all input is in, groups leave (emit.c) sorted by (bucket, entity text).  That is
  * the order of the store's key, so the writer can merge them with what is
  * there, and it brings a coarser granularity its states bucket by bucket.
  *
@@ -48,19 +48,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "group/entity.h"
 #include "group/groups.h"
 #include "group/mix.h"
-#include "group/runs.h"
 
 #define MIN_SLOTS 1024
-
-/* What is asked for of a group's states before they are added to, at most. */
-#define MAX_PREFETCH 1024
-#define CACHE_LINE 64
-
-/* How many groups ahead of the one being sent out memory is asked for. */
-#define EMIT_AHEAD 4
 
 /* States are allocated in chunks of about this much, less in a small budget. */
 #define MAX_CHUNK_SIZE ((Size) 8 * 1024 * 1024)
@@ -78,78 +69,12 @@
 /* No budget is less: an empty table takes nearly as much. */
 #define MIN_BUDGET ((Size) 64 * 1024)
 
-/*
- * Entities are forgotten whose groups have all left, when there are so many for each
- * group that is left, and they take a quarter of the budget, or more than the
- * processor's cache holds.
- */
-#define ENTITIES_A_GROUP 2
-#define FORGET_ENTITIES ((Size) 4 * 1024 * 1024)
-
 /* A run of fewer groups is written only where their values need the memory. */
 #define MIN_RUN_GROUPS 256
-
-/* A slot of the hash table. */
-typedef struct GroupSlot
-{
-	TimestampTz bucket;
-	uint32		entity;
-	uint32		group;			/* number + 1; 0: the slot is free */
-} GroupSlot;
-
-/* A group's place in the order of the store's key. */
-typedef struct GroupOrder
-{
-	TimestampTz bucket;
-	uint32		rank;			/* of the entity */
-	uint32		group;
-} GroupOrder;
-
-/* The table's groups, one after the other in order. */
-typedef struct TableReader
-{
-	Groups	   *groups;
-	GroupOrder *order;
-	uint32		n;				/* of them */
-	uint32		next;
-} TableReader;
-
-struct Groups
-{
-	const GroupLayout *layout;
-	Size		budget;			/* bytes */
-	Size		peak;			/* most bytes so far */
-
-	MemoryContext context;		/* of this struct and all below */
-	MemoryContext table;		/* hash table and states; emptied with each run */
-	MemoryContext values;		/* value arrays; likewise */
-
-	Entities   *entities;
-
-	GroupSlot  *slots;
-	uint32		slot_mask;
-	uint32		ngroups;
-	uint32		fed;			/* groups of another table */
-	uint64		rows;			/* rows, or groups of another table, since it was empty */
-	uint64		added;			/* groups so far, also those that have left */
-	TimestampTz newest;			/* latest bucket of these */
-
-	uint32		nplaces;		/* for the states of a group, in the chunks */
-	uint32		free_place;		/* number + 1 of one whose group has left, and which
-								 * leads to the next; 0: none */
-	char	  **chunks;
-	int			nchunks;
-	int			chunk_shift;	/* log2 of the groups in a chunk */
-
-	Runs	   *runs;			/* written by us, or sent by other processes */
-};
 
 static void table_start(Groups *groups);
 static StateWord *table_find(Groups *groups, const GroupKey *key, uint32 hash);
 static StateWord *table_add(Groups *groups, GroupSlot *slot, const GroupKey *key);
-static void table_rehash(Groups *groups, uint32 mask, TimestampTz from);
-static uint32 table_sort(Groups *groups, TimestampTz to, GroupOrder **order);
-static void table_write(Groups *groups);
 
 /*
  * Creates an empty table in a child context of `parent`, for groups of
@@ -245,15 +170,6 @@ group_hash(TimestampTz bucket, uint32 entity)
 	return (uint32) mix64((uint64) bucket ^ ((uint64) entity << 40) ^ entity);
 }
 
-static inline StateWord *
-group_states(const Groups *groups, uint32 group)
-{
-	char	   *chunk = groups->chunks[group >> groups->chunk_shift];
-	Size		at = group & (((uint32) 1 << groups->chunk_shift) - 1);
-
-	return (StateWord *) (chunk + at * groups->layout->words * sizeof(StateWord));
-}
-
 /*
  * Returns the number of the entity with this non-null id, to look for its
  * groups; NO_ENTITY where the id is too long.  It is good until groups_spill() or
@@ -279,18 +195,6 @@ uint32
 groups_id_hash(const Groups *groups, Datum id)
 {
 	return entities_hash(groups->entities, id);
-}
-
-/* Asks for the memory of a group's states, or of a span of them. */
-static inline void
-prefetch_states(const Groups *groups, const StateWord *states, const MetricSpan *span)
-{
-	int			words = span != NULL ? span->n * span->words : groups->layout->words;
-	const char *start = (const char *) (span != NULL ? states + span->offset : states);
-	const char *end = start + Min(words * sizeof(StateWord), MAX_PREFETCH);
-
-	for (start = (const char *) TYPEALIGN_DOWN(CACHE_LINE, start); start < end; start += CACHE_LINE)
-		__builtin_prefetch(start, 1);
 }
 
 /*
@@ -376,7 +280,7 @@ table_take_place(Groups *groups)
 }
 
 /* Frees the place of a group that has left, and the values of its states. */
-static void
+void
 table_free_place(Groups *groups, uint32 place)
 {
 	const GroupLayout *layout = groups->layout;
@@ -419,7 +323,7 @@ table_add(Groups *groups, GroupSlot *slot, const GroupKey *key)
  * Makes the hash table anew, with another number of slots, from the groups of
  * buckets from `from` on.
  */
-static void
+void
 table_rehash(Groups *groups, uint32 mask, TimestampTz from)
 {
 	GroupSlot  *old = groups->slots;
@@ -568,246 +472,11 @@ groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group)
 	}
 }
 
-#define ST_SORT sort_groups
-#define ST_ELEMENT_TYPE GroupOrder
-#define ST_COMPARE(a, b) \
-	((a)->bucket != (b)->bucket ? ((a)->bucket < (b)->bucket ? -1 : 1) : \
-	 (a)->rank != (b)->rank ? ((a)->rank < (b)->rank ? -1 : 1) : \
-	 (a)->group < (b)->group ? -1 : 1)
-#define ST_CHECK_FOR_INTERRUPTS
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
-/*
- * Sets *order to the table's groups of buckets before `to`, in the order of the
- * store's key.  Returns how many they are.
- */
-static uint32
-table_sort(Groups *groups, TimestampTz to, GroupOrder **order)
-{
-	uint32		n = 0;
-	uint32	   *entities;
-	uint32		i;
-
-	*order = MemoryContextAllocHuge(groups->table,
-									Max(groups->ngroups, 1) * sizeof(GroupOrder));
-	entities = MemoryContextAllocHuge(groups->table,
-									  Max(groups->ngroups, 1) * sizeof(uint32));
-	for (i = 0; i <= groups->slot_mask; i++)
-	{
-		const GroupSlot *slot = &groups->slots[i];
-
-		if (slot->group == 0 || slot->bucket >= to)
-			continue;
-		(*order)[n].bucket = slot->bucket;
-		(*order)[n].group = slot->group - 1;
-		entities[n++] = slot->entity;
-	}
-	entities_rank(groups->entities, entities, n);
-	for (i = 0; i < n; i++)
-		(*order)[i].rank = entities_rank_of(groups->entities, entities[i]);
-	pfree(entities);
-	sort_groups(*order, n);
-	return n;
-}
-
-/*
- * Sets *out to the table's next group, with those of entities that print alike
- * merged into it.  Returns false at the end.  A GroupSource.
- */
-static bool
-table_read_group(void *arg, GroupOut *out)
-{
-	TableReader *reader = arg;
-	Groups	   *groups = reader->groups;
-	const GroupOrder *order = reader->order + reader->next;
-	const GroupOrder *end = reader->order + reader->n;
-	const GroupOrder *other;
-
-	if (order == end)
-		return false;
-	if (order + EMIT_AHEAD < end)
-		prefetch_states(groups, group_states(groups, order[EMIT_AHEAD].group), NULL);
-	out->bucket = order->bucket;
-	out->entity = entities_text_of_rank(groups->entities, order->rank, &out->entity_length);
-	out->states = group_states(groups, order->group);
-	for (other = order + 1; other < end &&
-		 other->bucket == order->bucket && other->rank == order->rank; other++)
-		group_states_merge(groups->layout, out->states, group_states(groups, other->group),
-						   groups->values);
-	reader->next = other - reader->order;
-	return true;
-}
-
-/* A reader of the table's groups of buckets before `to`. */
-static TableReader
-table_read(Groups *groups, TimestampTz to)
-{
-	TableReader reader = {.groups = groups};
-
-	reader.n = table_sort(groups, to, &reader.order);
-	return reader;
-}
-
-/*
- * Sends what a reader of the table reads to `sink`.
- */
-static void
-table_send(TableReader *reader, GroupSink sink, void *arg)
-{
-	GroupOut	out;
-
-	while (table_read_group(reader, &out))
-	{
-		CHECK_FOR_INTERRUPTS();
-		sink(arg, &out);
-	}
-}
-
-/*
- * Forgets entities without a group, where that is worth it.
- */
-static void
-table_forget_entities(Groups *groups)
-{
-	uint32	   *entities;
-	uint32		n = 0;
-	uint32		i;
-
-	if (!entities_forgettable(groups->entities) ||
-		entities_memory(groups->entities) < Min(FORGET_ENTITIES, groups->budget / 4) ||
-		entities_count(groups->entities) / ENTITIES_A_GROUP <= groups->ngroups)
-		return;
-	entities = MemoryContextAllocHuge(groups->table,
-									  Max(groups->ngroups, 1) * sizeof(uint32));
-	for (i = 0; i <= groups->slot_mask; i++)
-		if (groups->slots[i].group != 0)
-			entities[n++] = groups->slots[i].entity;
-	entities_keep(groups->entities, entities, n);
-	for (i = n = 0; i <= groups->slot_mask; i++)
-		if (groups->slots[i].group != 0)
-			groups->slots[i].entity = entities[n++];
-	pfree(entities);
-	table_rehash(groups, groups->slot_mask, DT_NOBEGIN);
-}
-
-/*
- * Sends the groups of buckets before `to` to `sink` in order, as groups_emit()
- * does, and lets others take their places.  Not for a table that has been
- * spilled, where not all of these groups are in memory; and of streams, they must
- * all have been sent.
- */
-void
-groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
-{
-	TableReader reader = table_read(groups, to);
-	uint32		i;
-
-	Assert(!groups_spilled(groups));
-	if (runs_have_streams(groups->runs))
-		runs_merge(groups->runs, table_read_group, &reader, to, sink, arg);
-	else
-		table_send(&reader, sink, arg);
-	for (i = 0; i < reader.n; i++)
-		table_free_place(groups, reader.order[i].group);
-	if (reader.n > 0)
-		table_rehash(groups, groups->slot_mask, to);
-	pfree(reader.order);
-	table_forget_entities(groups);
-}
-
 /* Empties the table. */
-static void
+void
 table_reset(Groups *groups)
 {
 	MemoryContextReset(groups->values);
 	MemoryContextReset(groups->table);
 	table_start(groups);
-}
-
-/*
- * Writes the table as a run and empties it.
- */
-static void
-table_write(Groups *groups)
-{
-	TableReader reader = table_read(groups, DT_NOEND);
-	RunWriter  *writer = run_start(groups->runs);
-
-	table_send(&reader, run_write_group, writer);
-	run_end(groups->runs, writer);
-	table_reset(groups);
-}
-
-/*
- * Sends all groups to `sink`, in the order of bucket and entity text, each
- * once.  The table is empty afterwards and can be filled again.
- */
-void
-groups_emit(Groups *groups, GroupSink sink, void *arg)
-{
-	bool		merging = runs_any(groups->runs) || runs_have_streams(groups->runs);
-	TableReader reader;
-
-	if (merging && groups_memory(groups) + runs_merge_memory(groups->runs) >
-		groups->budget + groups->budget / 5)
-		table_write(groups);
-	reader = table_read(groups, DT_NOEND);
-	if (merging)
-		runs_merge(groups->runs, table_read_group, &reader, DT_NOEND, sink, arg);
-	else
-		table_send(&reader, sink, arg);
-	runs_free(groups->runs);
-	table_reset(groups);
-}
-
-/*
- * The most bytes that groups_send() takes for the groups of buckets before `to`.
- */
-Size
-groups_bytes(const Groups *groups, TimestampTz to)
-{
-	Size		size = 0;
-	uint32		i;
-
-	for (i = 0; i <= groups->slot_mask; i++)
-	{
-		const GroupSlot *slot = &groups->slots[i];
-		int			length;
-
-		if (slot->group == 0 || slot->bucket >= to)
-			continue;
-		(void) entities_text(groups->entities, slot->entity, &length);
-		size += run_group_bytes(groups->layout, group_states(groups, slot->group - 1), length);
-	}
-	return size;
-}
-
-/*
- * Sends groups to another process, those of buckets before `to`, as
- * groups_emit_before() does, or (DT_NOEND) all that are left.
- */
-void
-groups_send(Groups *groups, TimestampTz to, StreamWriter *stream)
-{
-	RunWriter  *writer = run_start_stream(groups->layout, stream);
-
-	if (to == DT_NOEND)
-		groups_emit(groups, run_write_group, writer);
-	else
-		groups_emit_before(groups, to, run_write_group, writer);
-	stream_flush(stream);
-	pfree(writer);
-}
-
-/*
- * Has groups of another process merged with the table's.  They are sent by
- * groups_send(), at least up to the bucket that groups_emit_before() is called for,
- * each time.
- */
-void
-groups_add_stream(Groups *groups, StreamReader *stream)
-{
-	runs_add_stream(groups->runs, stream);
 }

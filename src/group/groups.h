@@ -9,10 +9,8 @@
 #ifndef BATCHAGG_GROUPS_H
 #define BATCHAGG_GROUPS_H
 
-#include "group/group.h"
 #include "group/stream.h"
-
-typedef struct Groups Groups;
+#include "group/table.h"
 
 extern Groups *groups_create(MemoryContext parent, const GroupLayout *layout,
 							 Oid id_type, Oid id_collation, Size budget);
