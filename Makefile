@@ -24,6 +24,9 @@ a copy of it, with temporary clusters of their own:
   make check-fresh   demo and check on clean machines of several kinds and
                      releases, made by debootstrap (two hours; MACHINES="debian13
                      debian12:demo" chooses; needs root)
+  make dev           builds, and starts a cluster; both stay for the next time
+  make one T=regress:filter       runs a test there, in seconds (T="unit tap:02-dump")
+  make dev-clean     stops the cluster, and removes what make dev has left
   make asserts       all tests on a PostgreSQL with assertions, which is built from
                      Debian's source package (TESTS="regress:filter unit" chooses)
   make asan          most of them on one with AddressSanitizer and UBSan
@@ -34,7 +37,7 @@ a copy of it, with temporary clusters of their own:
 endef
 export HELP
 
-SCRIPTED = help check check-fresh asserts asan demo demo-shell bench bench-service bench-incremental
+SCRIPTED = help check check-fresh dev one dev-clean asserts asan demo demo-shell bench bench-service bench-incremental
 
 .PHONY: $(SCRIPTED)
 
@@ -50,6 +53,16 @@ check:
 
 check-fresh:
 	@test/fresh $(MACHINES)
+
+dev:
+	@BATCHAGG_DEV=yes test/run
+
+one:
+	@[ -n "$(T)" ] || { echo 'which test? make one T=regress:filter' >&2; exit 1; }
+	@BATCHAGG_DEV=yes test/run $(T)
+
+dev-clean:
+	@BATCHAGG_DEV=clean test/run
 
 asserts asan:
 	@test/checked $@ $(TESTS)

@@ -3,13 +3,23 @@
 #
 # Sets, for psql and everything else: PGHOST, PGPORT, PGUSER, PGDATABASE.
 
-# Makes and starts it.  Arguments are further lines of its configuration.
+# Makes and starts it, unless it is there (BATCHAGG_DEV).  Arguments are further lines of
+# its configuration.
 cluster_start()
+{
+	export PGHOST=$WORK/socket PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+	[ -d "$WORK/data" ] || cluster_make "$@"
+	as_user pg_ctl status -D "$WORK/data" >/dev/null ||
+		as_user pg_ctl start -w -s -D "$WORK/data" -l "$WORK/server.log" ||
+		die "the server did not start: $(tail -n 5 "$WORK/server.log")"
+}
+
+cluster_make()
 {
 	as_user initdb -D "$WORK/data" --username=postgres --auth=trust --encoding=UTF8 \
 		--locale=C.UTF-8 --no-sync --no-instructions >"$WORK/initdb.log" 2>&1 ||
 		die "initdb failed: $(tail -n 5 "$WORK/initdb.log")"
-	as_user mkdir -m 700 "$WORK/socket"
+	as_user mkdir -p -m 700 "$WORK/socket"
 	cat >>"$WORK/data/postgresql.conf" <<-END
 		listen_addresses = ''
 		port = 5432
@@ -24,9 +34,6 @@ cluster_start()
 	if [ $# -gt 0 ]; then
 		printf '%s\n' "$@" >>"$WORK/data/postgresql.conf"
 	fi
-	as_user pg_ctl start -w -s -D "$WORK/data" -l "$WORK/server.log" ||
-		die "the server did not start: $(tail -n 5 "$WORK/server.log")"
-	export PGHOST=$WORK/socket PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
 }
 
 # Stops it, if it runs.

@@ -11,6 +11,9 @@
 # in a copy of the checkout, which the unprivileged user can read wherever the
 # checkout lies.
 #
+# With BATCHAGG_DEV set, all that stays for the next time: the copies, what has been
+# built, and the cluster (make dev).
+#
 # As root, missing packages are installed with apt-get, and the server runs as
 # another user.  Anybody else needs the packages, and runs all as himself.
 #
@@ -259,14 +262,28 @@ complete_copy()
 	fi
 }
 
+# Removes the copy of PostgreSQL, and the cluster that it serves.
+remove_copy()
+{
+	local pg_ctl
+
+	for pg_ctl in $(find "$WORK/pg" -name pg_ctl 2>/dev/null); do
+		[ ! -f "$WORK/data/postmaster.pid" ] || as_user "$pg_ctl" stop -s -m immediate -D "$WORK/data"
+	done
+	rm -rf "$WORK/pg" "$WORK/data"
+}
+
 # Makes a private copy of the PostgreSQL that was found, for batchagg to be
 # installed into, and sets PG_CONFIG to its own.
 copy_postgresql()
 {
 	local bindir pkglibdir sharedir includedir program directory
 
+	local origin
+
 	PREFIX=$WORK/pg
 	MAJOR=$(pg_major "$PG_CONFIG")
+	origin="$PG_CONFIG $(pg_path "$PG_CONFIG" version) $("$(pg_path "$PG_CONFIG" bindir)/postgres" -V)"
 	PACKAGED=no
 	! pg_is_packaged "$PG_CONFIG" || PACKAGED=yes
 	bindir=$(pg_path "$PG_CONFIG" bindir)
@@ -274,6 +291,10 @@ copy_postgresql()
 	sharedir=$(pg_path "$PG_CONFIG" sharedir)
 	includedir=$(pg_path "$PG_CONFIG" includedir-server)
 
+	PG_CONFIG=$PREFIX$bindir/pg_config
+	PATH=$PREFIX$bindir:$PATH
+	[ "$(cat "$WORK/pg.origin" 2>/dev/null)" != "$origin" ] || return 0
+	remove_copy
 	mkdir -p "$PREFIX$bindir"
 	for program in initdb postgres psql createdb dropdb vacuumdb 'pg_*'; do
 		cp -L "$bindir"/$program "$PREFIX$bindir/"
@@ -285,9 +306,8 @@ copy_postgresql()
 	done
 	rm -f "$PREFIX$pkglibdir"/batchagg.so "$PREFIX$sharedir"/extension/batchagg[.-]*
 
-	PG_CONFIG=$PREFIX$bindir/pg_config
 	complete_copy
-	PATH=$PREFIX$bindir:$PATH
+	echo "$origin" >"$WORK/pg.origin"
 }
 
 # The version of the copy's server, such as "PostgreSQL 15.4".
@@ -313,11 +333,26 @@ directory_serves()
 		[ ${#1} -le 70 ]
 }
 
+# Where everything stays that make dev leaves.
+dev_directory()
+{
+	echo "${TMPDIR:-/tmp}/batchagg-dev-$(id -un)-$(cksum <<<"$ROOT" | cut -d ' ' -f 1)"
+}
+
 # Makes $WORK, and sees to it that it goes away again.
 make_work_directory()
 {
 	local parent
 
+	if [ -n "${BATCHAGG_DEV:-}" ]; then
+		WORK=$(dev_directory)
+		mkdir -p -m 755 "$WORK"
+		[ -O "$WORK" ] || is_root || die "$WORK is somebody else's"
+		directory_serves "$WORK" || die "$WORK does not serve: type TMPDIR=/a/directory/of/your/own"
+		export TMPDIR=$WORK
+		trap 'rm -f "${DROPIN:-}"' EXIT
+		return
+	fi
 	for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
 		WORK=$(mktemp -d "$parent/batchagg.XXXXXX" 2>/dev/null) || continue
 		chmod 755 "$WORK"
@@ -349,11 +384,25 @@ leave()
 	fi
 }
 
-# Copies the checkout, without what was built in it, into directory $1.
+# Copies the checkout, without what was built in it, into directory $1.  Files have
+# the times that they have in the checkout, so make finds out what has changed.
 copy_checkout()
 {
 	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.d' --exclude='*.so' \
 		--exclude='./batchagg--*.sql' --exclude=./test/unit/build -cf - . | tar -C "$1" -xf -
+}
+
+# Removes from the copy what has been removed from the checkout.
+forget_removed()
+{
+	local file
+
+	(cd "$TREE" && find . -type f ! -path './.git/*') | while read -r file; do
+		case $file in
+			*.o | *.d | *.so | ./batchagg--* | ./test/unit/build/* | */results/* | */tmp_check/* | */regression.*) ;;
+			*) [ -e "$ROOT/$file" ] || rm -f "$TREE/$file" ;;
+		esac
+	done
 }
 
 # Sets SERVER_USER, who runs servers.
@@ -376,8 +425,9 @@ prepare_machine()
 	install_packages "$1"
 	copy_postgresql
 	TREE=$WORK/batchagg
-	mkdir "$TREE"
+	mkdir -p "$TREE"
 	copy_checkout "$TREE"
+	forget_removed
 	chown -hR "$SERVER_USER" "$WORK"
 	cd "$TREE"
 }
