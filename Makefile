@@ -27,6 +27,8 @@ a copy of it, with temporary clusters of their own:
   make dev           builds, and starts a cluster; both stay for the next time
   make one T=regress:filter       runs a test there, in seconds (T="unit tap:02-dump")
   make dev-clean     stops the cluster, and removes what make dev has left
+  make coverage      which share of each room's lines the tests reach (T="regress" chooses)
+  make tags          tags for an editor, by ctags
   make asserts       all tests on a PostgreSQL with assertions, which is built from
                      Debian's source package (TESTS="regress:filter unit" chooses)
   make asan          most of them on one with AddressSanitizer and UBSan
@@ -37,7 +39,7 @@ a copy of it, with temporary clusters of their own:
 endef
 export HELP
 
-SCRIPTED = help check check-fresh dev one dev-clean asserts asan demo demo-shell bench bench-service bench-incremental
+SCRIPTED = help check check-fresh dev one dev-clean coverage tags asserts asan demo demo-shell bench bench-service bench-incremental
 
 .PHONY: $(SCRIPTED)
 
@@ -63,6 +65,12 @@ one:
 
 dev-clean:
 	@BATCHAGG_DEV=clean test/run
+
+coverage:
+	@BATCHAGG_COVERAGE=yes test/run $(or $(T),unit regress isolation tap)
+
+tags:
+	@ctags -R --languages=C src
 
 asserts asan:
 	@test/checked $@ $(TESTS)

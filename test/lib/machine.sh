@@ -388,7 +388,7 @@ leave()
 # the times that they have in the checkout, so make finds out what has changed.
 copy_checkout()
 {
-	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.d' --exclude='*.so' \
+	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.d' --exclude='*.so' --exclude='*.gc[dn][ao]' \
 		--exclude='./batchagg--*.sql' --exclude=./test/unit/build -cf - . | tar -C "$1" -xf -
 }
 
