@@ -27,6 +27,7 @@ a copy of it, with temporary clusters of their own:
   make dev           builds, and starts a cluster; both stay for the next time
   make one T=regress:filter       runs a test there, in seconds (T="unit tap:02-dump")
   make dev-clean     stops the cluster, and removes what make dev has left
+  make lint          what can be said of the sources by looking at them
   make coverage      which share of each room's lines the tests reach (T="regress" chooses)
   make tags          tags for an editor, by ctags
   make asserts       all tests on a PostgreSQL with assertions, which is built from
@@ -39,7 +40,7 @@ a copy of it, with temporary clusters of their own:
 endef
 export HELP
 
-SCRIPTED = help check check-fresh dev one dev-clean coverage tags asserts asan demo demo-shell bench bench-service bench-incremental
+SCRIPTED = help check check-fresh dev one dev-clean lint coverage tags asserts asan demo demo-shell bench bench-service bench-incremental
 
 .PHONY: $(SCRIPTED)
 
@@ -65,6 +66,9 @@ one:
 
 dev-clean:
 	@BATCHAGG_DEV=clean test/run
+
+lint:
+	@test/run lint
 
 coverage:
 	@BATCHAGG_COVERAGE=yes test/run $(or $(T),unit regress isolation tap)
