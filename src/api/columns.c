@@ -16,8 +16,8 @@
 #include "utils/timestamp.h"
 
 #include "api/columns.h"
+#include "model/ext.h"
 #include "model/problem.h"
-#include "model/store.h"
 #include "service/owners.h"
 
 /* The longest interval that a definition may have. */
@@ -93,11 +93,11 @@ static void
 read_drawn(void *arg)
 {
 	int64	   *number = arg;
-	StoreScope	scope;
+	ExtScope	scope;
 
-	store_enter(&scope, true);
+	ext_enter(&scope, true);
 	*number = DatumGetInt64(DirectFunctionCall1(currval_oid, ObjectIdGetDatum((Oid) *number)));
-	store_leave(&scope);
+	ext_leave(&scope);
 }
 
 /*
@@ -110,9 +110,9 @@ check_id_is_drawn(const Row *row, const char *sequence)
 {
 	int64		drawn;
 
-	if (!row_changed(row, "id") || store_is_administrator())
+	if (!row_changed(row, "id") || ext_is_administrator())
 		return;
-	drawn = store_relid(sequence);
+	drawn = ext_relid(sequence);
 	if (row->before != NULL || error_of(read_drawn, &drawn) != NULL || drawn != row_int(row, "id"))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -29,10 +29,10 @@
 #include "utils/lsyscache.h"
 
 #include "api/export.h"
+#include "model/ext.h"
 #include "model/job.h"
 #include "model/mapping.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "source/validate.h"
 
 PG_FUNCTION_INFO_V1(batchagg_create_job);
@@ -123,10 +123,10 @@ read_name(NewJob *new, FunctionCallInfo fcinfo)
 	if (new->job.name == NULL)
 		return;
 	values[0] = CStringGetTextDatum(new->job.name);
-	rows = store_query(false,
+	rows = ext_query(false,
 					   psprintf("SELECT id FROM %s WHERE job_name = $1 "
 								"AND pg_get_userbyid(owner) = current_user",
-								store_table("batch_jobs")),
+								ext_table("batch_jobs")),
 					   lengthof(types), types, values);
 	if (rows != NIL)
 		report(new, ERRCODE_UNIQUE_VIOLATION,
@@ -397,14 +397,14 @@ choose_mappings(NewJob *new)
 			ObjectIdGetDatum(new->job.owner),
 			CStringGetTextDatum(name_fold(name))
 		};
-		List	   *rows = store_query(false,
+		List	   *rows = ext_query(false,
 									   psprintf("SELECT name_column, value_column, (SELECT string_agg(job_id::text, "
 												"', ' ORDER BY job_id) FROM %s WHERE "
 												NAME_FOLDED_SQL("metric_name") " = $3) "
 												"FROM %s WHERE tablename = $1 AND owner = $2 AND "
 												NAME_FOLDED_SQL("metricname") " = $3",
-												store_table("batchjob_metrics"),
-												store_table("metricsandtables")),
+												ext_table("batchjob_metrics"),
+												ext_table("metricsandtables")),
 									   lengthof(types), types, values);
 
 		if (rows == NIL)
@@ -486,10 +486,10 @@ set_params(Params *params, const NewJob *new)
 	memset(params->nulls, ' ', NPARAMS);
 	params->values[PARAM_JOB_ID] = Int32GetDatum(0);
 	params->values[PARAM_ENABLE_FLAG] = BoolGetDatum(new->job.enabled);
-	params->values[PARAM_METRIC_NAMES] = store_text_array(new->metric_names);
-	params->values[PARAM_AGGREGATES] = store_text_array(new->aggregates);
-	params->values[PARAM_MAPPED_NAMES] = store_text_array(mapped);
-	params->values[PARAM_GRANULARITIES] = store_text_array(new->granularities);
+	params->values[PARAM_METRIC_NAMES] = ext_text_array(new->metric_names);
+	params->values[PARAM_AGGREGATES] = ext_text_array(new->aggregates);
+	params->values[PARAM_MAPPED_NAMES] = ext_text_array(mapped);
+	params->values[PARAM_GRANULARITIES] = ext_text_array(new->granularities);
 	params->values[PARAM_JOB_DELAY] = Int32GetDatum(definition->job_delay);
 	set_text(params, PARAM_EVENT_NAME, new->job.event_name);
 	set_text(params, PARAM_JOB_NAME, new->job.name);
@@ -533,20 +533,20 @@ insert_job(const NewJob *new)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	insert(psprintf("INSERT INTO %s (event_name, job_name, enable_flag) VALUES ($2, $3, $4) "
-					"RETURNING id", store_table("batch_jobs")), &params);
+					"RETURNING id", ext_table("batch_jobs")), &params);
 	params.values[PARAM_JOB_ID] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 												&isnull);
 	insert(psprintf("INSERT INTO %s (job_id, metric_name, aggregation_types) SELECT $1, m.n, m.a "
 					"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) m (n, a)",
-					store_table("batchjob_metrics")), &params);
+					ext_table("batchjob_metrics")), &params);
 	insert(psprintf("INSERT INTO %s (metricname, tablename, name_column, value_column) "
 					"SELECT n, $8, $9, $10 FROM pg_catalog.unnest($7) n",
-					store_table("metricsandtables")), &params);
+					ext_table("metricsandtables")), &params);
 	insert(psprintf("INSERT INTO %s (job_id, focal_entity, entity, granularity, resource_filter, "
 					"job_delay, timezone, id_column, time_column) "
 					"SELECT $1, $13, $14, g, $16, $17, $18, $11, $12 "
 					"FROM pg_catalog.unnest($15) g",
-					store_table("batchjob_definitions")), &params);
+					ext_table("batchjob_definitions")), &params);
 	SPI_finish();
 	return DatumGetInt32(params.values[PARAM_JOB_ID]);
 }

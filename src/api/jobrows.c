@@ -10,7 +10,7 @@
  * What a row refers to may not be there when a dump is restored: events come
  * after jobs, privileges after rows, and a table may have changed since a
  * mapping was made.  A row that is refused would take the whole table with it.
- * While that goes on (store_is_restoring()), only the row itself is checked.  Each run
+ * While that goes on (ext_is_restoring()), only the row itself is checked.  Each run
  * checks everything anyway.
  *
  * Triggers run as the role that writes the row, which is where its rights to
@@ -36,10 +36,10 @@
 #include "api/columns.h"
 #include "api/export.h"
 #include "model/events.h"
+#include "model/ext.h"
 #include "model/job.h"
 #include "model/names.h"
 #include "model/problem.h"
-#include "model/store.h"
 #include "model/suggest.h"
 #include "run/run.h"
 #include "service/shared.h"
@@ -111,10 +111,10 @@ jobs_of_event(const char *event_name)
 	Datum		values[] = {CStringGetTextDatum(event_name)};
 	List	   *rows;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("SELECT string_agg(id::text, ', ' ORDER BY id) FROM %s "
 								"WHERE upper(event_name) = upper($1)",
-								store_table("batch_jobs")),
+								ext_table("batch_jobs")),
 					   lengthof(types), types, values);
 	return ((char **) linitial(rows))[0];
 }
@@ -152,7 +152,7 @@ check_timezone(const char *name, pg_tz **tz)
 {
 	Problems	found = {.collect = true};
 
-	if (!store_is_restoring())
+	if (!ext_is_restoring())
 		(void) job_read_timezone(name, tz, 0, &raise_at_once);
 	else if (!job_read_timezone(name, tz, 0, &found))
 	{
@@ -168,9 +168,9 @@ restart_schedules(const char *event_name)
 	const Oid	types[] = {TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {CStringGetTextDatum(event_name), TimestampTzGetDatum(clock_now())};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("UPDATE %s SET scheduled_from = $2 WHERE upper(event_name) = upper($1)",
-						 store_table("batch_jobs")),
+						 ext_table("batch_jobs")),
 				lengthof(types), types, values);
 }
 
@@ -222,7 +222,7 @@ batchagg_check_event(PG_FUNCTION_ARGS)
 	if (text)
 		check_timezone(text, &tz);
 	text = row_text(&row, "event_name");
-	if (text && !store_is_restoring() &&
+	if (text && !ext_is_restoring() &&
 		(row_changed(&row, "schedule") || row_changed(&row, "timezone")))
 		restart_schedules(text);
 
@@ -256,7 +256,7 @@ warn_of_timeout(const Row *row)
 	int32		seconds = row_int(row, "job_timeout");
 
 	if (batchagg_job_timeout > 0 && seconds > batchagg_job_timeout &&
-		row_changed(row, "job_timeout") && !store_is_restoring())
+		row_changed(row, "job_timeout") && !ext_is_restoring())
 		ereport(WARNING,
 				(errmsg("job_timeout of %d seconds is more than a run may take", seconds),
 				 errdetail("The setting batchagg.job_timeout allows %d seconds.",
@@ -295,7 +295,7 @@ batchagg_check_job(PG_FUNCTION_ARGS)
 	warn_of_timeout(&row);
 	for (int i = 0; i < lengthof(job_times); i++)
 		check_time(&row, job_times[i]);
-	if (event_name && row_changed(&row, "event_name") && !store_is_restoring())
+	if (event_name && row_changed(&row, "event_name") && !ext_is_restoring())
 	{
 		event_require(event_name, &meaning);
 		notice_fixed_zone(meaning.timezone);
@@ -325,7 +325,7 @@ resolve_entity(Row *row)
 	if (entity == NULL || !(row_changed(row, "entity") || row_changed(row, "source_table")))
 		return;
 	relid = name_lookup(entity, &qualified);
-	if (!store_is_restoring())
+	if (!ext_is_restoring())
 	{
 		row_set(row, "entity_is_table", BoolGetDatum(OidIsValid(relid)), false);
 		if (!OidIsValid(relid))
@@ -342,9 +342,9 @@ has_metrics(int32 job_id)
 	const Oid	types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 
-	return store_query(false,
+	return ext_query(false,
 					   psprintf("SELECT 1 FROM %s WHERE job_id = $1 LIMIT 1",
-								store_table("batchjob_metrics")),
+								ext_table("batchjob_metrics")),
 					   lengthof(types), types, values) != NIL;
 }
 
@@ -419,7 +419,7 @@ check_filter(const Row *row, Definition *definition)
 		  row_changed(row, "job_id") || row_changed(row, "timezone")))
 		return;
 
-	if (store_is_restoring())
+	if (ext_is_restoring())
 		return;
 	(void) filter_parse(definition->filter);
 	definition->entity = row_text(row, "entity");
@@ -532,7 +532,7 @@ mapping_of_row(const Row *row)
 static void
 warn_of_missing_table(const SourceMapping *mapping)
 {
-	char	   *meant = store_is_restoring() ? NULL : suggest_relation(mapping->table_name);
+	char	   *meant = ext_is_restoring() ? NULL : suggest_relation(mapping->table_name);
 
 	ereport(WARNING,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -565,13 +565,13 @@ batchagg_check_mapping(PG_FUNCTION_ARGS)
 	if (!OidIsValid(name_lookup(mapping.table_name, &mapping.table_name)))
 	{
 		warn_of_missing_table(&mapping);
-		if (!store_is_restoring())
+		if (!ext_is_restoring())
 			row_set_text(&row, "tablename", name_to_be(mapping.table_name));
 	}
 	else
 	{
 		row_set_text(&row, "tablename", mapping.table_name);
-		if (!store_is_restoring())
+		if (!ext_is_restoring())
 			source_check_mapping(&mapping, owner);
 	}
 	PG_RETURN_POINTER(row.now);

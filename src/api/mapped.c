@@ -23,10 +23,10 @@
 
 #include "api/export.h"
 #include "api/transition.h"
+#include "model/ext.h"
 #include "model/job.h"
 #include "model/mapping.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "source/validate.h"
 
 PG_FUNCTION_INFO_V1(batchagg_mappings_changed);
@@ -104,7 +104,7 @@ jobs_concerned(const List *mappings)
 	ListCell   *lc;
 
 	arrays_of(mappings, &values[0], &values[1], &values[2]);
-	foreach(lc, store_query(false,
+	foreach(lc, ext_query(false,
 							psprintf("SELECT DISTINCT j.id FROM %s j JOIN %s d ON d.job_id = j.id "
 									 "JOIN %s m ON m.job_id = j.id "
 									 "WHERE " NAME_FOLDED_SQL("m.metric_name") " IN "
@@ -116,10 +116,10 @@ jobs_concerned(const List *mappings)
 									 "AND " NAME_FOLDED_SQL("t.metricname") " = "
 									 NAME_FOLDED_SQL("m.metric_name") ") "
 									 "ORDER BY j.id LIMIT " MAX_JOBS_TEXT " + 1",
-									 store_table("batch_jobs"),
-									 store_table("batchjob_definitions"),
-									 store_table("batchjob_metrics"),
-									 store_table("metricsandtables")),
+									 ext_table("batch_jobs"),
+									 ext_table("batchjob_definitions"),
+									 ext_table("batchjob_metrics"),
+									 ext_table("metricsandtables")),
 							lengthof(types), types, values))
 		ids = lappend_int(ids, pg_strtoint32(((char **) lfirst(lc))[0]));
 	return ids;
@@ -220,7 +220,7 @@ batchagg_mappings_changed(PG_FUNCTION_ARGS)
 	textmap_hash *metrics;
 	ListCell   *lc;
 
-	if (store_is_restoring())
+	if (ext_is_restoring())
 		PG_RETURN_POINTER(NULL);
 	change.made = read_mappings(data, false);
 	change.gone = read_mappings(data, true);

@@ -15,7 +15,7 @@
 
 #include "api/columns.h"
 #include "api/export.h"
-#include "model/store.h"
+#include "model/ext.h"
 
 PG_FUNCTION_INFO_V1(batchagg_check_measurement);
 PG_FUNCTION_INFO_V1(batchagg_insert_measurement);
@@ -66,7 +66,7 @@ static struct
 static SPIPlanPtr
 measurement_plan(void)
 {
-	Oid			relid = store_relid("batchagg_measurements");
+	Oid			relid = ext_relid("batchagg_measurements");
 	SPIPlanPtr	plan;
 
 	if (measurement_insert.plan && measurement_insert.relid == relid)
@@ -77,7 +77,7 @@ measurement_plan(void)
 								"sample_count, result_name, updated_at) "
 								"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 1), $9, "
 								"coalesce($10, now()))",
-								store_table("batchagg_measurements")),
+								ext_table("batchagg_measurements")),
 					   lengthof(measurement_types), (Oid *) measurement_types);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare the insertion of measurements");
@@ -120,7 +120,7 @@ batchagg_insert_measurement(PG_FUNCTION_ARGS)
 	Row			row = row_of_trigger(fcinfo);
 	Datum		values[lengthof(measurement_columns)];
 	char		nulls[lengthof(measurement_columns)];
-	StoreScope	scope;
+	ExtScope	scope;
 
 	check_has_no_job(&row);
 	for (int i = 0; i < lengthof(measurement_columns); i++)
@@ -137,13 +137,13 @@ batchagg_insert_measurement(PG_FUNCTION_ARGS)
 							 "metric_value.")));
 	}
 
-	store_enter(&scope, false);
+	ext_enter(&scope, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_plan(measurement_plan(), values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not insert a measurement");
 	SPI_finish();
-	store_leave(&scope);
+	ext_leave(&scope);
 	PG_RETURN_POINTER(row.now);
 }
 

@@ -17,8 +17,8 @@
 
 #include "api/export.h"
 #include "model/events.h"
+#include "model/ext.h"
 #include "model/job.h"
-#include "model/store.h"
 #include "model/together.h"
 #include "run/caught.h"
 #include "run/explain.h"
@@ -176,9 +176,9 @@ Datum
 batchagg_run_all(PG_FUNCTION_ARGS)
 {
 	run_list(fcinfo, "batchagg_run_all()",
-			 store_query(false,
+			 ext_query(false,
 						 psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag ORDER BY id",
-								  store_table("batch_jobs")),
+								  ext_table("batch_jobs")),
 						 0, NULL, NULL));
 	return (Datum) 0;
 }
@@ -196,10 +196,10 @@ batchagg_run_event(PG_FUNCTION_ARGS)
 
 	event_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
 	run_list(fcinfo, "batchagg_run_event()",
-			 store_query(false,
+			 ext_query(false,
 						 psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag "
 								  "AND upper(event_name) = upper($1) ORDER BY id",
-								  store_table("batch_jobs")),
+								  ext_table("batch_jobs")),
 						 lengthof(types), types, values));
 	return (Datum) 0;
 }

@@ -27,7 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "api/export.h"
-#include "model/store.h"
+#include "model/ext.h"
 #include "run/lock.h"
 #include "run/run.h"
 #include "service/pgcron.h"
@@ -318,7 +318,7 @@ waiting_reason(Agenda *agenda, const AgendaJob *job, bool due, SlotObstacle *obs
 
 	if (due && job->state == SLOT_RUNNING)
 		return psprintf("the run of slot %s is under way", timestamptz_to_str(job->slot));
-	if (due && job_is_locked(store_relid("batch_jobs"), job->id))
+	if (due && job_is_locked(ext_relid("batch_jobs"), job->id))
 		return "another run of the job is under way";
 	find_obstacle(obstacle);
 	if (obstacle->standing != NULL)
@@ -347,14 +347,14 @@ agenda_of_reader(FunctionCallInfo fcinfo)
 	GetUserIdAndSecContext(&caller, &context);
 	if (PG_NARGS() > 0)
 		SetUserIdAndSecContext(PG_GETARG_OID(0), context | SECURITY_LOCAL_USERID_CHANGE);
-	store_read_as_active(true);
+	ext_read_as_active(true);
 	PG_TRY();
 	{
 		agenda = agenda_load(CurrentMemoryContext, false, NULL);
 	}
 	PG_FINALLY();
 	{
-		store_read_as_active(false);
+		ext_read_as_active(false);
 	}
 	PG_END_TRY();
 	SetUserIdAndSecContext(caller, context);
@@ -411,7 +411,7 @@ static bool
 restoring_all(void)
 {
 	return namespace_search_path[0] == '\0' && !row_security && !check_function_bodies &&
-		has_privs_of_role(GetUserId(), store_info()->owner);
+		has_privs_of_role(GetUserId(), ext_info()->owner);
 }
 
 /*
@@ -450,13 +450,13 @@ batchagg_job_deleted(PG_FUNCTION_ARGS)
 				 errmsg("function must be called by a trigger, after the change")));
 	if (TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 	{
-		store_query(true, psprintf("DELETE FROM %s", store_table("batchagg_ledger")),
+		ext_query(true, psprintf("DELETE FROM %s", ext_table("batchagg_ledger")),
 					0, NULL, NULL);
 		PG_RETURN_POINTER(NULL);
 	}
 	values[0] = SPI_getbinval(data->tg_trigtuple, RelationGetDescr(data->tg_relation),
 							  SPI_fnumber(RelationGetDescr(data->tg_relation), "id"), &isnull);
-	store_query(true, psprintf("DELETE FROM %s WHERE job_id = $1", store_table("batchagg_ledger")),
+	ext_query(true, psprintf("DELETE FROM %s WHERE job_id = $1", ext_table("batchagg_ledger")),
 				lengthof(types), types, values);
 	PG_RETURN_POINTER(NULL);
 }

@@ -21,7 +21,7 @@
 #include "utils/xid8.h"
 
 #include "api/export.h"
-#include "model/store.h"
+#include "model/ext.h"
 #include "track/install.h"
 #include "track/marks.h"
 
@@ -59,7 +59,7 @@ schema_of(Oid function)
 	static Oid	schema = InvalidOid;
 
 	if (function != last)
-		schema = store_schema();
+		schema = ext_schema();
 	last = function;
 	return schema;
 }

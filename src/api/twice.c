@@ -22,9 +22,9 @@
 
 #include "api/export.h"
 #include "api/transition.h"
+#include "model/ext.h"
 #include "model/names.h"
 #include "model/problem.h"
-#include "model/store.h"
 
 PG_FUNCTION_INFO_V1(batchagg_definitions_changed);
 PG_FUNCTION_INFO_V1(batchagg_metrics_changed);
@@ -92,7 +92,7 @@ column_array(const TriggerData *data, const List *rows, const char *column)
 
 	foreach(lc, rows)
 		texts = lappend(texts, transition_text(data, lfirst(lc), column));
-	return store_text_array(texts);
+	return ext_text_array(texts);
 }
 
 /* The ids of a column of changed rows as a list. */
@@ -118,11 +118,11 @@ refuse_equal(Datum ids)
 	List	   *rows;
 	char	  **row;
 
-	store_query(true, psprintf("SELECT FROM %s WHERE id IN (SELECT job_id FROM %s WHERE id = ANY ($1)) "
-							   "ORDER BY id FOR NO KEY UPDATE", store_table("batch_jobs"),
-							   store_table("batchjob_definitions")),
+	ext_query(true, psprintf("SELECT FROM %s WHERE id IN (SELECT job_id FROM %s WHERE id = ANY ($1)) "
+							   "ORDER BY id FOR NO KEY UPDATE", ext_table("batch_jobs"),
+							   ext_table("batchjob_definitions")),
 				lengthof(types), types, &ids);
-	rows = store_query_latest(true, psprintf(equal_sql, store_table("batchjob_definitions")),
+	rows = ext_query_latest(true, psprintf(equal_sql, ext_table("batchjob_definitions")),
 							  lengthof(types), types, &ids);
 	if (rows == NIL)
 		return;
@@ -144,9 +144,9 @@ notice_same(const char *definitions, const char *metrics, int nargs, const Oid *
 {
 	ListCell   *lc;
 
-	foreach(lc, store_query(true,
-							psprintf(same_sql, store_table("batchjob_definitions"),
-									 store_table("batch_jobs"), store_table("batchjob_metrics"),
+	foreach(lc, ext_query(true,
+							psprintf(same_sql, ext_table("batchjob_definitions"),
+									 ext_table("batch_jobs"), ext_table("batchjob_metrics"),
 									 definitions, metrics),
 							nargs, types, values))
 	{
@@ -173,9 +173,9 @@ batchagg_definitions_changed(PG_FUNCTION_ARGS)
 	const Oid	types[] = {INT4ARRAYOID};
 	Datum		ids;
 
-	if (rows == NIL || store_is_restoring())
+	if (rows == NIL || ext_is_restoring())
 		PG_RETURN_POINTER(NULL);
-	ids = store_int_array(column_ids(data, rows, "id"));
+	ids = ext_int_array(column_ids(data, rows, "id"));
 	refuse_equal(ids);
 	notice_same("d.id = ANY ($1)", "true", lengthof(types), types, &ids);
 	PG_RETURN_POINTER(NULL);
@@ -193,9 +193,9 @@ batchagg_metrics_changed(PG_FUNCTION_ARGS)
 	const Oid	types[] = {INT4ARRAYOID, TEXTARRAYOID};
 	Datum		values[2];
 
-	if (rows == NIL || store_is_restoring())
+	if (rows == NIL || ext_is_restoring())
 		PG_RETURN_POINTER(NULL);
-	values[0] = store_int_array(column_ids(data, rows, "job_id"));
+	values[0] = ext_int_array(column_ids(data, rows, "job_id"));
 	values[1] = column_array(data, rows, "metric_name");
 	notice_same("d.job_id = ANY ($1)",
 				"(mn.job_id, mn.metric_name) IN (SELECT * FROM ROWS FROM (unnest($1), unnest($2)) "

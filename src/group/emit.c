@@ -177,8 +177,8 @@ groups_emit_before(Groups *groups, TimestampTz to, GroupSink sink, void *arg)
 	uint32		i;
 
 	Assert(!groups_spilled(groups));
-	if (runs_have_streams(groups->runs))
-		runs_merge(groups->runs, table_read_group, &reader, to, sink, arg);
+	if (sorted_have_streams(groups->sorted))
+		sorted_merge(groups->sorted, table_read_group, &reader, to, sink, arg);
 	else
 		table_send(&reader, sink, arg);
 	for (i = 0; i < reader.n; i++)
@@ -196,10 +196,10 @@ void
 table_write(Groups *groups)
 {
 	TableReader reader = table_read(groups, DT_NOEND);
-	RunWriter  *writer = run_start(groups->runs);
+	SortedWriter *writer = sorted_start(groups->sorted);
 
-	table_send(&reader, run_write_group, writer);
-	run_end(groups->runs, writer);
+	table_send(&reader, sorted_write_group, writer);
+	sorted_end(groups->sorted, writer);
 	table_reset(groups);
 }
 
@@ -210,18 +210,18 @@ table_write(Groups *groups)
 void
 groups_emit(Groups *groups, GroupSink sink, void *arg)
 {
-	bool		merging = runs_any(groups->runs) || runs_have_streams(groups->runs);
+	bool		merging = sorted_any(groups->sorted) || sorted_have_streams(groups->sorted);
 	TableReader reader;
 
-	if (merging && groups_memory(groups) + runs_merge_memory(groups->runs) >
+	if (merging && groups_memory(groups) + sorted_merge_memory(groups->sorted) >
 		groups->budget + groups->budget / 5)
 		table_write(groups);
 	reader = table_read(groups, DT_NOEND);
 	if (merging)
-		runs_merge(groups->runs, table_read_group, &reader, DT_NOEND, sink, arg);
+		sorted_merge(groups->sorted, table_read_group, &reader, DT_NOEND, sink, arg);
 	else
 		table_send(&reader, sink, arg);
-	runs_free(groups->runs);
+	sorted_free(groups->sorted);
 	table_reset(groups);
 }
 
@@ -242,7 +242,7 @@ groups_bytes(const Groups *groups, TimestampTz to)
 		if (slot->group == 0 || slot->bucket >= to)
 			continue;
 		(void) entities_text(groups->entities, slot->entity, &length);
-		size += run_group_bytes(groups->layout, group_states(groups, slot->group - 1), length);
+		size += sorted_group_bytes(groups->layout, group_states(groups, slot->group - 1), length);
 	}
 	return size;
 }
@@ -254,12 +254,12 @@ groups_bytes(const Groups *groups, TimestampTz to)
 void
 groups_send(Groups *groups, TimestampTz to, StreamWriter *stream)
 {
-	RunWriter  *writer = run_start_stream(groups->layout, stream);
+	SortedWriter *writer = sorted_start_stream(groups->layout, stream);
 
 	if (to == DT_NOEND)
-		groups_emit(groups, run_write_group, writer);
+		groups_emit(groups, sorted_write_group, writer);
 	else
-		groups_emit_before(groups, to, run_write_group, writer);
+		groups_emit_before(groups, to, sorted_write_group, writer);
 	stream_flush(stream);
 	pfree(writer);
 }
@@ -272,5 +272,5 @@ groups_send(Groups *groups, TimestampTz to, StreamWriter *stream)
 void
 groups_add_stream(Groups *groups, StreamReader *stream)
 {
-	runs_add_stream(groups->runs, stream);
+	sorted_add_stream(groups->sorted, stream);
 }

@@ -14,7 +14,7 @@
  * there, and it brings a coarser granularity its states bucket by bucket.
  *
  * When the budget is used up, the table is sorted and written to a tape as a
- * run of partial states (runs.c), and begins anew, empty.  In the end the runs
+ * run of partial states (sorted.c), and begins anew, empty.  In the end the runs
  * are merged, and states of equal keys with them.  Against a hash partition of
  * input rows, the usual way of HashAggregate, this
  *	 - brings groups out in order without another sort;
@@ -101,7 +101,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 										  ALLOCSET_DEFAULT_SIZES);
 	groups->values = AllocSetContextCreate(context, "batchagg group values",
 										   ALLOCSET_DEFAULT_SIZES);
-	groups->runs = runs_create(context, layout, groups->budget);
+	groups->sorted = sorted_create(context, layout, groups->budget);
 	groups->newest = DT_NOBEGIN;
 	table_start(groups);
 	return groups;
@@ -113,7 +113,7 @@ groups_create(MemoryContext parent, const GroupLayout *layout,
 void
 groups_free(Groups *groups)
 {
-	runs_free(groups->runs);
+	sorted_free(groups->sorted);
 	MemoryContextDelete(groups->context);
 }
 
@@ -129,7 +129,7 @@ groups_values_context(Groups *groups)
 GroupsUsage
 groups_usage(const Groups *groups)
 {
-	GroupsUsage usage = {.runs = runs_written(groups->runs), .peak = groups->peak};
+	GroupsUsage usage = {.runs = sorted_written(groups->sorted), .peak = groups->peak};
 
 	return usage;
 }
@@ -392,7 +392,7 @@ groups_added(const Groups *groups, TimestampTz *newest)
 bool
 groups_spilled(const Groups *groups)
 {
-	return runs_any(groups->runs);
+	return sorted_any(groups->sorted);
 }
 
 /*
@@ -451,11 +451,11 @@ groups_feed(Groups *groups, TimestampTz bucket, const GroupOut *group)
 		group_is_elsewhere(layout, group->states))
 	{
 		GroupOut	moved = *group;
-		RunWriter  *writer = run_start(groups->runs);
+		SortedWriter *writer = sorted_start(groups->sorted);
 
 		moved.bucket = bucket;
-		run_write_group(writer, &moved);
-		run_end(groups->runs, writer);
+		sorted_write_group(writer, &moved);
+		sorted_end(groups->sorted, writer);
 	}
 	else
 	{

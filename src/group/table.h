@@ -10,7 +10,7 @@
 
 #include "group/entity.h"
 #include "group/group.h"
-#include "group/runs.h"
+#include "group/sorted.h"
 
 /* What is asked for of a group's states before they are added to, at most. */
 #define MAX_PREFETCH 1024
@@ -51,7 +51,7 @@ typedef struct Groups
 	int			nchunks;
 	int			chunk_shift;	/* log2 of the groups in a chunk */
 
-	Runs	   *runs;			/* written by us, or sent by other processes */
+	Sorted	   *sorted;			/* written by us, or sent by other processes */
 } Groups;
 
 static inline StateWord *

@@ -18,7 +18,7 @@
 #include "utils/builtins.h"
 
 #include "model/events.h"
-#include "model/store.h"
+#include "model/ext.h"
 #include "model/suggest.h"
 #include "time/zone.h"
 
@@ -51,11 +51,11 @@ event_lookup(const char *name, EventMeaning *result)
 	List	   *rows;
 	char	  **row;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("SELECT schedule, timezone FROM %s "
 								"WHERE upper(event_name) = upper($1) "
 								"ORDER BY event_name = $1 DESC, event_name LIMIT 1",
-								store_table("batchagg_events")),
+								ext_table("batchagg_events")),
 					   lengthof(types), types, values);
 	if (rows == NIL)
 		return event_meaning(name, NULL, NULL, result);
@@ -81,9 +81,9 @@ suggest_event(const char *name)
 	const char *zone;
 	int			length;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("SELECT event_name FROM %s ORDER BY event_name",
-								store_table("batchagg_events")),
+								ext_table("batchagg_events")),
 					   0, NULL, NULL);
 	known = palloc(sizeof(char *) * (list_length(rows) + lengthof(plain)));
 	foreach(lc, rows)

@@ -21,14 +21,14 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "model/ext.h"
 #include "model/job.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "model/suggest.h"
 #include "time/zone.h"
 #include "words/nearest.h"
 
-/* Texts of integers and booleans as store_query() returns them. */
+/* Texts of integers and booleans as ext_query() returns them. */
 #define TEXT_INT(text) ((int32) strtol((text), NULL, 10))
 #define TEXT_BOOL(text) ((text)[0] == 't')
 
@@ -42,16 +42,16 @@ select_for_job(const char *sql, const char *table, int32 job_id)
 	const Oid	types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 
-	return store_query(false, psprintf(sql, store_table(table)), 1, types, values);
+	return ext_query(false, psprintf(sql, ext_table(table)), 1, types, values);
 }
 
 /* The hint for a name of no job: the job that may be meant, or where they are listed. */
 static char *
 hint_for_name(const char *name)
 {
-	List	   *rows = store_query(false,
+	List	   *rows = ext_query(false,
 								   psprintf("SELECT job_name, id FROM %s ORDER BY id",
-											store_table("batch_jobs")),
+											ext_table("batch_jobs")),
 								   0, NULL, NULL);
 	const char **names = palloc(sizeof(char *) * Max(list_length(rows), 1));
 	int			n = 0;
@@ -83,10 +83,10 @@ job_id_by_name(const char *name)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	List	   *rows;
 
-	rows = store_query(false,
+	rows = ext_query(false,
 						psprintf("SELECT id, pg_get_userbyid(owner) = current_user FROM %s "
 								 "WHERE job_name = $1 ORDER BY 2 DESC, 1",
-								 store_table("batch_jobs")),
+								 ext_table("batch_jobs")),
 						1, types, values);
 	if (list_length(rows) > 1 && !TEXT_BOOL(((char **) linitial(rows))[1]))
 		ereport(ERROR,
@@ -301,10 +301,10 @@ load_last_slot(int32 job_id)
 {
 	const Oid	types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
-	List	   *rows = store_query(true,
-								   psprintf("SELECT " STORE_MICROSECONDS("last_slot") " FROM %s "
+	List	   *rows = ext_query(true,
+								   psprintf("SELECT " EXT_MICROSECONDS("last_slot") " FROM %s "
 											"WHERE job_id = $1 AND last_slot IS NOT NULL",
-											store_table("batchagg_counters")),
+											ext_table("batchagg_counters")),
 								   lengthof(types), types, values);
 
 	return rows == NIL ? DT_NOBEGIN : pg_strtoint64(((char **) linitial(rows))[0]);

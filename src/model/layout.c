@@ -29,8 +29,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/layout.h"
-#include "model/store.h"
 
 static Datum
 text_array(const char *const *texts, int n)
@@ -57,9 +57,9 @@ layout_find(StoredLayout *layout, bool lock)
 							   "WHERE p.layout_id = l.id ORDER BY p.position) "
 							   "AND $7 = ARRAY(SELECT p.aggregation_type FROM %s p "
 							   "WHERE p.layout_id = l.id ORDER BY p.position) %s",
-							   store_table("batchagg_layouts"),
-							   store_table("batchagg_positions"),
-							   store_table("batchagg_positions"),
+							   ext_table("batchagg_layouts"),
+							   ext_table("batchagg_positions"),
+							   ext_table("batchagg_positions"),
 							   lock ? "FOR NO KEY UPDATE OF l" : "");
 	Oid			types[] = {INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[] = {
@@ -71,7 +71,7 @@ layout_find(StoredLayout *layout, bool lock)
 		text_array(layout->metric_names, layout->npositions),
 		text_array(layout->aggregate_names, layout->npositions)
 	};
-	List	   *rows = store_query(true, sql, lengthof(types), types, values);
+	List	   *rows = ext_query(true, sql, lengthof(types), types, values);
 	char	  **row;
 
 	layout->id = 0;
@@ -90,8 +90,8 @@ layout_set_meaning(const StoredLayout *layout)
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(layout->id), CStringGetTextDatum(layout->meaning)};
 
-	store_query(true, psprintf("UPDATE %s SET meaning = $2 WHERE id = $1",
-							   store_table("batchagg_layouts")), lengthof(types), types, values);
+	ext_query(true, psprintf("UPDATE %s SET meaning = $2 WHERE id = $1",
+							   ext_table("batchagg_layouts")), lengthof(types), types, values);
 }
 
 /*
@@ -110,10 +110,10 @@ layout_set_aside(StoredLayout *layout)
 	};
 	List	   *rows;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("UPDATE %s SET part = -part WHERE definition_id = $1 "
 								"AND source = $2 AND part = $3 RETURNING nullif(meaning, $4)",
-								store_table("batchagg_layouts")),
+								ext_table("batchagg_layouts")),
 					   lengthof(types), types, values);
 	if (rows != NIL)
 		layout->before = ((char **) linitial(rows))[0];
@@ -136,7 +136,7 @@ layout_insert(const StoredLayout *layout)
 		Int32GetDatum(layout->part),
 		CStringGetTextDatum(layout->focal_entity),
 		CStringGetTextDatum(layout->granularity),
-		store_id_array(layout->metrics, layout->npositions),
+		ext_id_array(layout->metrics, layout->npositions),
 		text_array(layout->metric_names, layout->npositions),
 		text_array(layout->aggregate_names, layout->npositions),
 		text_array(layout->result_names, layout->npositions),
@@ -144,7 +144,7 @@ layout_insert(const StoredLayout *layout)
 	};
 	List	   *rows;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("WITH layout AS (INSERT INTO %s "
 								"(job_id, definition_id, source, part, focal_entity, granularity, "
 								"meaning) "
@@ -158,9 +158,9 @@ layout_insert(const StoredLayout *layout)
 								"unnest($9)) WITH ORDINALITY "
 								"AS u (metric, metric_name, aggregate, result, n) "
 								"RETURNING layout_id",
-								store_table("batchagg_layouts"),
-								store_table("batchjob_definitions"),
-								store_table("batchagg_positions")),
+								ext_table("batchagg_layouts"),
+								ext_table("batchjob_definitions"),
+								ext_table("batchagg_positions")),
 					   lengthof(types), types, values);
 	if (rows == NIL)
 		elog(ERROR, "definition %d is missing", layout->definition_id);
@@ -200,9 +200,9 @@ layout_keep_history(int32 id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(id)};
 
-	store_query(true,
-				psprintf(keep_sql, store_table("batchagg_layouts"),
-						 store_table("batchagg_positions"), store_table("batchagg_store")),
+	ext_query(true,
+				psprintf(keep_sql, ext_table("batchagg_layouts"),
+						 ext_table("batchagg_positions"), ext_table("batchagg_store")),
 				lengthof(types), types, values);
 }
 
@@ -243,21 +243,21 @@ List *
 layouts_others(const List *definition_ids, const List *layout_ids)
 {
 	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID};
-	Datum		values[] = {store_int_array(definition_ids), store_int_array(layout_ids)};
+	Datum		values[] = {ext_int_array(definition_ids), ext_int_array(layout_ids)};
 	List	   *result = NIL;
 	StoredLayout *layout = NULL;
 	int		   *metrics;
 	const char **metric_names;
 	const char **aggregate_names;
 	ListCell   *lc;
-	List	   *rows = store_query(true,
+	List	   *rows = ext_query(true,
 								   psprintf("SELECT l.id, l.definition_id, l.source, p.metric, "
 											"p.metric_name, p.aggregation_type FROM %s l "
 											"JOIN %s p ON p.layout_id = l.id "
 											"WHERE l.definition_id = ANY ($1) AND l.id <> ALL ($2) "
 											"ORDER BY l.id, p.position",
-											store_table("batchagg_layouts"),
-											store_table("batchagg_positions")),
+											ext_table("batchagg_layouts"),
+											ext_table("batchagg_positions")),
 								   lengthof(types), types, values);
 
 	/* Of all layouts: each has its part of the arrays. */
@@ -299,15 +299,15 @@ layouts_drop_others(const List *definition_ids, const List *layout_ids,
 {
 	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
 	Datum		values[] = {
-		store_int_array(definition_ids), store_int_array(layout_ids),
+		ext_int_array(definition_ids), ext_int_array(layout_ids),
 		untouched_definitions, untouched_sources
 	};
 
-	return store_query(true,
+	return ext_query(true,
 					   psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
 								"AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "
 								"AS k (d, s) WHERE d = definition_id AND s = source) RETURNING 1",
-								store_table("batchagg_layouts")),
+								ext_table("batchagg_layouts")),
 					   lengthof(types), types, values) != NIL;
 }
 
@@ -326,8 +326,8 @@ layouts_analyze(void)
 	static const char *const tables[] = {"batch_jobs", "batchagg_layouts", "batchagg_positions"};
 
 	for (int i = 0; i < lengthof(tables); i++)
-		if (ConditionalLockRelationOid(store_relid(tables[i]), ShareUpdateExclusiveLock))
-			store_query(true, psprintf("ANALYZE %s", store_table(tables[i])), 0, NULL, NULL);
+		if (ConditionalLockRelationOid(ext_relid(tables[i]), ShareUpdateExclusiveLock))
+			ext_query(true, psprintf("ANALYZE %s", ext_table(tables[i])), 0, NULL, NULL);
 }
 
 /*
@@ -339,9 +339,9 @@ layout_changed(int32 layout_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(layout_id)};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("UPDATE %s SET changed_at = now() WHERE id = $1",
-						 store_table("batchagg_layouts")),
+						 ext_table("batchagg_layouts")),
 				lengthof(types), types, values);
 }
 
@@ -354,11 +354,11 @@ layouts_history(int32 definition_id, const char *source, bool *mixed)
 {
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(definition_id), CStringGetTextDatum(source)};
-	List	   *rows = store_query(true,
-								   psprintf("SELECT " STORE_MICROSECONDS("min(rows_from)")
+	List	   *rows = ext_query(true,
+								   psprintf("SELECT " EXT_MICROSECONDS("min(rows_from)")
 											", coalesce(bool_or(mixed), false) FROM %s "
 											"WHERE definition_id = $1 AND source = $2",
-											store_table("batchagg_layouts")),
+											ext_table("batchagg_layouts")),
 								   lengthof(types), types, values);
 	char	  **row = linitial(rows);
 
@@ -380,11 +380,11 @@ layouts_set_history(int32 definition_id, const char *source, TimestampTz rows_fr
 		BoolGetDatum(mixed)
 	};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("UPDATE %s SET rows_from = nullif($3, 'infinity'), mixed = $4 "
 						 "WHERE definition_id = $1 AND source = $2 AND (mixed <> $4 "
 						 "OR rows_from IS DISTINCT FROM nullif($3, 'infinity'))",
-						 store_table("batchagg_layouts")),
+						 ext_table("batchagg_layouts")),
 				lengthof(types), types, values);
 }
 
@@ -401,13 +401,13 @@ layouts_delete_before(int32 definition_id, const char *source, TimestampTz t)
 		CStringGetTextDatum(source),
 		TimestampTzGetDatum(t)
 	};
-	List	   *rows = store_query(true,
+	List	   *rows = ext_query(true,
 								   psprintf("WITH deleted AS (DELETE FROM %s s USING %s l "
 											"WHERE l.definition_id = $1 AND l.source = $2 "
 											"AND s.layout_id = l.id AND s.bucket < $3 RETURNING 1) "
 											"SELECT count(*) FROM deleted",
-											store_table("batchagg_store"),
-											store_table("batchagg_layouts")),
+											ext_table("batchagg_store"),
+											ext_table("batchagg_layouts")),
 								   lengthof(types), types, values);
 
 	return pg_strtoint64(((char **) linitial(rows))[0]);

@@ -57,8 +57,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "model/ext.h"
 #include "model/lend.h"
-#include "model/store.h"
 
 static planner_hook_type previous_hook = NULL;
 
@@ -147,7 +147,7 @@ lend_to_view(Query *query, RangeTblEntry *rte)
 	if (!OidIsValid(lender) || rte->subquery->rowMarks != NIL)
 		return;
 	view = table_open(entry->relid, AccessShareLock);
-	if (RelationHasSecurityInvoker(view) && store_owns(entry->relid))
+	if (RelationHasSecurityInvoker(view) && ext_owns(entry->relid))
 	{
 		rte->subquery = expand_for(view, lender);
 		query->hasRowSecurity |= rte->subquery->hasRowSecurity;
@@ -223,7 +223,7 @@ lend_to_table(Query *query, RangeTblEntry *rte, int index)
 	int			npolicies;
 	ListCell   *lc;
 
-	if (!OidIsValid(lender) || !query->hasRowSecurity || !is_other_heap(rte) || !store_owns(rte->relid))
+	if (!OidIsValid(lender) || !query->hasRowSecurity || !is_other_heap(rte) || !ext_owns(rte->relid))
 		return;
 	npolicies = count_policies(query, rte, index);
 	for (int i = 0; i < npolicies; i++)

@@ -27,9 +27,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "model/ext.h"
 #include "model/mapping.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "model/textmap.h"
 
 /* Mappings of a metric that count alike. */
@@ -108,8 +108,8 @@ read_mappings(const Job *job)
 
 	foreach(lc, job->metrics)
 		names = lappend(names, name_fold(((JobMetric *) lfirst(lc))->name));
-	values[1] = store_text_array(names);
-	foreach(lc, store_query(false,
+	values[1] = ext_text_array(names);
+	foreach(lc, ext_query(false,
 							psprintf("SELECT metricname, tablename, layout, id_column, "
 									 "time_column, metric_column, name_column, "
 									 "value_column, owner::oid FROM %s "
@@ -117,7 +117,7 @@ read_mappings(const Job *job)
 									 "(SELECT unnest($2)) AND (owner = $1 OR owner IN "
 									 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
 									 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
-									 store_table("metricsandtables")),
+									 ext_table("metricsandtables")),
 							lengthof(types), types, values))
 		mappings = lappend(mappings, make_mapping(lfirst(lc)));
 	return mappings;

@@ -13,9 +13,9 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "model/ext.h"
 #include "model/owner.h"
 #include "model/reading.h"
-#include "model/store.h"
 
 /*
  * Becomes the owner of `job`, restricted.  Names resolve in pg_catalog alone, as those of
@@ -28,7 +28,7 @@ owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	SetUserIdAndSecContext(job->owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
-	store_set("search_path", "pg_catalog, pg_temp");
+	ext_set("search_path", "pg_catalog, pg_temp");
 	if (timezone != NULL)
 		reading_fix_settings(job->owner, timezone);
 }

@@ -39,8 +39,8 @@
 #include "utils/guc_tables.h"
 #include "utils/rel.h"
 
+#include "model/ext.h"
 #include "model/reading.h"
-#include "model/store.h"
 
 /* A setting, and what it is to be; NULL: nothing. */
 typedef struct Setting
@@ -96,7 +96,7 @@ fix(const char *name, const char *value)
 	const char *now = GetConfigOption(name, true, false);
 
 	if (now != NULL && strcmp(now, value) != 0)
-		store_set(name, value);
+		ext_set(name, value);
 }
 
 static void
@@ -218,7 +218,7 @@ server_value(const char *name)
 {
 	Oid			types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(name)};
-	List	   *rows = store_query(true,
+	List	   *rows = ext_query(true,
 								   "SELECT coalesce((SELECT setting FROM pg_file_settings "
 								   "WHERE lower(name) = lower($1) AND error IS NULL "
 								   "ORDER BY seqno DESC LIMIT 1), "

@@ -16,8 +16,8 @@
 #include "pgtime.h"
 #include "utils/builtins.h"
 
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "model/suggest.h"
 #include "words/nearest.h"
 
@@ -176,7 +176,7 @@ suggest_relation(const char *written)
 	List	   *rows;
 	ListCell   *lc;
 
-	rows = store_query(false,
+	rows = ext_query(false,
 					   "SELECT c.oid, n.nspname, c.relname FROM pg_class c "
 					   "JOIN pg_namespace n ON n.oid = c.relnamespace "
 					   "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition "

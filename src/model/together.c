@@ -24,8 +24,8 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "model/together.h"
 
 /* The tables that runs write. */
@@ -78,7 +78,7 @@ written_relations(void)
 	Datum		written[lengthof(written_tables)];
 
 	for (int i = 0; i < lengthof(written_tables); i++)
-		written[i] = ObjectIdGetDatum(store_relid(written_tables[i]));
+		written[i] = ObjectIdGetDatum(ext_relid(written_tables[i]));
 	return PointerGetDatum(construct_array(written, lengthof(written), OIDOID, sizeof(Oid),
 										   true, TYPALIGN_INT));
 }
@@ -95,14 +95,14 @@ job_source_keys(const int32 *job_ids, int n)
 	Datum		values[2];
 	ListCell   *lc;
 
-	values[0] = store_id_array(job_ids, n);
+	values[0] = ext_id_array(job_ids, n);
 	values[1] = written_relations();
 
-	foreach(lc, store_query(true,
-							psprintf(keys_sql, store_table("batch_jobs"),
-									 store_table("batchjob_definitions"),
-									 store_table("batchjob_metrics"),
-									 store_table("metricsandtables")),
+	foreach(lc, ext_query(true,
+							psprintf(keys_sql, ext_table("batch_jobs"),
+									 ext_table("batchjob_definitions"),
+									 ext_table("batchjob_metrics"),
+									 ext_table("metricsandtables")),
 							lengthof(types), types, values))
 		keys[foreach_current_index(lc)] = ((char **) lfirst(lc))[0];
 	return keys;

@@ -43,7 +43,7 @@
 #include "utils/ruleutils.h"
 
 #include "group/entity.h"
-#include "model/store.h"
+#include "model/ext.h"
 #include "read/builder.h"
 #include "read/needed.h"
 #include "read/query.h"
@@ -253,7 +253,7 @@ query_plan(ScanQuery *query)
 
 	if (query->reading == READ_ENTITIES)
 		for (i = 0; i < lengthof(loop_settings); i++)
-			store_set(loop_settings[i], "off");
+			ext_set(loop_settings[i], "off");
 
 	/* The planner changes the query. */
 	if (query->reading == READ_ALL)

@@ -23,8 +23,8 @@
 #include "utils/lsyscache.h"
 #include "utils/xid8.h"
 
+#include "model/ext.h"
 #include "model/owner.h"
-#include "model/store.h"
 #include "refresh/changes.h"
 #include "refresh/sourcerows.h"
 #include "time/zone.h"
@@ -53,8 +53,8 @@ static const char gather_sql[] =
 "HAVING bool_or(id IS NULL) OR count(*) > " MAX_HOUR_ENTITIES "), "
 "gathered AS (SELECT low, high, NULL AS id FROM hours UNION ALL "
 "SELECT low, high, id FROM changes WHERE hour NOT IN (SELECT hour FROM hours)) "
-"SELECT CASE WHEN isfinite(low) THEN " STORE_MICROSECONDS("low") " END, "
-"CASE WHEN isfinite(high) THEN " STORE_MICROSECONDS("high") " END, id FROM gathered";
+"SELECT CASE WHEN isfinite(low) THEN " EXT_MICROSECONDS("low") " END, "
+"CASE WHEN isfinite(high) THEN " EXT_MICROSECONDS("high") " END, id FROM gathered";
 
 /*
  * Adds the buckets of the instants from low to high to what is recomputed, of
@@ -153,10 +153,10 @@ add_marks(Refresh *refresh)
 								 "unnest(%s) id ON true WHERE source_id = $1 "
 								 "AND xid >= pg_snapshot_xmin($2::pg_snapshot) "
 								 "AND NOT pg_visible_in_snapshot(xid, $2::pg_snapshot)",
-								 store_table("batchagg_marks"),
+								 ext_table("batchagg_marks"),
 								 marks_name_entities(refresh) ? "ids" : "NULL::text[]");
 
-	add_gathered(refresh, store_query_active(true, psprintf(gather_sql, marks), lengthof(types),
+	add_gathered(refresh, ext_query_active(true, psprintf(gather_sql, marks), lengthof(types),
 											 types, values));
 }
 
@@ -192,7 +192,7 @@ add_new_rows(Refresh *refresh, bool doubtful_only)
 	OwnerScope	scope;
 
 	owner_enter(&scope, definition->job, definition->timezone);
-	add_gathered(refresh, store_query(false, psprintf(gather_sql, rows), lengthof(types), types,
+	add_gathered(refresh, ext_query(false, psprintf(gather_sql, rows), lengthof(types), types,
 									  values));
 	owner_leave(&scope);
 }

@@ -31,7 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "refresh/cursor.h"
 #include "source/source.h"
 #include "track/collect.h"
@@ -102,19 +102,19 @@ List *
 cursors_load(const List *definition_ids)
 {
 	Oid			types[] = {INT4ARRAYOID, INT8OID};
-	Datum		values[] = {store_int_array(definition_ids), Int64GetDatum(GetSystemIdentifier())};
+	Datum		values[] = {ext_int_array(definition_ids), Int64GetDatum(GetSystemIdentifier())};
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query_active(true,
+	foreach(lc, ext_query_active(true,
 								   psprintf("SELECT definition_id, source, mode, fingerprint, "
-											STORE_MICROSECONDS("horizon") ", "
+											EXT_MICROSECONDS("horizon") ", "
 											"ahead, snapshot, run_xid, "
-											STORE_MICROSECONDS("exact_from") ", names "
+											EXT_MICROSECONDS("exact_from") ", names "
 											"FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
 											"AND pg_snapshot_xmax(snapshot) <= "
 											"pg_snapshot_xmax(pg_current_snapshot())",
-											store_table("batchagg_cursors")),
+											ext_table("batchagg_cursors")),
 								   lengthof(types), types, values))
 	{
 		char	  **row = lfirst(lc);
@@ -172,10 +172,10 @@ cursor_save(const Cursor *cursor)
 		CStringGetTextDatum(cursor->snapshot),
 		FullTransactionIdGetDatum(cursor->run_xid),
 		TimestampTzGetDatum(cursor->exact_from),
-		store_text_array(cursor->names)
+		ext_text_array(cursor->names)
 	};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("INSERT INTO %s (definition_id, source, mode, fingerprint, horizon, "
 						 "ahead, system_id, snapshot, run_xid, exact_from, names) "
 						 "VALUES ($1, $2, $3, $4, $5, $6::bigint[], $7, "
@@ -185,7 +185,7 @@ cursor_save(const Cursor *cursor)
 						 "(excluded.mode, excluded.fingerprint, excluded.horizon, excluded.ahead, "
 						 "excluded.system_id, excluded.snapshot, excluded.run_xid, "
 						 "excluded.exact_from, excluded.names)",
-						 store_table("batchagg_cursors")),
+						 ext_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }
 
@@ -199,12 +199,12 @@ cursors_drop_others(const List *definition_ids, const List *sources)
 	Oid			types[] = {INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
 	Datum		values[3];
 
-	values[0] = store_int_array(definition_ids);
+	values[0] = ext_int_array(definition_ids);
 	sources_as_arrays(sources, &values[1], &values[2]);
-	store_query(true,
+	ext_query(true,
 				psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND NOT EXISTS "
 						 "(SELECT FROM ROWS FROM (unnest($2), unnest($3)) AS k (d, s) "
 						 "WHERE d = definition_id AND s = source)",
-						 store_table("batchagg_cursors")),
+						 ext_table("batchagg_cursors")),
 				lengthof(types), types, values);
 }

@@ -62,9 +62,9 @@
 #include "utils/rls.h"
 
 #include "group/entity.h"
+#include "model/ext.h"
 #include "model/owner.h"
 #include "model/problem.h"
-#include "model/store.h"
 #include "refresh/changes.h"
 #include "refresh/history.h"
 #include "refresh/refreshes.h"
@@ -365,14 +365,14 @@ states_are_stored(const Source *source)
 		Int32GetDatum(source->definition->id),
 		CStringGetTextDatum(source->name)
 	};
-	List	   *rows = store_query(true,
+	List	   *rows = ext_query(true,
 								   psprintf("SELECT 1 FROM %s l CROSS JOIN LATERAL "
 											"(SELECT states FROM %s WHERE layout_id = l.id "
 											"ORDER BY bucket DESC LIMIT 1) s "
 											"WHERE definition_id = $1 AND source = $2 "
 											"AND states IS NOT NULL",
-											store_table("batchagg_layouts"),
-											store_table("batchagg_store")),
+											ext_table("batchagg_layouts"),
+											ext_table("batchagg_store")),
 								   lengthof(types), types, values);
 
 	return rows != NIL;

@@ -36,10 +36,10 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "model/ext.h"
 #include "model/names.h"
 #include "model/owner.h"
 #include "model/problem.h"
-#include "model/store.h"
 #include "model/textmap.h"
 #include "refresh/rownames.h"
 #include "refresh/sourcerows.h"
@@ -103,7 +103,7 @@ folded_metrics(const RowNames *run, const Source *source)
 		}
 	}
 	textmap_destroy(met);
-	return store_text_array(folded);
+	return ext_text_array(folded);
 }
 
 static const char *
@@ -163,7 +163,7 @@ names_where(const RowNames *run, const Source *source, const char *condition, co
 		all_values[i + 1] = values[i];
 	}
 	owner_enter(&scope, definition->job, definition->timezone);
-	rows = store_query_active(false,
+	rows = ext_query_active(false,
 							  psprintf("SELECT n FROM (SELECT DISTINCT n FROM (SELECT %s FROM %s AS s "
 									   "WHERE %s AND %s%s) AS r (n) OFFSET 0) AS d "
 									   "WHERE " NAME_FOLDED_SQL("n COLLATE \"default\"") " = ANY ($1) "
@@ -374,12 +374,12 @@ names_left(const Source *source, const List *names)
 	const Definition *definition = source->definition;
 	Node	   *filter = source_filter(source);
 	Oid			types[] = {TEXTARRAYOID};
-	Datum		values[] = {store_text_array(names)};
+	Datum		values[] = {ext_text_array(names)};
 	List	   *rows;
 	OwnerScope	scope;
 
 	owner_enter(&scope, definition->job, definition->timezone);
-	rows = store_query_active(false,
+	rows = ext_query_active(false,
 							  psprintf("SELECT n FROM unnest($1) AS n WHERE "
 									   "(SELECT true FROM %s AS s WHERE %s = n AND %s LIMIT 1)",
 									   source->name, name_sql(source), counting_sql(source, filter)),

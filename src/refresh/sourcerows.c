@@ -13,8 +13,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/owner.h"
-#include "model/store.h"
 #include "refresh/sourcerows.h"
 #include "source/filter.h"
 #include "time/zone.h"
@@ -111,8 +111,8 @@ source_row_time(const Source *source, bool newest, TimestampTz bound)
 			zone_lowest_reading(definition->tz, bound);
 	values[0] = TimestampTzGetDatum(bound);
 	owner_enter(&scope, definition->job, definition->timezone);
-	rows = store_query(false,
-					   psprintf("SELECT " STORE_MICROSECONDS("%s") " FROM (SELECT %s(%s) FROM %s "
+	rows = ext_query(false,
+					   psprintf("SELECT " EXT_MICROSECONDS("%s") " FROM (SELECT %s(%s) FROM %s "
 								"WHERE %s) AS s (t)",
 								source_time_as_instant(source, "t"), newest ? "max" : "min",
 								time, source->name, condition),

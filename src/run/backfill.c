@@ -36,12 +36,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "refresh/interval.h"
 #include "refresh/refreshes.h"
 #include "refresh/sourcerows.h"
-#include "run/lock.h"
 #include "run/backfill.h"
+#include "run/lock.h"
 #include "run/run.h"
 
 /* A row of batchagg_backfills. */
@@ -77,16 +77,16 @@ backfill_load(int32 job_id, Backfill *backfill)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
-	List	   *rows = store_query(true,
+	List	   *rows = ext_query(true,
 								   psprintf("SELECT "
-											STORE_MICROSECONDS("nullif(range_from, '-infinity')") ", "
-											STORE_MICROSECONDS("nullif(range_to, 'infinity')") ", "
+											EXT_MICROSECONDS("nullif(range_from, '-infinity')") ", "
+											EXT_MICROSECONDS("nullif(range_to, 'infinity')") ", "
 											"piece, newest_first, "
-											STORE_MICROSECONDS("next") ", "
-											STORE_MICROSECONDS("until") ", pieces_done, rows_read, "
-											"changed, " STORE_MICROSECONDS("started_at")
+											EXT_MICROSECONDS("next") ", "
+											EXT_MICROSECONDS("until") ", pieces_done, rows_read, "
+											"changed, " EXT_MICROSECONDS("started_at")
 											" FROM %s WHERE job_id = $1",
-											store_table("batchagg_backfills")),
+											ext_table("batchagg_backfills")),
 								   lengthof(types), types, values);
 	char	  **row;
 
@@ -131,7 +131,7 @@ backfill_save(const Backfill *backfill)
 		TimestampTzGetDatum(backfill->started)
 	};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("INSERT INTO %s (job_id, range_from, range_to, piece, newest_first, next, "
 						 "until, pieces_done, rows_read, changed, started_at, updated_at) "
 						 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp()) "
@@ -141,7 +141,7 @@ backfill_save(const Backfill *backfill)
 						 "excluded.newest_first, excluded.next, excluded.until, "
 						 "excluded.pieces_done, excluded.rows_read, excluded.changed, "
 						 "excluded.started_at, excluded.updated_at)",
-						 store_table("batchagg_backfills")),
+						 ext_table("batchagg_backfills")),
 				lengthof(types), types, values);
 }
 
@@ -151,8 +151,8 @@ backfill_remove(int32 job_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 
-	store_query(true, psprintf("DELETE FROM %s WHERE job_id = $1",
-							   store_table("batchagg_backfills")),
+	ext_query(true, psprintf("DELETE FROM %s WHERE job_id = $1",
+							   ext_table("batchagg_backfills")),
 				lengthof(types), types, values);
 }
 
@@ -224,13 +224,13 @@ widen_to_stored(const Job *job, TimestampTz *from, TimestampTz *to)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job->id)};
-	List	   *rows = store_query(true,
-								   psprintf("SELECT " STORE_MICROSECONDS("min(s.low)") ", "
-											STORE_MICROSECONDS("max(s.high)") " FROM %s l, LATERAL "
+	List	   *rows = ext_query(true,
+								   psprintf("SELECT " EXT_MICROSECONDS("min(s.low)") ", "
+											EXT_MICROSECONDS("max(s.high)") " FROM %s l, LATERAL "
 											"(SELECT min(bucket), max(bucket) FROM %s "
 											"WHERE layout_id = l.id) s (low, high) WHERE job_id = $1",
-											store_table("batchagg_layouts"),
-											store_table("batchagg_store")),
+											ext_table("batchagg_layouts"),
+											ext_table("batchagg_store")),
 								   lengthof(types), types, values);
 	char	  **row = linitial(rows);
 
@@ -499,13 +499,13 @@ next_with_results(const Job *job, TimestampTz t, bool newest_first)
 	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int32GetDatum(job->id), TimestampTzGetDatum(t)};
 	const char *sql = newest_first ?
-		"SELECT " STORE_MICROSECONDS("max(b)") " FROM %s l, LATERAL (SELECT max(bucket) FROM %s "
+		"SELECT " EXT_MICROSECONDS("max(b)") " FROM %s l, LATERAL (SELECT max(bucket) FROM %s "
 		"WHERE layout_id = l.id AND bucket < $2) s (b) WHERE job_id = $1" :
-		"SELECT " STORE_MICROSECONDS("min(b)") " FROM %s l, LATERAL (SELECT min(bucket) FROM %s "
+		"SELECT " EXT_MICROSECONDS("min(b)") " FROM %s l, LATERAL (SELECT min(bucket) FROM %s "
 		"WHERE layout_id = l.id AND bucket >= $2) s (b) WHERE job_id = $1";
-	List	   *rows = store_query(true,
-								   psprintf(sql, store_table("batchagg_layouts"),
-											store_table("batchagg_store")),
+	List	   *rows = ext_query(true,
+								   psprintf(sql, ext_table("batchagg_layouts"),
+											ext_table("batchagg_store")),
 								   lengthof(types), types, values);
 	char	  **row = linitial(rows);
 

@@ -21,8 +21,8 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "model/ext.h"
 #include "model/job.h"
-#include "model/store.h"
 #include "progress.h"
 #include "run/lock.h"
 
@@ -57,7 +57,7 @@ job_acquire_lock(int32 job_id, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batch_jobs"), (uint32) job_id, 0);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ext_relid("batch_jobs"), (uint32) job_id, 0);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -112,7 +112,7 @@ job_is_locked(Oid jobs_relid, int32 job_id)
 static const Progress *
 run_in_the_way(int32 job_id)
 {
-	VirtualTransactionId *holder = job_lock_holders(store_relid("batch_jobs"), job_id);
+	VirtualTransactionId *holder = job_lock_holders(ext_relid("batch_jobs"), job_id);
 	PGPROC	   *process;
 	ListCell   *lc;
 
@@ -158,9 +158,9 @@ rows_lock(const char *table, const char *column, Datum ids, bool waits)
 	Oid			types[] = {INT4ARRAYOID};
 	Datum		values[] = {ids};
 
-	return list_length(store_query(true,
+	return list_length(ext_query(true,
 								   psprintf("SELECT FROM %s WHERE %s = ANY ($1) ORDER BY id "
-											"FOR KEY SHARE%s", store_table(table), column,
+											"FOR KEY SHARE%s", ext_table(table), column,
 											waits ? "" : " SKIP LOCKED"), 1, types, values));
 }
 
@@ -184,7 +184,7 @@ jobs_lock(const int32 *ids, int n, bool waits)
 		if (!job_try_lock(ids[i]))
 			report_running(ids[i]);
 	}
-	array = store_id_array(ids, n);
+	array = ext_id_array(ids, n);
 	return rows_lock("batch_jobs", "id", array, waits) +
 		rows_lock("batchjob_definitions", "job_id", array, waits);
 }

@@ -36,7 +36,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "run/record.h"
 
 /* The queue of notifications is full for us when so much of it is in use. */
@@ -82,7 +82,7 @@ static const char record_sql[] =
 int64
 record_next_id(void)
 {
-	return nextval_internal(store_relid("batchagg_runs_run_id_seq"), false);
+	return nextval_internal(ext_relid("batchagg_runs_run_id_seq"), false);
 }
 
 /* The class of a histogram that a duration belongs to, from 1. */
@@ -134,9 +134,9 @@ record_run(const RunRequest *request, RunResult *result, bool counted)
 	};
 	List	   *rows;
 
-	rows = store_query(true,
-					   psprintf(record_sql, store_table("batch_jobs"), store_table("batchagg_runs"),
-								store_table("batchagg_counters")),
+	rows = ext_query(true,
+					   psprintf(record_sql, ext_table("batch_jobs"), ext_table("batchagg_runs"),
+								ext_table("batchagg_counters")),
 					   lengthof(types), types, values);
 	result->notification = NULL;
 	if (rows == NIL)

@@ -50,9 +50,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/layout.h"
 #include "model/owner.h"
-#include "model/store.h"
 #include "progress.h"
 #include "refresh/refreshes.h"
 #include "run/lock.h"
@@ -238,7 +238,7 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 		bool		timed_out = timeout_end();
 
 		current = NULL;
-		store_read_as_active(false);
+		ext_read_as_active(false);
 		MemoryContextSwitchTo(caller);
 		if (timed_out && geterrcode() == ERRCODE_QUERY_CANCELED)
 		{
@@ -430,7 +430,7 @@ run_leave_cursors(const Run *run)
 
 		if (refresh->marked == NULL || list_member_int(collected, refresh->marked->id))
 			continue;
-		marks_collect(store_relid("batchagg_marks"), refresh->marked->id,
+		marks_collect(ext_relid("batchagg_marks"), refresh->marked->id,
 					  refresh->source->name, PG_INT64_MAX);
 		collected = lappend_int(collected, refresh->marked->id);
 	}
@@ -488,11 +488,11 @@ run_last_slot(int32 job_id)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
-	List	   *rows = store_query(true,
-								   psprintf("SELECT " STORE_MICROSECONDS("slot") " FROM %s "
+	List	   *rows = ext_query(true,
+								   psprintf("SELECT " EXT_MICROSECONDS("slot") " FROM %s "
 											"WHERE job_id = $1 AND status = 'succeeded' "
 											"ORDER BY run_id DESC LIMIT 1",
-											store_table("batchagg_runs")),
+											ext_table("batchagg_runs")),
 								   lengthof(types), types, values);
 
 	return rows == NIL ? 0 : pg_strtoint64(((char **) linitial(rows))[0]);
@@ -550,7 +550,7 @@ run_locked(Run *run)
 	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	store_read_as_active(run->dry_run);
+	ext_read_as_active(run->dry_run);
 
 	run_load(run, &raise);
 	timeout_start(timeout_of(run));
@@ -569,7 +569,7 @@ run_locked(Run *run)
 
 	sources_close(run->sources);
 	progress_end();
-	store_read_as_active(false);
+	ext_read_as_active(false);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	error_context_stack = callback.previous;

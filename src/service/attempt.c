@@ -22,7 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "run/caught.h"
 #include "run/lock.h"
 #include "run/record.h"
@@ -147,8 +147,8 @@ retry_limits(int32 job_id, int *max_retries, int *retry_delay)
 	List	   *rows;
 	char	  **row;
 
-	rows = store_query(true, psprintf("SELECT max_retries, retry_delay FROM %s WHERE id = $1",
-									  store_table("batch_jobs")),
+	rows = ext_query(true, psprintf("SELECT max_retries, retry_delay FROM %s WHERE id = $1",
+									  ext_table("batch_jobs")),
 					   lengthof(types), types, values);
 	row = rows ? linitial(rows) : NULL;
 	*max_retries = row && row[0] ? pg_strtoint32(row[0]) : batchagg_max_retries;
@@ -357,8 +357,8 @@ lock_job(int32 job_id)
 	Datum		values[] = {Int32GetDatum(job_id)};
 
 	return job_try_lock(job_id) &&
-		store_query(true, psprintf("SELECT 1 FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED",
-								   store_table("batch_jobs")),
+		ext_query(true, psprintf("SELECT 1 FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED",
+								   ext_table("batch_jobs")),
 					lengthof(types), types, values) != NIL;
 }
 

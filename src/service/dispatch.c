@@ -19,8 +19,8 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/problem.h"
-#include "model/store.h"
 #include "run/caught.h"
 #include "run/lock.h"
 #include "run/record.h"
@@ -369,7 +369,7 @@ dispatch(Agenda *agenda, TimestampTz now, bool *more, bool *reload)
 		return;
 	}
 	jobwork_begin();
-	dispatcher.jobs_relid = store_relid("batch_jobs");
+	dispatcher.jobs_relid = ext_relid("batch_jobs");
 	assignments = make_assignments(&dispatcher);
 	if (assignments != NIL)
 		error = error_of(claim_slots, assignments);

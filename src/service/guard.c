@@ -17,7 +17,7 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "service/guard.h"
 #include "source/viewtree.h"
 
@@ -36,8 +36,8 @@ guard_lock(const LockStmt *statement)
 		Oid			relid = RangeVarGetRelid(lfirst(lc), NoLock, true);
 
 		if (OidIsValid(relid))
-			relid = view_tree_find(relid, store_owns);
-		if (OidIsValid(relid) && !has_privs_of_role(GetUserId(), store_info()->owner))
+			relid = view_tree_find(relid, ext_owns);
+		if (OidIsValid(relid) && !has_privs_of_role(GetUserId(), ext_info()->owner))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to lock \"%s\"", get_rel_name(relid)),

@@ -45,8 +45,8 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "service/owners.h"
 
 #if PG_VERSION_NUM >= 170000
@@ -157,22 +157,22 @@ change(const char *sql, Oid role, Oid new_role)
 {
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(role), ObjectIdGetDatum(new_role)};
-	StoreScope	scope;
+	ExtScope	scope;
 
-	store_enter(&scope, true);
-	store_set("search_path", "");
+	ext_enter(&scope, true);
+	ext_set("search_path", "");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0) < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s", sql);
 	SPI_finish();
-	store_leave(&scope);
+	ext_leave(&scope);
 }
 
 static void
 reassign(Oid role, Oid new_role)
 {
-	char	   *mappings = store_table("metricsandtables");
+	char	   *mappings = ext_table("metricsandtables");
 
 	if (role == new_role)
 		return;
@@ -183,7 +183,7 @@ reassign(Oid role, Oid new_role)
 				  role, new_role);
 	for (int i = 0; i < lengthof(owned_tables); i++)
 		change(psprintf("UPDATE %s SET owner = $2 WHERE owner = $1",
-							   store_table(owned_tables[i])),
+							   ext_table(owned_tables[i])),
 					  role, new_role);
 }
 
@@ -192,11 +192,11 @@ drop(Oid role)
 {
 	for (int i = 0; i < lengthof(owned_tables); i++)
 	{
-		Oid			table = store_relid(owned_tables[i]);
+		Oid			table = ext_relid(owned_tables[i]);
 
 		lock_hold(table, role, ExclusiveLock);
 		change(psprintf("DELETE FROM %s WHERE owner = $1 OR owner = $2",
-							   store_table(owned_tables[i])),
+							   ext_table(owned_tables[i])),
 					  role, role);
 		release(table, role);
 	}
@@ -257,8 +257,8 @@ owns_rows(Oid role)
 	Datum		values[] = {ObjectIdGetDatum(role)};
 
 	for (int i = 0; i < lengthof(owned_tables); i++)
-		if (store_query(true, psprintf("SELECT FROM %s WHERE owner = $1 LIMIT 1",
-									   store_table(owned_tables[i])), 1, types, values) != NIL)
+		if (ext_query(true, psprintf("SELECT FROM %s WHERE owner = $1 LIMIT 1",
+									   ext_table(owned_tables[i])), 1, types, values) != NIL)
 			return true;
 	return false;
 }

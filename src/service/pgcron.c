@@ -62,7 +62,7 @@
 #include "utils/timestamp.h"
 
 #include "model/events.h"
-#include "model/store.h"
+#include "model/ext.h"
 #include "service/pgcron.h"
 #include "service/service.h"
 #include "settings.h"
@@ -156,7 +156,7 @@ present_entries(bool as_owner)
 	List	   *entries = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query_latest(as_owner,
+	foreach(lc, ext_query_latest(as_owner,
 								   psprintf("SELECT jobid, jobname, schedule, command "
 											"FROM cron.job "
 											"WHERE database = current_database() %s "
@@ -189,7 +189,7 @@ put_entry(const Entry *entry)
 		CStringGetTextDatum(entry->command)
 	};
 
-	(void) store_query(true, "SELECT cron.schedule($1, $2, $3)", lengthof(types), types, values);
+	(void) ext_query(true, "SELECT cron.schedule($1, $2, $3)", lengthof(types), types, values);
 }
 
 static void
@@ -198,7 +198,7 @@ remove_entry(const Entry *entry, bool as_owner)
 	const Oid	types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(entry->id)};
 
-	(void) store_query(as_owner, "SELECT cron.unschedule($1::bigint)", lengthof(types), types,
+	(void) ext_query(as_owner, "SELECT cron.unschedule($1::bigint)", lengthof(types), types,
 					   values);
 }
 
@@ -294,14 +294,14 @@ pgcron_schedule(const char *event_name)
 static List *
 wanted_entries(void)
 {
-	const StoreInfo *store = store_info();
+	const ExtInfo *store = ext_info();
 	List	   *entries = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query_latest(true,
+	foreach(lc, ext_query_latest(true,
 								   psprintf("SELECT DISTINCT upper(event_name), event_name "
 											"FROM %s WHERE enable_flag ORDER BY 1, 2",
-											store_table("batch_jobs")), 0, NULL, NULL))
+											ext_table("batch_jobs")), 0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
 		Entry	   *entry = entries != NIL ? llast(entries) : NULL;
@@ -339,8 +339,8 @@ wanted_entries(void)
 static bool
 driver_is(const char *driver)
 {
-	return store_query_latest(true, psprintf("SELECT 1 FROM %s WHERE driver = %s",
-											 store_table("batchagg_service"),
+	return ext_query_latest(true, psprintf("SELECT 1 FROM %s WHERE driver = %s",
+											 ext_table("batchagg_service"),
 											 quote_literal_cstr(driver)), 0, NULL, NULL) != NIL;
 }
 
@@ -369,10 +369,10 @@ set_driver(const char *driver)
 	const Oid	types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(driver)};
 
-	(void) store_query(true,
+	(void) ext_query(true,
 					   psprintf("INSERT INTO %s (driver) VALUES ($1) "
 								"ON CONFLICT (only_row) DO UPDATE SET driver = excluded.driver",
-								store_table("batchagg_service")),
+								ext_table("batchagg_service")),
 					   lengthof(types), types, values);
 	wake_at_commit();
 }
@@ -384,7 +384,7 @@ set_driver(const char *driver)
 void
 nobody_drives(void)
 {
-	if (store_query(true, psprintf("SELECT 1 FROM %s LIMIT 1", store_table("batch_jobs")),
+	if (ext_query(true, psprintf("SELECT 1 FROM %s LIMIT 1", ext_table("batch_jobs")),
 					0, NULL, NULL) != NIL)
 		set_driver("nobody");
 }
@@ -393,7 +393,7 @@ nobody_drives(void)
 static void
 lock_entries(void)
 {
-	LockRelationOid(store_relid("batchagg_service"), ShareUpdateExclusiveLock);
+	LockRelationOid(ext_relid("batchagg_service"), ShareUpdateExclusiveLock);
 }
 
 /* Makes the entries what they should be.  Returns how many these are. */
@@ -447,15 +447,15 @@ remove_entries(bool as_owner)
 static void
 begin_change(const char *function)
 {
-	if (!has_privs_of_role(GetUserId(), store_info()->owner))
+	if (!has_privs_of_role(GetUserId(), ext_info()->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for %s", function),
 				 errdetail("Only superusers and the owner of extension batchagg decide who starts "
 						   "its jobs.")));
 	PreventCommandIfReadOnly(function);
-	LockRelationOid(store_relid("batch_jobs"), ShareRowExclusiveLock);
-	LockRelationOid(store_relid("batchagg_events"), ShareRowExclusiveLock);
+	LockRelationOid(ext_relid("batch_jobs"), ShareRowExclusiveLock);
+	LockRelationOid(ext_relid("batchagg_events"), ShareRowExclusiveLock);
 	lock_entries();
 }
 

@@ -46,7 +46,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "service/dispatch.h"
 #include "service/jobwork.h"
 #include "service/pgcron.h"
@@ -197,7 +197,7 @@ static void
 check_service(void)
 {
 	AcceptInvalidationMessages();
-	if (!may_stay() || !store_is_usable() || !worker_drives())
+	if (!may_stay() || !ext_is_usable() || !worker_drives())
 	{
 		jobwork_end();
 		leave_database();
@@ -289,7 +289,7 @@ load_jobs(TimestampTz now)
 	scheduler.reload_not_before = began + FIRST_PAUSE * INT64CONST(1000);
 	jobwork_begin();
 	check_service();
-	scheduler.jobs_relid = store_relid("batch_jobs");
+	scheduler.jobs_relid = ext_relid("batch_jobs");
 	scheduler.reload = false;
 	agenda = agenda_load(TopMemoryContext, true, NULL);
 	order_agenda(agenda);

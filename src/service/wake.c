@@ -20,7 +20,7 @@
 #include "miscadmin.h"
 #include "utils/inval.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "service/service.h"
 
 static struct
@@ -89,7 +89,7 @@ wake_later(void)
 void
 wake_at_commit(void)
 {
-	wake.jobs_relid = store_relid("batch_jobs");
+	wake.jobs_relid = ext_relid("batch_jobs");
 	wake_later();
 }
 

@@ -29,8 +29,8 @@
 #include "utils/timestamp.h"
 
 #include "model/events.h"
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "model/together.h"
 #include "settings.h"
 #include "slots/agenda.h"
@@ -196,10 +196,10 @@ read_meanings(Agenda *agenda)
 {
 	ListCell   *lc;
 
-	foreach(lc, store_query(true,
+	foreach(lc, ext_query(true,
 							psprintf(meanings_sql,
-									 store_table("batch_jobs"), store_table("batchjob_definitions"),
-									 store_table("batchjob_metrics"), store_table("metricsandtables")),
+									 ext_table("batch_jobs"), ext_table("batchjob_definitions"),
+									 ext_table("batchjob_metrics"), ext_table("metricsandtables")),
 							0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
@@ -216,7 +216,7 @@ read_meanings(Agenda *agenda)
  */
 static const char jobs_sql[] =
 "SELECT j.id, j.owner::oid, j.event_name, j.missed_runs, j.max_retries, j.retry_delay, "
-STORE_MICROSECONDS("j.scheduled_from") ", " STORE_MICROSECONDS("j.updated_at") ", "
+EXT_MICROSECONDS("j.scheduled_from") ", " EXT_MICROSECONDS("j.updated_at") ", "
 "e.schedule, e.timezone FROM %1$s j LEFT JOIN (SELECT n.event_name, e.schedule, e.timezone, "
 "row_number() OVER (PARTITION BY n.event_name ORDER BY e.event_name = n.event_name DESC, e.event_name) AS rank "
 "FROM (SELECT DISTINCT event_name FROM %1$s) n JOIN %2$s e ON upper(e.event_name) = upper(n.event_name)) e "
@@ -257,8 +257,8 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	MemoryContextSwitchTo(work);
 	events = make_events();
 	values[0] = CStringGetTextDatum(event_name ? event_name : "");
-	rows = store_query(as_owner,
-					   psprintf(jobs_sql, store_table("batch_jobs"), store_table("batchagg_events")),
+	rows = ext_query(as_owner,
+					   psprintf(jobs_sql, ext_table("batch_jobs"), ext_table("batchagg_events")),
 					   lengthof(types), types, values);
 
 	agenda->jobs = MemoryContextAllocHuge(context, (list_length(rows) + 1) * sizeof(AgendaJob));
@@ -296,14 +296,14 @@ agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 	ids = palloc_extended(n * sizeof(int32), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < n; i++)
 		ids[i] = jobs[i]->id;
-	values[0] = store_id_array(ids, n);
-	rows = store_query(as_owner,
-					   psprintf("SELECT l.state, " STORE_MICROSECONDS("l.slot") ", l.attempt, "
-								STORE_MICROSECONDS("l.not_before") ", " STORE_MICROSECONDS("l.started_at")
+	values[0] = ext_id_array(ids, n);
+	rows = ext_query(as_owner,
+					   psprintf("SELECT l.state, " EXT_MICROSECONDS("l.slot") ", l.attempt, "
+								EXT_MICROSECONDS("l.not_before") ", " EXT_MICROSECONDS("l.started_at")
 								" FROM unnest($1) WITH ORDINALITY j(id, number) "
 								"LEFT JOIN LATERAL (SELECT * FROM %1$s l WHERE l.job_id = j.id "
 								"ORDER BY l.slot DESC LIMIT 1) l ON true ORDER BY j.number",
-								store_table("batchagg_ledger")),
+								ext_table("batchagg_ledger")),
 					   lengthof(types), types, values);
 	foreach(lc, rows)
 	{

@@ -35,7 +35,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "slots/clock.h"
 #include "slots/ledger.h"
 
@@ -82,7 +82,7 @@ ledger_start(const SlotAttempt *attempts, int n)
 												TYPALIGN_DOUBLE));
 	values[2] = PointerGetDatum(construct_array(numbers, n, INT4OID, 4, true, TYPALIGN_INT));
 	values[3] = TimestampTzGetDatum(clock_now());
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("INSERT INTO %s AS l (job_id, slot, state, attempt, started_at) "
 								"SELECT a.job_id, a.slot, 'running', a.attempt, $4 "
 								"FROM unnest($1, $2, $3) a(job_id, slot, attempt) "
@@ -90,7 +90,7 @@ ledger_start(const SlotAttempt *attempts, int n)
 								"attempt = excluded.attempt, started_at = excluded.started_at, "
 								"finished_at = NULL, not_before = NULL "
 								"WHERE l.attempt < excluded.attempt RETURNING 1",
-								store_table("batchagg_ledger")),
+								ext_table("batchagg_ledger")),
 					   lengthof(types), types, values);
 	if (list_length(rows) != n)
 		ereport(ERROR,
@@ -109,9 +109,9 @@ ledger_try_lock(int32 job_id, TimestampTz slot)
 	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int32GetDatum(job_id), TimestampTzGetDatum(slot)};
 
-	return store_query(true,
+	return ext_query(true,
 					   psprintf("SELECT 1 FROM %s WHERE job_id = $1 AND slot = $2 "
-								"FOR UPDATE SKIP LOCKED", store_table("batchagg_ledger")),
+								"FOR UPDATE SKIP LOCKED", ext_table("batchagg_ledger")),
 					   lengthof(types), types, values) != NIL;
 }
 
@@ -133,11 +133,11 @@ ledger_pass_over(int32 job_id, const SlotRange *range, SlotState state, const ch
 		TimestampTzGetDatum(clock_now())
 	};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("INSERT INTO %s (job_id, slot, first_slot, slots, state, reason, finished_at) "
 						 "VALUES ($1, $2, nullif($3, $2), nullif(nullif($4, 1), -1), $5, $6, $7) "
 						 "ON CONFLICT DO NOTHING",
-						 store_table("batchagg_ledger")),
+						 ext_table("batchagg_ledger")),
 				lengthof(types), types, values);
 }
 
@@ -163,12 +163,12 @@ ledger_finish(const SlotAttempt *attempt, SlotState state, int64 run_id, Timesta
 		TimestampTzGetDatum(clock_now())
 	};
 
-	if (store_query(true,
+	if (ext_query(true,
 					psprintf("UPDATE %s SET state = $4, run_id = nullif($5, 0), "
 							 "not_before = nullif($6, '-infinity'), reason = nullif($7, ''), "
 							 "finished_at = $8 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
 							 "AND state = 'running' RETURNING 1",
-							 store_table("batchagg_ledger")),
+							 ext_table("batchagg_ledger")),
 					lengthof(types), types, values) == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -192,13 +192,13 @@ ledger_give_back(const SlotAttempt *attempt, TimestampTz not_before, const char 
 		CStringGetTextDatum(reason)
 	};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("WITH fresh AS (DELETE FROM %1$s WHERE job_id = $1 AND slot = $2 "
 						 "AND attempt = $3 AND attempt = 1 AND state = 'running') "
 						 "UPDATE %1$s SET state = 'waiting', attempt = attempt - 1, not_before = $4, "
 						 "reason = $5 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
 						 "AND attempt > 1 AND state = 'running'",
-						 store_table("batchagg_ledger")),
+						 ext_table("batchagg_ledger")),
 				lengthof(types), types, values);
 }
 
@@ -212,11 +212,11 @@ ledger_give_up(int32 job_id, TimestampTz slot, const char *reason)
 	Datum		values[] = {Int32GetDatum(job_id), TimestampTzGetDatum(slot),
 	CStringGetTextDatum(reason)};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("UPDATE %s SET state = 'failed', not_before = NULL, "
 						 "reason = concat_ws('; ', reason, $3) "
 						 "WHERE job_id = $1 AND slot = $2 AND state = 'waiting'",
-						 store_table("batchagg_ledger")),
+						 ext_table("batchagg_ledger")),
 				lengthof(types), types, values);
 }
 
@@ -229,10 +229,10 @@ ledger_forget_deleted(int32 job_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("DELETE FROM %s WHERE job_id = $1 "
 						 "AND NOT EXISTS (SELECT FROM %s WHERE id = $1)",
-						 store_table("batchagg_ledger"), store_table("batch_jobs")),
+						 ext_table("batchagg_ledger"), ext_table("batch_jobs")),
 				lengthof(types), types, values);
 }
 
@@ -245,9 +245,9 @@ ledger_take_back(int32 job_id, TimestampTz after)
 	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int32GetDatum(job_id), TimestampTzGetDatum(after)};
 
-	store_query(true,
+	ext_query(true,
 				psprintf("DELETE FROM %s WHERE job_id = $1 AND slot > $2",
-						 store_table("batchagg_ledger")),
+						 ext_table("batchagg_ledger")),
 				lengthof(types), types, values);
 }
 
@@ -264,7 +264,7 @@ ledger_trim(int days, int limit)
 	Int32GetDatum(limit)};
 	List	   *rows;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("WITH slots AS (DELETE FROM %1$s WHERE ctid = ANY (ARRAY("
 								"SELECT l.ctid FROM %1$s l WHERE l.slot < $1 AND l.state <> 'running' "
 								"AND EXISTS (SELECT FROM %1$s later "
@@ -273,7 +273,7 @@ ledger_trim(int days, int limit)
 								"runs AS (DELETE FROM %2$s WHERE ctid = ANY (ARRAY("
 								"SELECT r.ctid FROM %2$s r WHERE r.started_at < $1 LIMIT $2)) RETURNING 1) "
 								"SELECT count(*) FROM (TABLE slots UNION ALL TABLE runs) r",
-								store_table("batchagg_ledger"), store_table("batchagg_runs")),
+								ext_table("batchagg_ledger"), ext_table("batchagg_runs")),
 					   lengthof(types), types, values);
 	return pg_strtoint32(((char **) linitial(rows))[0]);
 }

@@ -27,8 +27,8 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "model/together.h"
 #include "slots/order.h"
 
@@ -104,13 +104,13 @@ read_readers(JobOrder *order, Datum ids)
 {
 	Oid			types[] = {INT4ARRAYOID, OIDARRAYOID, OIDOID};
 	Datum		values[] = {
-		ids, written_relations(), ObjectIdGetDatum(store_relid("ruleexecutionresults"))
+		ids, written_relations(), ObjectIdGetDatum(ext_relid("ruleexecutionresults"))
 	};
-	List	   *rows = store_query(true,
-								   psprintf(readers_sql, store_table("batch_jobs"),
-											store_table("batchjob_definitions"),
-											store_table("batchjob_metrics"),
-											store_table("metricsandtables")),
+	List	   *rows = ext_query(true,
+								   psprintf(readers_sql, ext_table("batch_jobs"),
+											ext_table("batchjob_definitions"),
+											ext_table("batchjob_metrics"),
+											ext_table("metricsandtables")),
 								   lengthof(types), types, values);
 	ListCell   *lc;
 
@@ -139,11 +139,11 @@ read_names(JobOrder *order, Datum ids)
 	Datum		values[] = {ids};
 	ListCell   *lc;
 
-	foreach(lc, store_query(true,
+	foreach(lc, ext_query(true,
 							psprintf("SELECT job_id, count(*), string_agg(name::text, ' ' ORDER BY name) "
 									 "FROM (SELECT job_id, hashtext(" NAME_FOLDED_SQL("metric_name") ") "
 									 "AS name FROM %s WHERE job_id = ANY ($1)) n GROUP BY 1",
-									 store_table("batchjob_metrics")),
+									 ext_table("batchjob_metrics")),
 							lengthof(types), types, values))
 	{
 		char	  **row = lfirst(lc);
@@ -248,7 +248,7 @@ JobOrder *
 order_load(const int32 *ids, const Oid *owners, int n)
 {
 	JobOrder   *order = palloc(sizeof(JobOrder));
-	Datum		array = store_id_array(ids, n);
+	Datum		array = ext_id_array(ids, n);
 	int			readers;
 
 	order->n = n;

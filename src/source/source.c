@@ -11,7 +11,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "source/source.h"
 
 /*
@@ -47,8 +47,8 @@ sources_as_arrays(const List *sources, Datum *definition_ids, Datum *names)
 		texts = lappend(texts, (char *) source->name);
 		ids = lappend_int(ids, source->definition->id);
 	}
-	*definition_ids = store_int_array(ids);
-	*names = store_text_array(texts);
+	*definition_ids = ext_int_array(ids);
+	*names = ext_text_array(texts);
 }
 
 /*

@@ -20,9 +20,9 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/layout.h"
 #include "model/owner.h"
-#include "model/store.h"
 #include "refresh/grouping.h"
 #include "refresh/sourcerows.h"
 #include "store/replaced.h"
@@ -49,7 +49,7 @@ layout_array(const Rollup *rollup)
 
 	for (i = 0; i < rollup->nparts; i++)
 		ids = lappend_int(ids, rollup->parts[i].layout->id);
-	return store_int_array(ids);
+	return ext_int_array(ids);
 }
 
 /*
@@ -63,10 +63,10 @@ stored_buckets(const Rollup *rollup, TimestampTz **starts, TimestampTz **ends)
 	Oid			types[] = {INT4ARRAYOID};
 	Datum		values[] = {layout_array(rollup)};
 	int64		length = granularity_length(&rollup->definition->granularity) * USECS_PER_MINUTE;
-	List	   *rows = store_query(true,
-								   psprintf("SELECT DISTINCT " STORE_MICROSECONDS("bucket")
+	List	   *rows = ext_query(true,
+								   psprintf("SELECT DISTINCT " EXT_MICROSECONDS("bucket")
 											" FROM %s WHERE layout_id = ANY ($1) ORDER BY 1",
-											store_table("batchagg_store")),
+											ext_table("batchagg_store")),
 								   lengthof(types), types, values);
 	int			n = list_length(rows);
 	int			i;
@@ -115,7 +115,7 @@ groups_with_rows(const Source *source, const char *time, const char *zone, Datum
 	List	   *rows;
 
 	owner_enter(&scope, definition->job, zone);
-	rows = store_query(false,
+	rows = ext_query(false,
 					   psprintf("SELECT DISTINCT $1[i], id FROM (SELECT width_bucket(t, $1), t, id "
 								"FROM (SELECT %s, %s FROM %s) AS r (t, id)) AS r (i, t, id) "
 								"WHERE i > 0 AND t < $2[i]",
@@ -174,11 +174,11 @@ forget_groups(const Rollup *rollup, const List *groups)
 	values[1] = PointerGetDatum(construct_array(buckets, n, TEXTOID, -1, false, TYPALIGN_INT));
 	values[2] = PointerGetDatum(construct_md_array(entities, nulls, 1, &n, &lower, TEXTOID, -1,
 												   false, TYPALIGN_INT));
-	store_query(true,
+	ext_query(true,
 				psprintf("DELETE FROM %s s USING unnest($2::timestamptz[], $3) AS g (b, id) "
 						 "WHERE s.layout_id = ANY ($1) AND s.bucket = b "
 						 "AND coalesce(id, s.entity_id) = s.entity_id",
-						 store_table("batchagg_store")),
+						 ext_table("batchagg_store")),
 				lengthof(types), types, values);
 }
 
@@ -194,9 +194,9 @@ forget_above_finer(const Rollup *rollup, Datum starts, Datum ends, bool by_entit
 	Datum		values[] = {
 		layout_array(rollup), starts, ends, layout_array(rollup->finer), BoolGetDatum(by_entity)
 	};
-	char	   *store = store_table("batchagg_store");
+	char	   *store = ext_table("batchagg_store");
 
-	store_query(true,
+	ext_query(true,
 				psprintf("DELETE FROM %s s USING unnest($2, $3) AS u (b, e) "
 						 "WHERE s.layout_id = ANY ($1) AND s.bucket = b AND EXISTS (SELECT FROM %s f "
 						 "WHERE f.layout_id = ANY ($4) AND f.bucket >= b AND f.bucket < e "

@@ -34,7 +34,7 @@
 #include "utils/timestamp.h"
 
 #include "group/entity.h"
-#include "model/store.h"
+#include "model/ext.h"
 #include "settings.h"
 #include "store/rowwriter.h"
 
@@ -92,7 +92,7 @@ split_indexes(RowWriter *writer)
 {
 	ResultRelInfo *all = writer->indexes;
 	ResultRelInfo *series = makeNode(ResultRelInfo);
-	Oid			series_oid = store_relid("batchagg_store_series_idx");
+	Oid			series_oid = ext_relid("batchagg_store_series_idx");
 	int			kept = 0;
 	int			i;
 

@@ -50,8 +50,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/layout.h"
-#include "model/store.h"
 #include "progress.h"
 #include "refresh/grouping.h"
 #include "refresh/history.h"
@@ -168,9 +168,9 @@ store_writer_open(bool dry_run, const DifferenceSink *sink)
 
 	store->sink = sink;
 	store->context = CurrentMemoryContext;
-	store->rel = table_open(store_relid("batchagg_store"),
+	store->rel = table_open(ext_relid("batchagg_store"),
 							dry_run ? AccessShareLock : RowExclusiveLock);
-	store->key = index_open(store_relid("batchagg_store_pkey"), AccessShareLock);
+	store->key = index_open(ext_relid("batchagg_store_pkey"), AccessShareLock);
 	store->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	store->now = GetCurrentTimestamp();
 	store->row_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg stored row",
@@ -332,7 +332,7 @@ stored_values_before(const RollupWriter *writer, const GroupOut *group)
 	const Rollup *rollup = writer->rollup;
 	TimestampTz before = bucket_start(&rollup->definition->granularity, rollup->definition->tz,
 									  group->bucket - 1);
-	Relation	index = index_open(store_relid("batchagg_store_series_idx"), AccessShareLock);
+	Relation	index = index_open(ext_relid("batchagg_store_series_idx"), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(store->rel, NULL);
 	text	   *entity = cstring_to_text_with_len(group->entity, group->entity_length);
 	ScanKeyData keys[SERIES_KEYS];

@@ -39,9 +39,9 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "model/ext.h"
 #include "model/names.h"
 #include "model/problem.h"
-#include "model/store.h"
 #include "source/source.h"
 #include "source/sourcecheck.h"
 #include "track/install.h"
@@ -219,7 +219,7 @@ query_texts(const char *sql, const char *source)
 	List	   *texts = NIL;
 	ListCell   *lc;
 
-	foreach(lc, store_query(true, sql, lengthof(types), types, values))
+	foreach(lc, ext_query(true, sql, lengthof(types), types, values))
 		texts = lappend(texts, ((char **) lfirst(lc))[0]);
 	return texts;
 }
@@ -240,9 +240,9 @@ named_columns(const char *field, const char *source)
 	return query_texts(psprintf("SELECT %4$s " READERS_SQL " AND %4$s IS NOT NULL "
 								"UNION SELECT %4$s FROM %3$s WHERE tablename = $1 "
 								"AND %4$s IS NOT NULL",
-								store_table("batchjob_definitions"),
-								store_table("batchjob_metrics"),
-								store_table("metricsandtables"), field), source);
+								ext_table("batchjob_definitions"),
+								ext_table("batchjob_metrics"),
+								ext_table("metricsandtables"), field), source);
 }
 
 static char *
@@ -270,9 +270,9 @@ focal_entities(const char *source)
 {
 	return query_texts(psprintf("SELECT DISTINCT d.focal_entity " READERS_SQL
 								" AND d.focal_entity <> '*'",
-								store_table("batchjob_definitions"),
-								store_table("batchjob_metrics"),
-								store_table("metricsandtables")), source);
+								ext_table("batchjob_definitions"),
+								ext_table("batchjob_metrics"),
+								ext_table("metricsandtables")), source);
 }
 
 static bool
@@ -423,7 +423,7 @@ forget_marks(int32 source_id)
 	Datum		values[] = {Int32GetDatum(source_id)};
 
 	leaves_forget(source_id);
-	store_query(true, psprintf("DELETE FROM %s WHERE source_id = $1", store_table("batchagg_marks")),
+	ext_query(true, psprintf("DELETE FROM %s WHERE source_id = $1", ext_table("batchagg_marks")),
 				lengthof(types), types, values);
 }
 
@@ -434,7 +434,7 @@ delete_source(const char *where, const char *source)
 	int32		source_id = 0;
 
 	foreach(lc, query_texts(psprintf("DELETE FROM %s s WHERE %s RETURNING source_id",
-									 store_table("batchagg_sources"), where), source))
+									 ext_table("batchagg_sources"), where), source))
 	{
 		source_id = pg_strtoint32(lfirst(lc));
 		forget_marks(source_id);
@@ -465,13 +465,13 @@ write_source(const Tracking *tracking)
 	};
 	List	   *rows;
 
-	rows = store_query(true,
+	rows = ext_query(true,
 					   psprintf("INSERT INTO %s (source, mode, time_column, id_column, xid_column) "
 								"VALUES ($1, $2, $3, nullif($4, ''), nullif($5, '')) "
 								"ON CONFLICT (source) DO UPDATE SET mode = excluded.mode, "
 								"time_column = excluded.time_column, id_column = excluded.id_column, "
 								"xid_column = excluded.xid_column RETURNING source_id",
-								store_table("batchagg_sources")),
+								ext_table("batchagg_sources")),
 					   lengthof(types), types, values);
 	return pg_strtoint32(((char **) linitial(rows))[0]);
 }

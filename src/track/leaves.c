@@ -56,7 +56,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "track/marks.h"
 #include "track/notes.h"
 #include "track/tracking.h"
@@ -292,7 +292,7 @@ scan_leaves(Relation rel, int32 source_id, Snapshot snapshot,
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, LEAVES_SOURCE_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(source_id));
-	scan = systable_beginscan(rel, store_relid("batchagg_leaves_pkey"), true, snapshot, 1, &key);
+	scan = systable_beginscan(rel, ext_relid("batchagg_leaves_pkey"), true, snapshot, 1, &key);
 	while ((tuple = systable_getnext(scan)) != NULL)
 		visit(rel, tuple, arg);
 	systable_endscan(scan);
@@ -324,7 +324,7 @@ collect_leaf(Relation rel, HeapTuple tuple, void *arg)
 static List *
 leaves_before(int32 source_id)
 {
-	Relation	rel = table_open(store_relid("batchagg_leaves"), AccessShareLock);
+	Relation	rel = table_open(ext_relid("batchagg_leaves"), AccessShareLock);
 	List	   *leaves = NIL;
 
 	scan_leaves(rel, source_id, GetActiveSnapshot(), collect_leaf, &leaves);
@@ -366,7 +366,7 @@ insert_leaves(Relation rel, int32 source_id, List *leaves)
 static void
 replace_leaves(int32 source_id, List *leaves)
 {
-	Relation	rel = table_open(store_relid("batchagg_leaves"), RowExclusiveLock);
+	Relation	rel = table_open(ext_relid("batchagg_leaves"), RowExclusiveLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	scan_leaves(rel, source_id, snapshot, delete_leaf, NULL);
@@ -384,7 +384,7 @@ lock_leaves(int32 source_id, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, store_relid("batchagg_sources"), (uint32) source_id, 0);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ext_relid("batchagg_sources"), (uint32) source_id, 0);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 

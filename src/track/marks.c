@@ -35,7 +35,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 #include "track/collect.h"
 #include "track/marks.h"
 #include "track/tracking.h"
@@ -114,7 +114,7 @@ marks_write(int32 source_id, int64 low, int64 high)
 {
 	Note		note = {.low = low,.high = high,.ids = NULL};
 
-	insert_marks(store_relid("batchagg_marks"), source_id, list_make1(&note));
+	insert_marks(ext_relid("batchagg_marks"), source_id, list_make1(&note));
 }
 
 /* Is it this transaction's turn to collect marks, that has written so many? */

@@ -41,8 +41,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "track/tracking.h"
 
 /* Columns of batchagg_sources. */
@@ -123,7 +123,7 @@ tracking_load(const char *source)
 
 	ScanKeyInit(&key, SOURCES_SOURCE, BTEqualStrategyNumber, F_TEXTEQ,
 				CStringGetTextDatum(source));
-	return find_source(store_relid("batchagg_sources"), GetActiveSnapshot(), &key);
+	return find_source(ext_relid("batchagg_sources"), GetActiveSnapshot(), &key);
 }
 
 /* Source `id`, as of now; NULL where there is none. */
@@ -399,5 +399,5 @@ tracking_source_name(int32 id)
 void
 tracking_changed(void)
 {
-	CacheInvalidateRelcacheByRelid(store_relid("batchagg_sources"));
+	CacheInvalidateRelcacheByRelid(ext_relid("batchagg_sources"));
 }

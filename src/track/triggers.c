@@ -35,8 +35,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "model/ext.h"
 #include "model/names.h"
-#include "model/store.h"
 #include "track/triggers.h"
 
 #define TRIGGERS 3
@@ -60,15 +60,15 @@ static const struct
 void
 track_command(const char *sql)
 {
-	StoreScope	scope;
+	ExtScope	scope;
 
-	store_enter(&scope, false);
+	ext_enter(&scope, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute(sql, false, 0) < 0)
 		elog(ERROR, "SPI_execute failed: %s", sql);
 	SPI_finish();
-	store_leave(&scope);
+	ext_leave(&scope);
 }
 
 /* A table's name, qualified and quoted; its number where it has just been dropped. */
@@ -126,7 +126,7 @@ is_ours(HeapTuple tuple)
 	char	   *name = get_func_name(function);
 
 	return name && strcmp(name, "batchagg_mark") == 0 &&
-		get_func_namespace(function) == store_info()->schema;
+		get_func_namespace(function) == ext_info()->schema;
 }
 
 /*----------
@@ -208,7 +208,7 @@ triggers_create(const Tracking *tracking, Oid relid)
 							   "WHEN (%s) EXECUTE FUNCTION %s()",
 							   triggers[i].name, triggers[i].event, table,
 							   trigger_condition(tracking, triggers[i].type),
-							   store_table("batchagg_mark")));
+							   ext_table("batchagg_mark")));
 		track_command(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table,
 							   triggers[i].name));
 		depend_on_extension(get_trigger_oid(relid, triggers[i].name, false));

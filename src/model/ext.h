@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * store.h
+ * ext.h
  *	  The extension's own tables: where they are, and how to read them safely.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef BATCHAGG_STORE_H
-#define BATCHAGG_STORE_H
+#ifndef BATCHAGG_EXT_H
+#define BATCHAGG_EXT_H
 
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
@@ -16,54 +16,54 @@
  * objects are of this library's version (ERROR otherwise).  Looked up afresh
  * in each call of an SQL function that needs it.
  */
-typedef struct StoreInfo
+typedef struct ExtInfo
 {
 	Oid			schema;
 	const char *schema_name;	/* quoted */
 	Oid			owner;			/* owner of the extension's tables */
-} StoreInfo;
+} ExtInfo;
 
-extern const StoreInfo *store_info(void);
-extern bool store_is_usable(void);
-extern bool store_is_administrator(void);
-extern bool store_is_restoring(void);
-extern Oid	store_schema(void);
-extern bool store_owns(Oid relid);
-extern Oid	store_relid(const char *name);
-extern char *store_table(const char *name);
+extern const ExtInfo *ext_info(void);
+extern bool ext_is_usable(void);
+extern bool ext_is_administrator(void);
+extern bool ext_is_restoring(void);
+extern Oid	ext_schema(void);
+extern bool ext_owns(Oid relid);
+extern Oid	ext_relid(const char *name);
+extern char *ext_table(const char *name);
 
 /*
  * Safe ground for our own SQL: search_path is pg_catalog, and the user is the
  * extension's owner (as_owner) or stays the caller, whose RLS applies then.
  */
-typedef struct StoreScope
+typedef struct ExtScope
 {
 	Oid			saved_user;
 	int			saved_context;
 	int			guc_level;
-} StoreScope;
+} ExtScope;
 
-extern void store_enter(StoreScope *scope, bool as_owner);
-extern void store_leave(StoreScope *scope);
-extern void store_set(const char *setting, const char *value);
+extern void ext_enter(ExtScope *scope, bool as_owner);
+extern void ext_leave(ExtScope *scope);
+extern void ext_set(const char *setting, const char *value);
 
 /* Returns the rows as texts, in the caller's memory context. */
-extern List *store_query(bool as_owner, const char *sql, int nargs, const Oid *types,
+extern List *ext_query(bool as_owner, const char *sql, int nargs, const Oid *types,
 						 const Datum *values);
-extern List *store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
+extern List *ext_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
 								const Datum *values);
-extern List *store_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
+extern List *ext_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
 								const Datum *values);
-extern void store_read_as_active(bool as_active);
-extern Datum store_int_array(const List *integers);
-extern Datum store_id_array(const int32 *ids, int n);
-extern Datum store_text_array(const List *texts);
+extern void ext_read_as_active(bool as_active);
+extern Datum ext_int_array(const List *integers);
+extern Datum ext_id_array(const int32 *ids, int n);
+extern Datum ext_text_array(const List *texts);
 
 /*
  * SQL for a time as PostgreSQL counts it, which pg_strtoint64() reads: texts of
  * times are for people.  The time is finite, or NULL.
  */
-#define STORE_MICROSECONDS(column) \
+#define EXT_MICROSECONDS(column) \
 	"((extract(epoch FROM " column ") - 946684800) * 1000000)::bigint"
 
-#endif							/* BATCHAGG_STORE_H */
+#endif							/* BATCHAGG_EXT_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * runs.c
+ * sorted.c
  *	  Groups in sorted sequences, on tapes or in streams, and their merge.
  *
  * A run is groups in the order of the store's key, (bucket, entity text): a
@@ -34,20 +34,20 @@
 
 #include "group/bulk.h"
 #include "group/entity.h"
-#include "group/runs.h"
+#include "group/sorted.h"
 
 /* Runs merged at once: each has a buffer of one block and a group. */
 #define MIN_FAN_IN 8
 #define MAX_FAN_IN 512
 
 /* For values of one group, and for sorting those that are too many for that. */
-#define VALUES_MEMORY(runs) ((runs)->budget / 4)
-#define BULK_MEMORY(runs) ((runs)->budget / 8)
+#define VALUES_MEMORY(sorted) ((sorted)->budget / 4)
+#define BULK_MEMORY(sorted) ((sorted)->budget / 8)
 
 /* Values that are copied at once. */
 #define PIECE 1024
 
-struct Runs
+struct Sorted
 {
 	const GroupLayout *layout;
 	Size		budget;			/* bytes */
@@ -65,7 +65,7 @@ typedef struct RunGroup
 	int			entity_length;
 } RunGroup;
 
-struct RunWriter
+struct SortedWriter
 {
 	const GroupLayout *layout;
 	LogicalTape *tape;
@@ -96,7 +96,7 @@ typedef struct RunReader
 /* What is merged. */
 typedef struct Merge
 {
-	Runs	   *runs;
+	Sorted	   *sorted;
 	binaryheap *heap;
 	RunReader **readers;		/* room for as many as there may be */
 	int			nreaders;
@@ -110,65 +110,65 @@ typedef struct Merge
  * Creates an empty set of runs in a child context of `parent`, for groups of
  * `layout`, that are merged with about `budget` bytes of memory.
  */
-Runs *
-runs_create(MemoryContext parent, const GroupLayout *layout, Size budget)
+Sorted *
+sorted_create(MemoryContext parent, const GroupLayout *layout, Size budget)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "batchagg runs",
 												  ALLOCSET_DEFAULT_SIZES);
-	Runs	   *runs = MemoryContextAllocZero(context, sizeof(Runs));
+	Sorted	   *sorted = MemoryContextAllocZero(context, sizeof(Sorted));
 
-	runs->layout = layout;
-	runs->budget = budget;
-	runs->context = context;
-	return runs;
+	sorted->layout = layout;
+	sorted->budget = budget;
+	sorted->context = context;
+	return sorted;
 }
 
 /* Forgets all runs on tapes, and frees their files. */
 void
-runs_free(Runs *runs)
+sorted_free(Sorted *sorted)
 {
-	if (runs->tapes != NULL)
-		LogicalTapeSetClose(runs->tapes);
-	runs->tapes = NULL;
-	list_free(runs->runs);
-	runs->runs = NIL;
+	if (sorted->tapes != NULL)
+		LogicalTapeSetClose(sorted->tapes);
+	sorted->tapes = NULL;
+	list_free(sorted->runs);
+	sorted->runs = NIL;
 }
 
 /* Are there runs on tapes? */
 bool
-runs_any(const Runs *runs)
+sorted_any(const Sorted *sorted)
 {
-	return runs->runs != NIL;
+	return sorted->runs != NIL;
 }
 
 bool
-runs_have_streams(const Runs *runs)
+sorted_have_streams(const Sorted *sorted)
 {
-	return runs->streams != NIL;
+	return sorted->streams != NIL;
 }
 
 /* How many runs have been written to tapes, for the log and for tests. */
 int
-runs_written(const Runs *runs)
+sorted_written(const Sorted *sorted)
 {
-	return runs->written;
+	return sorted->written;
 }
 
 /*
- * Begins to write a run to a tape, group by group with run_write_group().
+ * Begins to write a run to a tape, group by group with sorted_write_group().
  */
-RunWriter *
-run_start(Runs *runs)
+SortedWriter *
+sorted_start(Sorted *sorted)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(runs->context);
-	RunWriter  *writer = palloc0(sizeof(RunWriter));
+	MemoryContext old_context = MemoryContextSwitchTo(sorted->context);
+	SortedWriter *writer = palloc0(sizeof(SortedWriter));
 
-	if (runs->tapes == NULL)
-		runs->tapes = LogicalTapeSetCreate(false, NULL, -1);
-	writer->layout = runs->layout;
-	writer->tape = LogicalTapeCreate(runs->tapes);
-	writer->context = runs->context;
-	runs->written++;
+	if (sorted->tapes == NULL)
+		sorted->tapes = LogicalTapeSetCreate(false, NULL, -1);
+	writer->layout = sorted->layout;
+	writer->tape = LogicalTapeCreate(sorted->tapes);
+	writer->context = sorted->context;
+	sorted->written++;
 	MemoryContextSwitchTo(old_context);
 	return writer;
 }
@@ -176,10 +176,10 @@ run_start(Runs *runs)
 /*
  * Begins to write groups to a stream.
  */
-RunWriter *
-run_start_stream(const GroupLayout *layout, StreamWriter *stream)
+SortedWriter *
+sorted_start_stream(const GroupLayout *layout, StreamWriter *stream)
 {
-	RunWriter  *writer = palloc0(sizeof(RunWriter));
+	SortedWriter *writer = palloc0(sizeof(SortedWriter));
 
 	writer->layout = layout;
 	writer->stream = stream;
@@ -192,18 +192,18 @@ run_start_stream(const GroupLayout *layout, StreamWriter *stream)
  * buffer.
  */
 void
-run_end(Runs *runs, RunWriter *writer)
+sorted_end(Sorted *sorted, SortedWriter *writer)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(runs->context);
+	MemoryContext old_context = MemoryContextSwitchTo(sorted->context);
 
 	LogicalTapeRewindForRead(writer->tape, BLCKSZ);
-	runs->runs = lappend(runs->runs, writer->tape);
+	sorted->runs = lappend(sorted->runs, writer->tape);
 	pfree(writer);
 	MemoryContextSwitchTo(old_context);
 }
 
 static void
-run_write(const RunWriter *writer, const void *ptr, Size size)
+sorted_write(const SortedWriter *writer, const void *ptr, Size size)
 {
 	if (writer->stream != NULL)
 		stream_write(writer->stream, ptr, size);
@@ -213,7 +213,7 @@ run_write(const RunWriter *writer, const void *ptr, Size size)
 
 /* Writes the values of a state, of which there are some. */
 static void
-run_write_values(const RunWriter *writer, const ValueArray *values)
+sorted_write_values(const SortedWriter *writer, const ValueArray *values)
 {
 	const SortedValues *elsewhere = values->elsewhere;
 	bool		wide = values->wide || elsewhere != NULL;
@@ -221,10 +221,10 @@ run_write_values(const RunWriter *writer, const ValueArray *values)
 	uint32		n = 0;
 	uint64		i;
 
-	run_write(writer, &wide, sizeof(wide));
+	sorted_write(writer, &wide, sizeof(wide));
 	if (elsewhere == NULL)
 	{
-		run_write(writer, values->values, values->used * value_size(wide));
+		sorted_write(writer, values->values, values->used * value_size(wide));
 		return;
 	}
 	for (i = 0; i < elsewhere->n; i++)
@@ -233,7 +233,7 @@ run_write_values(const RunWriter *writer, const ValueArray *values)
 		if (n == PIECE || i + 1 == elsewhere->n)
 		{
 			CHECK_FOR_INTERRUPTS();
-			run_write(writer, piece, n * sizeof(double));
+			sorted_write(writer, piece, n * sizeof(double));
 			n = 0;
 		}
 	}
@@ -243,24 +243,24 @@ run_write_values(const RunWriter *writer, const ValueArray *values)
  * Writes a group to a run.  A GroupSink.
  */
 void
-run_write_group(void *arg, const GroupOut *group)
+sorted_write_group(void *arg, const GroupOut *group)
 {
-	const RunWriter *writer = arg;
+	const SortedWriter *writer = arg;
 	const GroupLayout *layout = writer->layout;
 	RunGroup	key = {.bucket = group->bucket, .entity_length = group->entity_length};
 	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
 	int			i;
 
-	run_write(writer, &key, sizeof(key));
-	run_write(writer, group->entity, group->entity_length);
-	run_write(writer, group->states, layout->words * sizeof(StateWord));
+	sorted_write(writer, &key, sizeof(key));
+	sorted_write(writer, group->entity, group->entity_length);
+	sorted_write(writer, group->states, layout->words * sizeof(StateWord));
 	for (i = 0; i < layout->nkept; i++)
 	{
 		const ValueArray *values =
 			group_values_word(layout, group->states, layout->kept[i])->values;
 
 		if (values != NULL)
-			run_write_values(writer, values);
+			sorted_write_values(writer, values);
 	}
 	MemoryContextSwitchTo(old_context);
 }
@@ -269,7 +269,7 @@ run_write_group(void *arg, const GroupOut *group)
  * The most bytes that a group takes in a run.
  */
 Size
-run_group_bytes(const GroupLayout *layout, StateWord *states, int entity_length)
+sorted_group_bytes(const GroupLayout *layout, StateWord *states, int entity_length)
 {
 	return sizeof(RunGroup) + entity_length + layout->words * sizeof(StateWord) +
 		layout->nkept * sizeof(bool) + group_values_bytes(layout, states);
@@ -323,7 +323,7 @@ run_read_next(const GroupLayout *layout, RunReader *reader)
  * is not asked for.
  */
 static bool
-run_read_group(const GroupLayout *layout, RunReader *reader)
+sorted_read_group(const GroupLayout *layout, RunReader *reader)
 {
 	if (reader->table != NULL)
 		return reader->table(reader->table_arg, &reader->group);
@@ -359,7 +359,7 @@ run_heap_compare(Datum a, Datum b, void *arg)
 
 /* A reader of a tape or a stream, in memory of the current context. */
 static RunReader *
-run_reader_create(const GroupLayout *layout, LogicalTape *tape, StreamReader *stream)
+sorted_reader_create(const GroupLayout *layout, LogicalTape *tape, StreamReader *stream)
 {
 	RunReader  *reader = palloc0(sizeof(RunReader));
 
@@ -375,11 +375,11 @@ run_reader_create(const GroupLayout *layout, LogicalTape *tape, StreamReader *st
  * Has groups of another process merged with the others.
  */
 void
-runs_add_stream(Runs *runs, StreamReader *stream)
+sorted_add_stream(Sorted *sorted, StreamReader *stream)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(runs->context);
+	MemoryContext old_context = MemoryContextSwitchTo(sorted->context);
 
-	runs->streams = lappend(runs->streams, run_reader_create(runs->layout, NULL, stream));
+	sorted->streams = lappend(sorted->streams, sorted_reader_create(sorted->layout, NULL, stream));
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -387,7 +387,7 @@ runs_add_stream(Runs *runs, StreamReader *stream)
 static uint64
 reader_count(const Merge *merge, const RunReader *reader, int metric)
 {
-	return state_count(group_state(merge->runs->layout, reader->group.states, metric));
+	return state_count(group_state(merge->sorted->layout, reader->group.states, metric));
 }
 
 /* Sets whether the values that a reader comes to, of which there are some, are wide. */
@@ -395,7 +395,7 @@ static void
 read_width(const Merge *merge, RunReader *reader, int metric)
 {
 	if (reader->table != NULL)
-		reader->wide = group_values_word(merge->runs->layout, reader->group.states,
+		reader->wide = group_values_word(merge->sorted->layout, reader->group.states,
 										 metric)->values->wide;
 	else
 		run_read(reader, &reader->wide, sizeof(reader->wide));
@@ -418,7 +418,7 @@ add_values(Merge *merge, ValueArray *array, const void *values, bool wide, uint3
 static void
 take_values(Merge *merge, RunReader *reader, int metric, ValueArray *array)
 {
-	StateWord  *word = group_values_word(merge->runs->layout, reader->group.states, metric);
+	StateWord  *word = group_values_word(merge->sorted->layout, reader->group.states, metric);
 	uint64		left = reader_count(merge, reader, metric);
 	double		piece[PIECE];
 
@@ -452,7 +452,7 @@ make_room(Merge *merge, uint64 n, bool wide)
 		return value_array_create(n, wide, merge->values);
 	}
 	if (merge->bulk == NULL)
-		merge->bulk = bulk_create(BULK_MEMORY(merge->runs));
+		merge->bulk = bulk_create(BULK_MEMORY(merge->sorted));
 	return NULL;
 }
 
@@ -481,7 +481,7 @@ merge_values(Merge *merge, int n, int metric)
 		take_values(merge, readers[i], metric, array);
 	if (array == NULL)
 		array = value_array_elsewhere(bulk_sort(merge->bulk), merge->values);
-	group_values_word(merge->runs->layout, readers[0]->group.states, metric)->values = array;
+	group_values_word(merge->sorted->layout, readers[0]->group.states, metric)->values = array;
 }
 
 /* Forgets the values of the group that was merged last. */
@@ -489,7 +489,7 @@ static void
 merge_clear(Merge *merge)
 {
 	MemoryContextReset(merge->values);
-	merge->room = VALUES_MEMORY(merge->runs);
+	merge->room = VALUES_MEMORY(merge->sorted);
 	if (merge->bulk != NULL)
 		bulk_clear(merge->bulk);
 }
@@ -501,7 +501,7 @@ merge_clear(Merge *merge)
 static void
 merge_groups(Merge *merge, int n)
 {
-	const GroupLayout *layout = merge->runs->layout;
+	const GroupLayout *layout = merge->sorted->layout;
 	RunReader **readers = merge->readers;
 	int			i;
 
@@ -545,12 +545,12 @@ merge_lowest(Merge *merge)
 
 /* Begins a merge of `n` tapes from number `first` on. */
 static void
-merge_begin(Merge *merge, Runs *runs, int first, int n)
+merge_begin(Merge *merge, Sorted *sorted, int first, int n)
 {
-	int			most = n + 1 + list_length(runs->streams);
+	int			most = n + 1 + list_length(sorted->streams);
 	int			i;
 
-	merge->runs = runs;
+	merge->sorted = sorted;
 	merge->heap = binaryheap_allocate(most, run_heap_compare, NULL);
 	merge->readers = palloc(most * sizeof(RunReader *));
 	merge->nreaders = 0;
@@ -559,7 +559,7 @@ merge_begin(Merge *merge, Runs *runs, int first, int n)
 	merge->bulk = NULL;
 	for (i = first; i < first + n; i++)
 		merge->readers[merge->nreaders++] =
-			run_reader_create(runs->layout, list_nth(runs->runs, i), NULL);
+			sorted_reader_create(sorted->layout, list_nth(sorted->runs, i), NULL);
 }
 
 /* Adds the table, and the streams as far as buckets before `to`. */
@@ -570,7 +570,7 @@ merge_add(Merge *merge, GroupSource table, void *table_arg, TimestampTz to)
 
 	merge->table = (RunReader) {.table = table,.table_arg = table_arg};
 	merge->readers[merge->nreaders++] = &merge->table;
-	foreach(lc, merge->runs->streams)
+	foreach(lc, merge->sorted->streams)
 	{
 		RunReader  *reader = lfirst(lc);
 
@@ -591,7 +591,7 @@ merge_send(Merge *merge, GroupSink sink, void *arg)
 
 		/* Those that were at the last group go on to their next. */
 		for (i = 0; i < merge->nreaders; i++)
-			if (run_read_group(merge->runs->layout, merge->readers[i]))
+			if (sorted_read_group(merge->sorted->layout, merge->readers[i]))
 				binaryheap_add(merge->heap, PointerGetDatum(merge->readers[i]));
 		if (binaryheap_empty(merge->heap))
 			break;
@@ -605,42 +605,42 @@ merge_send(Merge *merge, GroupSink sink, void *arg)
 
 /* Merges the first runs into new ones until there are no more than `fan_in`. */
 static void
-merge_first_runs(Runs *runs, int fan_in, MemoryContext context)
+merge_first_runs(Sorted *sorted, int fan_in, MemoryContext context)
 {
-	while (list_length(runs->runs) > fan_in)
+	while (list_length(sorted->runs) > fan_in)
 	{
-		RunWriter  *writer = run_start(runs);
+		SortedWriter *writer = sorted_start(sorted);
 		Merge		merge;
 		int			i;
 
-		merge_begin(&merge, runs, 0, fan_in);
-		merge_send(&merge, run_write_group, writer);
-		run_end(runs, writer);
+		merge_begin(&merge, sorted, 0, fan_in);
+		merge_send(&merge, sorted_write_group, writer);
+		sorted_end(sorted, writer);
 
 		/* Tapes have their read buffers in the merge's memory. */
 		for (i = 0; i < fan_in; i++)
-			LogicalTapeClose(list_nth(runs->runs, i));
-		runs->runs = list_delete_first_n(runs->runs, fan_in);
+			LogicalTapeClose(list_nth(sorted->runs, i));
+		sorted->runs = list_delete_first_n(sorted->runs, fan_in);
 		MemoryContextReset(context);
 	}
 }
 
 static int
-runs_fan_in(const Runs *runs)
+sorted_fan_in(const Sorted *sorted)
 {
-	return Max(MIN_FAN_IN, Min(MAX_FAN_IN, runs->budget / (2 * BLCKSZ)));
+	return Max(MIN_FAN_IN, Min(MAX_FAN_IN, sorted->budget / (2 * BLCKSZ)));
 }
 
 /*
- * Bytes of memory that runs_merge() takes.
+ * Bytes of memory that sorted_merge() takes.
  */
 Size
-runs_merge_memory(const Runs *runs)
+sorted_merge_memory(const Sorted *sorted)
 {
-	Size		memory = (Size) Min(list_length(runs->runs), runs_fan_in(runs)) * BLCKSZ;
+	Size		memory = (Size) Min(list_length(sorted->runs), sorted_fan_in(sorted)) * BLCKSZ;
 
-	if (runs->layout->nkept > 0)
-		memory += VALUES_MEMORY(runs) + BULK_MEMORY(runs);
+	if (sorted->layout->nkept > 0)
+		memory += VALUES_MEMORY(sorted) + BULK_MEMORY(sorted);
 	return memory;
 }
 
@@ -649,16 +649,16 @@ runs_merge_memory(const Runs *runs)
  * the table, which it is given by `table`, and sends them to `sink`.
  */
 void
-runs_merge(Runs *runs, GroupSource table, void *table_arg, TimestampTz to,
+sorted_merge(Sorted *sorted, GroupSource table, void *table_arg, TimestampTz to,
 		   GroupSink sink, void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(runs->context, "batchagg merge",
+	MemoryContext context = AllocSetContextCreate(sorted->context, "batchagg merge",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	Merge		merge;
 
-	merge_first_runs(runs, runs_fan_in(runs), context);
-	merge_begin(&merge, runs, 0, list_length(runs->runs));
+	merge_first_runs(sorted, sorted_fan_in(sorted), context);
+	merge_begin(&merge, sorted, 0, list_length(sorted->runs));
 	merge_add(&merge, table, table_arg, to);
 	merge_send(&merge, sink, arg);
 	MemoryContextSwitchTo(old_context);

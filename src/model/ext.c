@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * store.c
+ * ext.c
  *	  The extension's own tables: where they are, and how to read them safely.
  *
  * The extension may stand in any schema, so its tables are found through
@@ -17,7 +17,7 @@
  * owner has the rights of the owner of the extension's tables, which RLS does
  * not bind; user-written code must never run in such a scope.
  *
- * Settings and user of a scope end with store_leave(), or with the abort of
+ * Settings and user of a scope end with ext_leave(), or with the abort of
  * the (sub)transaction they were made in, so that errors need no clean-up.
  *
  *-------------------------------------------------------------------------
@@ -50,7 +50,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "model/store.h"
+#include "model/ext.h"
 
 #ifndef BATCHAGG_VERSION
 #error "BATCHAGG_VERSION must be defined, as the control file has it"
@@ -107,10 +107,10 @@ relid_in_schema(const char *name, Oid schema)
  * An extension script under way is left alone: it may hold triggers that fire
  * while pg_extension still has the version before.
  */
-const StoreInfo *
-store_info(void)
+const ExtInfo *
+ext_info(void)
 {
-	StoreInfo  *info = palloc(sizeof(StoreInfo));
+	ExtInfo  *info = palloc(sizeof(ExtInfo));
 	const char *version = read_extension(&info->schema);
 	const char *schema_name;
 	HeapTuple	tuple;
@@ -150,7 +150,7 @@ store_info(void)
  * Another version is logged.
  */
 bool
-store_is_usable(void)
+ext_is_usable(void)
 {
 	Oid			schema;
 	const char *version = read_extension(&schema);
@@ -172,7 +172,7 @@ store_is_usable(void)
  * it is not.
  */
 Oid
-store_schema(void)
+ext_schema(void)
 {
 	Oid			schema = InvalidOid;
 
@@ -184,7 +184,7 @@ store_schema(void)
  * Is a relation one of the extension's?  Of any version.
  */
 bool
-store_owns(Oid relid)
+ext_owns(Oid relid)
 {
 	Oid			extension = get_extension_oid(EXTENSION_NAME, true);
 
@@ -196,9 +196,9 @@ store_owns(Oid relid)
  * Does the current user have the rights of the owner of our tables?
  */
 bool
-store_is_administrator(void)
+ext_is_administrator(void)
 {
-	return has_privs_of_role(GetUserId(), store_info()->owner);
+	return has_privs_of_role(GetUserId(), ext_info()->owner);
 }
 
 /*
@@ -206,29 +206,29 @@ store_is_administrator(void)
  * the rights of our tables' owner: without these anybody could pass for one.
  */
 bool
-store_is_restoring(void)
+ext_is_restoring(void)
 {
-	return namespace_search_path[0] == '\0' && store_is_administrator();
+	return namespace_search_path[0] == '\0' && ext_is_administrator();
 }
 
 /*
- * The oid of the extension's table or view `name`.  ERROR as store_info(), or
+ * The oid of the extension's table or view `name`.  ERROR as ext_info(), or
  * where somebody dropped it.
  */
 Oid
-store_relid(const char *name)
+ext_relid(const char *name)
 {
-	return relid_in_schema(name, store_info()->schema);
+	return relid_in_schema(name, ext_info()->schema);
 }
 
 /*
  * `name` of the extension's schema for use in SQL text, qualified and quoted,
- * in the current memory context.  ERROR as store_info().
+ * in the current memory context.  ERROR as ext_info().
  */
 char *
-store_table(const char *name)
+ext_table(const char *name)
 {
-	return psprintf("%s.%s", store_info()->schema_name, quote_identifier(name));
+	return psprintf("%s.%s", ext_info()->schema_name, quote_identifier(name));
 }
 
 /*
@@ -238,7 +238,7 @@ store_table(const char *name)
  * would not pass for an error which passes by itself.
  */
 void
-store_set(const char *setting, const char *value)
+ext_set(const char *setting, const char *value)
 {
 	if (set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 						  true, DEBUG5, false) <= 0)
@@ -250,19 +250,19 @@ store_set(const char *setting, const char *value)
 
 /*
  * Enters a scope for our own SQL; the file's head says what that gives.
- * ERROR as store_info().
+ * ERROR as ext_info().
  */
 void
-store_enter(StoreScope *scope, bool as_owner)
+ext_enter(ExtScope *scope, bool as_owner)
 {
-	Oid			owner = as_owner ? store_info()->owner : InvalidOid;
+	Oid			owner = as_owner ? ext_info()->owner : InvalidOid;
 
 	scope->guc_level = NewGUCNestLevel();
-	store_set("search_path", "pg_catalog, pg_temp");
-	store_set("row_security", "on");
-	store_set("IntervalStyle", "postgres");	/* intervals are read as texts */
+	ext_set("search_path", "pg_catalog, pg_temp");
+	ext_set("row_security", "on");
+	ext_set("IntervalStyle", "postgres");	/* intervals are read as texts */
 	if (quote_all_identifiers)
-		store_set("quote_all_identifiers", "off");	/* names are compared as texts */
+		ext_set("quote_all_identifiers", "off");	/* names are compared as texts */
 
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	if (as_owner)
@@ -273,7 +273,7 @@ store_enter(StoreScope *scope, bool as_owner)
  * Leaves the scope entered last.
  */
 void
-store_leave(StoreScope *scope)
+ext_leave(ExtScope *scope)
 {
 	SetUserIdAndSecContext(scope->saved_user, scope->saved_context);
 	AtEOXact_GUC(false, scope->guc_level);
@@ -370,12 +370,12 @@ plan_statement(bool as_owner, const char *sql, int nargs, const Oid *types)
 static bool as_active_snapshot = false;
 
 /*
- * Has store_query() read with the active snapshot until it is told otherwise, or
+ * Has ext_query() read with the active snapshot until it is told otherwise, or
  * with the latest, as it does at first.  For a run that only reads: nobody is
  * locked out by it, so the rows of our tables must be of the time of the store.
  */
 void
-store_read_as_active(bool as_active)
+ext_read_as_active(bool as_active)
 {
 	as_active_snapshot = as_active;
 }
@@ -387,9 +387,9 @@ run_statement(bool as_owner, Snapshot snapshot, const char *sql, int nargs, cons
 {
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *rows;
-	StoreScope	scope;
+	ExtScope	scope;
 
-	store_enter(&scope, as_owner);
+	ext_enter(&scope, as_owner);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_snapshot(plan_statement(as_owner, sql, nargs, types), (Datum *) values, NULL,
@@ -397,7 +397,7 @@ run_statement(bool as_owner, Snapshot snapshot, const char *sql, int nargs, cons
 		elog(ERROR, "SPI_execute_snapshot failed: %s", sql);
 	rows = copy_rows(caller);
 	SPI_finish();
-	store_leave(&scope);
+	ext_leave(&scope);
 	return rows;
 }
 
@@ -408,7 +408,7 @@ run_statement(bool as_owner, Snapshot snapshot, const char *sql, int nargs, cons
  * Arguments are never NULL.  ERROR as the statement.
  */
 List *
-store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
+ext_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Datum *values)
 {
 	return run_statement(as_owner, as_active_snapshot ? GetActiveSnapshot() : InvalidSnapshot, sql,
 						 nargs, types, values);
@@ -419,7 +419,7 @@ store_query(bool as_owner, const char *sql, int nargs, const Oid *types, const D
  * since it was taken.
  */
 List *
-store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
+ext_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
 				   const Datum *values)
 {
 	return run_statement(as_owner, GetActiveSnapshot(), sql, nargs, types, values);
@@ -430,7 +430,7 @@ store_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
  * transaction, and what this transaction has written.
  */
 List *
-store_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
+ext_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
 				   const Datum *values)
 {
 	return run_statement(as_owner, GetLatestSnapshot(), sql, nargs, types, values);
@@ -440,7 +440,7 @@ store_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
  * A list of integers as an array, for a statement's argument.
  */
 Datum
-store_int_array(const List *integers)
+ext_int_array(const List *integers)
 {
 	Datum	   *elements = palloc(Max(list_length(integers), 1) * sizeof(Datum));
 	ListCell   *lc;
@@ -455,7 +455,7 @@ store_int_array(const List *integers)
  * Likewise n ids, of which there may be very many.
  */
 Datum
-store_id_array(const int32 *ids, int n)
+ext_id_array(const int32 *ids, int n)
 {
 	Datum	   *elements = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
 
@@ -469,7 +469,7 @@ store_id_array(const int32 *ids, int n)
  * Likewise a list of C strings.
  */
 Datum
-store_text_array(const List *texts)
+ext_text_array(const List *texts)
 {
 	Datum	   *elements = palloc(Max(list_length(texts), 1) * sizeof(Datum));
 	ListCell   *lc;
