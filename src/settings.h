@@ -9,11 +9,11 @@
 #define BATCHAGG_SETTINGS_H
 
 extern int	batchagg_batch_size;	/* groups written per batch */
-extern int	batchagg_work_mem;		/* memory of one run, kB; -1: hash memory */
+extern int	batchagg_work_mem;	/* memory of one run, kB; -1: hash memory */
 extern int	batchagg_max_parallel_workers_per_run;
 extern int	batchagg_job_timeout;	/* seconds; 0: none */
-extern int	batchagg_log_level;		/* an elog level */
-extern char *batchagg_timezone;		/* zone of events that name none */
+extern int	batchagg_log_level; /* an elog level */
+extern char *batchagg_timezone; /* zone of events that name none */
 
 /* The service's. */
 #define MAX_CONCURRENT_JOBS 128

@@ -20,7 +20,7 @@ typedef struct ColumnLimit
 	int			bytes;
 } ColumnLimit;
 
-extern Oid check_owner(Row *row);
+extern Oid	check_owner(Row *row);
 extern void check_lengths(const Row *row, const ColumnLimit *limits);
 extern void check_id_is_drawn(const Row *row, const char *sequence);
 extern void check_choice(const Row *row, const char *column, const char *const *choices,

@@ -124,10 +124,10 @@ read_name(NewJob *new, FunctionCallInfo fcinfo)
 		return;
 	values[0] = CStringGetTextDatum(new->job.name);
 	rows = ext_query(false,
-					   psprintf("SELECT id FROM %s WHERE job_name = $1 "
-								"AND pg_get_userbyid(owner) = current_user",
-								ext_table("batch_jobs")),
-					   lengthof(types), types, values);
+					 psprintf("SELECT id FROM %s WHERE job_name = $1 "
+							  "AND pg_get_userbyid(owner) = current_user",
+							  ext_table("batch_jobs")),
+					 lengthof(types), types, values);
 	if (rows != NIL)
 		report(new, ERRCODE_UNIQUE_VIOLATION,
 			   psprintf("job \"%s\" already exists", new->job.name),
@@ -398,14 +398,14 @@ choose_mappings(NewJob *new)
 			CStringGetTextDatum(name_fold(name))
 		};
 		List	   *rows = ext_query(false,
-									   psprintf("SELECT name_column, value_column, (SELECT string_agg(job_id::text, "
-												"', ' ORDER BY job_id) FROM %s WHERE "
-												NAME_FOLDED_SQL("metric_name") " = $3) "
-												"FROM %s WHERE tablename = $1 AND owner = $2 AND "
-												NAME_FOLDED_SQL("metricname") " = $3",
-												ext_table("batchjob_metrics"),
-												ext_table("metricsandtables")),
-									   lengthof(types), types, values);
+									 psprintf("SELECT name_column, value_column, (SELECT string_agg(job_id::text, "
+											  "', ' ORDER BY job_id) FROM %s WHERE "
+											  NAME_FOLDED_SQL("metric_name") " = $3) "
+											  "FROM %s WHERE tablename = $1 AND owner = $2 AND "
+											  NAME_FOLDED_SQL("metricname") " = $3",
+											  ext_table("batchjob_metrics"),
+											  ext_table("metricsandtables")),
+									 lengthof(types), types, values);
 
 		if (rows == NIL)
 		{

@@ -112,10 +112,10 @@ jobs_of_event(const char *event_name)
 	List	   *rows;
 
 	rows = ext_query(true,
-					   psprintf("SELECT string_agg(id::text, ', ' ORDER BY id) FROM %s "
-								"WHERE upper(event_name) = upper($1)",
-								ext_table("batch_jobs")),
-					   lengthof(types), types, values);
+					 psprintf("SELECT string_agg(id::text, ', ' ORDER BY id) FROM %s "
+							  "WHERE upper(event_name) = upper($1)",
+							  ext_table("batch_jobs")),
+					 lengthof(types), types, values);
 	return ((char **) linitial(rows))[0];
 }
 
@@ -169,9 +169,9 @@ restart_schedules(const char *event_name)
 	Datum		values[] = {CStringGetTextDatum(event_name), TimestampTzGetDatum(clock_now())};
 
 	ext_query(true,
-				psprintf("UPDATE %s SET scheduled_from = $2 WHERE upper(event_name) = upper($1)",
-						 ext_table("batch_jobs")),
-				lengthof(types), types, values);
+			  psprintf("UPDATE %s SET scheduled_from = $2 WHERE upper(event_name) = upper($1)",
+					   ext_table("batch_jobs")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -343,9 +343,9 @@ has_metrics(int32 job_id)
 	Datum		values[] = {Int32GetDatum(job_id)};
 
 	return ext_query(false,
-					   psprintf("SELECT 1 FROM %s WHERE job_id = $1 LIMIT 1",
-								ext_table("batchjob_metrics")),
-					   lengthof(types), types, values) != NIL;
+					 psprintf("SELECT 1 FROM %s WHERE job_id = $1 LIMIT 1",
+							  ext_table("batchjob_metrics")),
+					 lengthof(types), types, values) != NIL;
 }
 
 /* Checks a filter against the sources of the metrics that the job has. */

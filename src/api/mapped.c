@@ -105,22 +105,22 @@ jobs_concerned(const List *mappings)
 
 	arrays_of(mappings, &values[0], &values[1], &values[2]);
 	foreach(lc, ext_query(false,
-							psprintf("SELECT DISTINCT j.id FROM %s j JOIN %s d ON d.job_id = j.id "
-									 "JOIN %s m ON m.job_id = j.id "
-									 "WHERE " NAME_FOLDED_SQL("m.metric_name") " IN "
-									 "(SELECT unnest($1)) AND EXISTS (SELECT FROM unnest($3) o "
-									 "WHERE o = j.owner OR o IN (SELECT oid FROM pg_roles "
-									 "WHERE rolsuper)) AND NOT EXISTS (SELECT FROM %s t "
-									 "WHERE t.owner = j.owner AND t.tablename = d.source_table "
-									 "AND t.tablename NOT IN (SELECT unnest($2)) "
-									 "AND " NAME_FOLDED_SQL("t.metricname") " = "
-									 NAME_FOLDED_SQL("m.metric_name") ") "
-									 "ORDER BY j.id LIMIT " MAX_JOBS_TEXT " + 1",
-									 ext_table("batch_jobs"),
-									 ext_table("batchjob_definitions"),
-									 ext_table("batchjob_metrics"),
-									 ext_table("metricsandtables")),
-							lengthof(types), types, values))
+						  psprintf("SELECT DISTINCT j.id FROM %s j JOIN %s d ON d.job_id = j.id "
+								   "JOIN %s m ON m.job_id = j.id "
+								   "WHERE " NAME_FOLDED_SQL("m.metric_name") " IN "
+								   "(SELECT unnest($1)) AND EXISTS (SELECT FROM unnest($3) o "
+								   "WHERE o = j.owner OR o IN (SELECT oid FROM pg_roles "
+								   "WHERE rolsuper)) AND NOT EXISTS (SELECT FROM %s t "
+								   "WHERE t.owner = j.owner AND t.tablename = d.source_table "
+								   "AND t.tablename NOT IN (SELECT unnest($2)) "
+								   "AND " NAME_FOLDED_SQL("t.metricname") " = "
+								   NAME_FOLDED_SQL("m.metric_name") ") "
+								   "ORDER BY j.id LIMIT " MAX_JOBS_TEXT " + 1",
+								   ext_table("batch_jobs"),
+								   ext_table("batchjob_definitions"),
+								   ext_table("batchjob_metrics"),
+								   ext_table("metricsandtables")),
+						  lengthof(types), types, values))
 		ids = lappend_int(ids, pg_strtoint32(((char **) lfirst(lc))[0]));
 	return ids;
 }

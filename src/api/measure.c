@@ -60,7 +60,7 @@ static struct
 {
 	SPIPlanPtr	plan;
 	Oid			relid;			/* the table it is for */
-} measurement_insert;
+}			measurement_insert;
 
 /* Prepares the plan, where it is not there for the table of this moment. */
 static SPIPlanPtr

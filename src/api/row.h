@@ -20,7 +20,7 @@ typedef struct Row
 	HeapTuple	now;			/* as it will be written; NULL: a DELETE */
 } Row;
 
-extern Row row_of_trigger(FunctionCallInfo fcinfo);
+extern Row	row_of_trigger(FunctionCallInfo fcinfo);
 extern Datum row_value(const Row *row, const char *name, bool *isnull);
 extern char *row_text(const Row *row, const char *name);
 extern char *row_text_before(const Row *row, const char *name);

@@ -177,9 +177,9 @@ batchagg_run_all(PG_FUNCTION_ARGS)
 {
 	run_list(fcinfo, "batchagg_run_all()",
 			 ext_query(false,
-						 psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag ORDER BY id",
-								  ext_table("batch_jobs")),
-						 0, NULL, NULL));
+					   psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag ORDER BY id",
+								ext_table("batch_jobs")),
+					   0, NULL, NULL));
 	return (Datum) 0;
 }
 
@@ -197,10 +197,10 @@ batchagg_run_event(PG_FUNCTION_ARGS)
 	event_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &meaning);
 	run_list(fcinfo, "batchagg_run_event()",
 			 ext_query(false,
-						 psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag "
-								  "AND upper(event_name) = upper($1) ORDER BY id",
-								  ext_table("batch_jobs")),
-						 lengthof(types), types, values));
+					   psprintf("SELECT id, owner::oid FROM %s WHERE enable_flag "
+								"AND upper(event_name) = upper($1) ORDER BY id",
+								ext_table("batch_jobs")),
+					   lengthof(types), types, values));
 	return (Datum) 0;
 }
 

@@ -451,12 +451,12 @@ batchagg_job_deleted(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 	{
 		ext_query(true, psprintf("DELETE FROM %s", ext_table("batchagg_ledger")),
-					0, NULL, NULL);
+				  0, NULL, NULL);
 		PG_RETURN_POINTER(NULL);
 	}
 	values[0] = SPI_getbinval(data->tg_trigtuple, RelationGetDescr(data->tg_relation),
 							  SPI_fnumber(RelationGetDescr(data->tg_relation), "id"), &isnull);
 	ext_query(true, psprintf("DELETE FROM %s WHERE job_id = $1", ext_table("batchagg_ledger")),
-				lengthof(types), types, values);
+			  lengthof(types), types, values);
 	PG_RETURN_POINTER(NULL);
 }

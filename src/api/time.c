@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(batchagg_next_runs);
 typedef struct BucketCall
 {
 	text	   *granularity_text;	/* as passed */
-	text	   *timezone;			/* as passed */
+	text	   *timezone;		/* as passed */
 	Granularity granularity;
 	BucketCache cache;
 } BucketCall;
@@ -44,14 +44,14 @@ typedef struct NextRuns
 } NextRuns;
 
 static bool
-same_text(const text *a, const text *b)
+same_text(const text * a, const text * b)
 {
 	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
 static text *
-copy_text(const text *from, MemoryContext context)
+copy_text(const text * from, MemoryContext context)
 {
 	return memcpy(MemoryContextAlloc(context, VARSIZE_ANY(from)), from, VARSIZE_ANY(from));
 }
@@ -61,7 +61,7 @@ copy_text(const text *from, MemoryContext context)
  * the call before, if the texts are the same.  ERROR if one is invalid.
  */
 static BucketCall *
-bucket_call(FmgrInfo *flinfo, const text *granularity, const text *timezone)
+bucket_call(FmgrInfo *flinfo, const text * granularity, const text * timezone)
 {
 	BucketCall *call = flinfo->fn_extra;
 	Problems	raise = {.collect = false};

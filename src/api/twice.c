@@ -119,11 +119,11 @@ refuse_equal(Datum ids)
 	char	  **row;
 
 	ext_query(true, psprintf("SELECT FROM %s WHERE id IN (SELECT job_id FROM %s WHERE id = ANY ($1)) "
-							   "ORDER BY id FOR NO KEY UPDATE", ext_table("batch_jobs"),
-							   ext_table("batchjob_definitions")),
-				lengthof(types), types, &ids);
+							 "ORDER BY id FOR NO KEY UPDATE", ext_table("batch_jobs"),
+							 ext_table("batchjob_definitions")),
+			  lengthof(types), types, &ids);
 	rows = ext_query_latest(true, psprintf(equal_sql, ext_table("batchjob_definitions")),
-							  lengthof(types), types, &ids);
+							lengthof(types), types, &ids);
 	if (rows == NIL)
 		return;
 	row = linitial(rows);
@@ -145,10 +145,10 @@ notice_same(const char *definitions, const char *metrics, int nargs, const Oid *
 	ListCell   *lc;
 
 	foreach(lc, ext_query(true,
-							psprintf(same_sql, ext_table("batchjob_definitions"),
-									 ext_table("batch_jobs"), ext_table("batchjob_metrics"),
-									 definitions, metrics),
-							nargs, types, values))
+						  psprintf(same_sql, ext_table("batchjob_definitions"),
+								   ext_table("batch_jobs"), ext_table("batchjob_metrics"),
+								   definitions, metrics),
+						  nargs, types, values))
 	{
 		char	  **row = lfirst(lc);
 

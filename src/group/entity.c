@@ -723,7 +723,7 @@ entities_keep(Entities *entities, uint32 *numbers, uint32 n)
 	for (i = 0; i < n; i++)
 	{
 		const Entity *entity = &old.entities[numbers[i]];
-		uint32	   *number = &kept[numbers[i]];	/* + 1 */
+		uint32	   *number = &kept[numbers[i]]; /* + 1 */
 
 		if (*number == 0)
 		{

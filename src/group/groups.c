@@ -129,7 +129,7 @@ groups_values_context(Groups *groups)
 GroupsUsage
 groups_usage(const Groups *groups)
 {
-	GroupsUsage usage = {.runs = sorted_written(groups->sorted), .peak = groups->peak};
+	GroupsUsage usage = {.runs = sorted_written(groups->sorted),.peak = groups->peak};
 
 	return usage;
 }

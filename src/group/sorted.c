@@ -247,7 +247,7 @@ sorted_write_group(void *arg, const GroupOut *group)
 {
 	const SortedWriter *writer = arg;
 	const GroupLayout *layout = writer->layout;
-	RunGroup	key = {.bucket = group->bucket, .entity_length = group->entity_length};
+	RunGroup	key = {.bucket = group->bucket,.entity_length = group->entity_length};
 	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
 	int			i;
 
@@ -257,7 +257,7 @@ sorted_write_group(void *arg, const GroupOut *group)
 	for (i = 0; i < layout->nkept; i++)
 	{
 		const ValueArray *values =
-			group_values_word(layout, group->states, layout->kept[i])->values;
+		group_values_word(layout, group->states, layout->kept[i])->values;
 
 		if (values != NULL)
 			sorted_write_values(writer, values);
@@ -650,7 +650,7 @@ sorted_merge_memory(const Sorted *sorted)
  */
 void
 sorted_merge(Sorted *sorted, GroupSource table, void *table_arg, TimestampTz to,
-		   GroupSink sink, void *arg)
+			 GroupSink sink, void *arg)
 {
 	MemoryContext context = AllocSetContextCreate(sorted->context, "batchagg merge",
 												  ALLOCSET_DEFAULT_SIZES);

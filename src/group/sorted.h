@@ -34,6 +34,6 @@ typedef bool (*GroupSource) (void *arg, GroupOut *out);
 
 extern Size sorted_merge_memory(const Sorted *sorted);
 extern void sorted_merge(Sorted *sorted, GroupSource table, void *table_arg, TimestampTz to,
-					   GroupSink sink, void *arg);
+						 GroupSink sink, void *arg);
 
 #endif							/* BATCHAGG_SORTED_H */

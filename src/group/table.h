@@ -45,8 +45,8 @@ typedef struct Groups
 	TimestampTz newest;			/* latest bucket of these */
 
 	uint32		nplaces;		/* for the states of a group, in the chunks */
-	uint32		free_place;		/* number + 1 of one whose group has left, and which
-								 * leads to the next; 0: none */
+	uint32		free_place;		/* number + 1 of one whose group has left, and which leads to the
+								 * next; 0: none */
 	char	  **chunks;
 	int			nchunks;
 	int			chunk_shift;	/* log2 of the groups in a chunk */

@@ -52,11 +52,11 @@ event_lookup(const char *name, EventMeaning *result)
 	char	  **row;
 
 	rows = ext_query(true,
-					   psprintf("SELECT schedule, timezone FROM %s "
-								"WHERE upper(event_name) = upper($1) "
-								"ORDER BY event_name = $1 DESC, event_name LIMIT 1",
-								ext_table("batchagg_events")),
-					   lengthof(types), types, values);
+					 psprintf("SELECT schedule, timezone FROM %s "
+							  "WHERE upper(event_name) = upper($1) "
+							  "ORDER BY event_name = $1 DESC, event_name LIMIT 1",
+							  ext_table("batchagg_events")),
+					 lengthof(types), types, values);
 	if (rows == NIL)
 		return event_meaning(name, NULL, NULL, result);
 	row = linitial(rows);
@@ -82,9 +82,9 @@ suggest_event(const char *name)
 	int			length;
 
 	rows = ext_query(true,
-					   psprintf("SELECT event_name FROM %s ORDER BY event_name",
-								ext_table("batchagg_events")),
-					   0, NULL, NULL);
+					 psprintf("SELECT event_name FROM %s ORDER BY event_name",
+							  ext_table("batchagg_events")),
+					 0, NULL, NULL);
 	known = palloc(sizeof(char *) * (list_length(rows) + lengthof(plain)));
 	foreach(lc, rows)
 		known[nknown++] = ((char **) lfirst(lc))[0];

@@ -110,7 +110,7 @@ relid_in_schema(const char *name, Oid schema)
 const ExtInfo *
 ext_info(void)
 {
-	ExtInfo  *info = palloc(sizeof(ExtInfo));
+	ExtInfo    *info = palloc(sizeof(ExtInfo));
 	const char *version = read_extension(&info->schema);
 	const char *schema_name;
 	HeapTuple	tuple;
@@ -420,7 +420,7 @@ ext_query(bool as_owner, const char *sql, int nargs, const Oid *types, const Dat
  */
 List *
 ext_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
-				   const Datum *values)
+				 const Datum *values)
 {
 	return run_statement(as_owner, GetActiveSnapshot(), sql, nargs, types, values);
 }
@@ -431,7 +431,7 @@ ext_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
  */
 List *
 ext_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
-				   const Datum *values)
+				 const Datum *values)
 {
 	return run_statement(as_owner, GetLatestSnapshot(), sql, nargs, types, values);
 }

@@ -49,11 +49,11 @@ extern void ext_set(const char *setting, const char *value);
 
 /* Returns the rows as texts, in the caller's memory context. */
 extern List *ext_query(bool as_owner, const char *sql, int nargs, const Oid *types,
-						 const Datum *values);
+					   const Datum *values);
 extern List *ext_query_active(bool as_owner, const char *sql, int nargs, const Oid *types,
-								const Datum *values);
+							  const Datum *values);
 extern List *ext_query_latest(bool as_owner, const char *sql, int nargs, const Oid *types,
-								const Datum *values);
+							  const Datum *values);
 extern void ext_read_as_active(bool as_active);
 extern Datum ext_int_array(const List *integers);
 extern Datum ext_id_array(const int32 *ids, int n);

@@ -50,9 +50,9 @@ static char *
 hint_for_name(const char *name)
 {
 	List	   *rows = ext_query(false,
-								   psprintf("SELECT job_name, id FROM %s ORDER BY id",
-											ext_table("batch_jobs")),
-								   0, NULL, NULL);
+								 psprintf("SELECT job_name, id FROM %s ORDER BY id",
+										  ext_table("batch_jobs")),
+								 0, NULL, NULL);
 	const char **names = palloc(sizeof(char *) * Max(list_length(rows), 1));
 	int			n = 0;
 	const char *nearest;
@@ -84,10 +84,10 @@ job_id_by_name(const char *name)
 	List	   *rows;
 
 	rows = ext_query(false,
-						psprintf("SELECT id, pg_get_userbyid(owner) = current_user FROM %s "
-								 "WHERE job_name = $1 ORDER BY 2 DESC, 1",
-								 ext_table("batch_jobs")),
-						1, types, values);
+					 psprintf("SELECT id, pg_get_userbyid(owner) = current_user FROM %s "
+							  "WHERE job_name = $1 ORDER BY 2 DESC, 1",
+							  ext_table("batch_jobs")),
+					 1, types, values);
 	if (list_length(rows) > 1 && !TEXT_BOOL(((char **) linitial(rows))[1]))
 		ereport(ERROR,
 				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
@@ -302,10 +302,10 @@ load_last_slot(int32 job_id)
 	const Oid	types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT " EXT_MICROSECONDS("last_slot") " FROM %s "
-											"WHERE job_id = $1 AND last_slot IS NOT NULL",
-											ext_table("batchagg_counters")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT " EXT_MICROSECONDS("last_slot") " FROM %s "
+										  "WHERE job_id = $1 AND last_slot IS NOT NULL",
+										  ext_table("batchagg_counters")),
+								 lengthof(types), types, values);
 
 	return rows == NIL ? DT_NOBEGIN : pg_strtoint64(((char **) linitial(rows))[0]);
 }

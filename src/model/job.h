@@ -64,8 +64,8 @@ typedef struct Job
 	TimestampTz last_slot;		/* the latest of runs that succeeded; DT_NOBEGIN: none */
 	List	   *definitions;	/* of Definition, by id */
 	List	   *metrics;		/* of JobMetric, by name (C collation) */
-	List	   *new_mappings;	/* of SourceMapping: those to be stored with the job that is
-								 * being made, and not in the table yet */
+	List	   *new_mappings;	/* of SourceMapping: those to be stored with the job that is being
+								 * made, and not in the table yet */
 	char	   *asked_table;	/* that the job which is being made is to read; or NULL */
 	struct Mappings *mappings;	/* that may lead it; NULL: not loaded yet */
 	const struct MappingChange *undone; /* mappings are as they were before this; or NULL */

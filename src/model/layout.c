@@ -91,7 +91,7 @@ layout_set_meaning(const StoredLayout *layout)
 	Datum		values[] = {Int32GetDatum(layout->id), CStringGetTextDatum(layout->meaning)};
 
 	ext_query(true, psprintf("UPDATE %s SET meaning = $2 WHERE id = $1",
-							   ext_table("batchagg_layouts")), lengthof(types), types, values);
+							 ext_table("batchagg_layouts")), lengthof(types), types, values);
 }
 
 /*
@@ -111,10 +111,10 @@ layout_set_aside(StoredLayout *layout)
 	List	   *rows;
 
 	rows = ext_query(true,
-					   psprintf("UPDATE %s SET part = -part WHERE definition_id = $1 "
-								"AND source = $2 AND part = $3 RETURNING nullif(meaning, $4)",
-								ext_table("batchagg_layouts")),
-					   lengthof(types), types, values);
+					 psprintf("UPDATE %s SET part = -part WHERE definition_id = $1 "
+							  "AND source = $2 AND part = $3 RETURNING nullif(meaning, $4)",
+							  ext_table("batchagg_layouts")),
+					 lengthof(types), types, values);
 	if (rows != NIL)
 		layout->before = ((char **) linitial(rows))[0];
 }
@@ -145,23 +145,23 @@ layout_insert(const StoredLayout *layout)
 	List	   *rows;
 
 	rows = ext_query(true,
-					   psprintf("WITH layout AS (INSERT INTO %s "
-								"(job_id, definition_id, source, part, focal_entity, granularity, "
-								"meaning) "
-								"SELECT d.job_id, $1, $2, $3, $4, $5, $10 FROM %s d WHERE d.id = $1 "
-								"ON CONFLICT (definition_id, source, part) DO NOTHING "
-								"RETURNING id) "
-								"INSERT INTO %s (layout_id, position, metric, metric_name, "
-								"aggregation_type, result_name) "
-								"SELECT layout.id, n, metric, metric_name, aggregate, result "
-								"FROM layout, ROWS FROM (unnest($6), unnest($7), unnest($8), "
-								"unnest($9)) WITH ORDINALITY "
-								"AS u (metric, metric_name, aggregate, result, n) "
-								"RETURNING layout_id",
-								ext_table("batchagg_layouts"),
-								ext_table("batchjob_definitions"),
-								ext_table("batchagg_positions")),
-					   lengthof(types), types, values);
+					 psprintf("WITH layout AS (INSERT INTO %s "
+							  "(job_id, definition_id, source, part, focal_entity, granularity, "
+							  "meaning) "
+							  "SELECT d.job_id, $1, $2, $3, $4, $5, $10 FROM %s d WHERE d.id = $1 "
+							  "ON CONFLICT (definition_id, source, part) DO NOTHING "
+							  "RETURNING id) "
+							  "INSERT INTO %s (layout_id, position, metric, metric_name, "
+							  "aggregation_type, result_name) "
+							  "SELECT layout.id, n, metric, metric_name, aggregate, result "
+							  "FROM layout, ROWS FROM (unnest($6), unnest($7), unnest($8), "
+							  "unnest($9)) WITH ORDINALITY "
+							  "AS u (metric, metric_name, aggregate, result, n) "
+							  "RETURNING layout_id",
+							  ext_table("batchagg_layouts"),
+							  ext_table("batchjob_definitions"),
+							  ext_table("batchagg_positions")),
+					 lengthof(types), types, values);
 	if (rows == NIL)
 		elog(ERROR, "definition %d is missing", layout->definition_id);
 	return pg_strtoint32(((char **) linitial(rows))[0]);
@@ -201,9 +201,9 @@ layout_keep_history(int32 id)
 	Datum		values[] = {Int32GetDatum(id)};
 
 	ext_query(true,
-				psprintf(keep_sql, ext_table("batchagg_layouts"),
-						 ext_table("batchagg_positions"), ext_table("batchagg_store")),
-				lengthof(types), types, values);
+			  psprintf(keep_sql, ext_table("batchagg_layouts"),
+					   ext_table("batchagg_positions"), ext_table("batchagg_store")),
+			  lengthof(types), types, values);
 }
 
 static void
@@ -251,14 +251,14 @@ layouts_others(const List *definition_ids, const List *layout_ids)
 	const char **aggregate_names;
 	ListCell   *lc;
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT l.id, l.definition_id, l.source, p.metric, "
-											"p.metric_name, p.aggregation_type FROM %s l "
-											"JOIN %s p ON p.layout_id = l.id "
-											"WHERE l.definition_id = ANY ($1) AND l.id <> ALL ($2) "
-											"ORDER BY l.id, p.position",
-											ext_table("batchagg_layouts"),
-											ext_table("batchagg_positions")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT l.id, l.definition_id, l.source, p.metric, "
+										  "p.metric_name, p.aggregation_type FROM %s l "
+										  "JOIN %s p ON p.layout_id = l.id "
+										  "WHERE l.definition_id = ANY ($1) AND l.id <> ALL ($2) "
+										  "ORDER BY l.id, p.position",
+										  ext_table("batchagg_layouts"),
+										  ext_table("batchagg_positions")),
+								 lengthof(types), types, values);
 
 	/* Of all layouts: each has its part of the arrays. */
 	metrics = palloc(list_length(rows) * sizeof(int));
@@ -304,11 +304,11 @@ layouts_drop_others(const List *definition_ids, const List *layout_ids,
 	};
 
 	return ext_query(true,
-					   psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
-								"AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "
-								"AS k (d, s) WHERE d = definition_id AND s = source) RETURNING 1",
-								ext_table("batchagg_layouts")),
-					   lengthof(types), types, values) != NIL;
+					 psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND id <> ALL ($2) "
+							  "AND NOT EXISTS (SELECT FROM ROWS FROM (unnest($3), unnest($4)) "
+							  "AS k (d, s) WHERE d = definition_id AND s = source) RETURNING 1",
+							  ext_table("batchagg_layouts")),
+					 lengthof(types), types, values) != NIL;
 }
 
 /*
@@ -340,9 +340,9 @@ layout_changed(int32 layout_id)
 	Datum		values[] = {Int32GetDatum(layout_id)};
 
 	ext_query(true,
-				psprintf("UPDATE %s SET changed_at = now() WHERE id = $1",
-						 ext_table("batchagg_layouts")),
-				lengthof(types), types, values);
+			  psprintf("UPDATE %s SET changed_at = now() WHERE id = $1",
+					   ext_table("batchagg_layouts")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -355,11 +355,11 @@ layouts_history(int32 definition_id, const char *source, bool *mixed)
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(definition_id), CStringGetTextDatum(source)};
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT " EXT_MICROSECONDS("min(rows_from)")
-											", coalesce(bool_or(mixed), false) FROM %s "
-											"WHERE definition_id = $1 AND source = $2",
-											ext_table("batchagg_layouts")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT " EXT_MICROSECONDS("min(rows_from)")
+										  ", coalesce(bool_or(mixed), false) FROM %s "
+										  "WHERE definition_id = $1 AND source = $2",
+										  ext_table("batchagg_layouts")),
+								 lengthof(types), types, values);
 	char	  **row = linitial(rows);
 
 	*mixed = row[1][0] == 't';
@@ -381,11 +381,11 @@ layouts_set_history(int32 definition_id, const char *source, TimestampTz rows_fr
 	};
 
 	ext_query(true,
-				psprintf("UPDATE %s SET rows_from = nullif($3, 'infinity'), mixed = $4 "
-						 "WHERE definition_id = $1 AND source = $2 AND (mixed <> $4 "
-						 "OR rows_from IS DISTINCT FROM nullif($3, 'infinity'))",
-						 ext_table("batchagg_layouts")),
-				lengthof(types), types, values);
+			  psprintf("UPDATE %s SET rows_from = nullif($3, 'infinity'), mixed = $4 "
+					   "WHERE definition_id = $1 AND source = $2 AND (mixed <> $4 "
+					   "OR rows_from IS DISTINCT FROM nullif($3, 'infinity'))",
+					   ext_table("batchagg_layouts")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -402,13 +402,13 @@ layouts_delete_before(int32 definition_id, const char *source, TimestampTz t)
 		TimestampTzGetDatum(t)
 	};
 	List	   *rows = ext_query(true,
-								   psprintf("WITH deleted AS (DELETE FROM %s s USING %s l "
-											"WHERE l.definition_id = $1 AND l.source = $2 "
-											"AND s.layout_id = l.id AND s.bucket < $3 RETURNING 1) "
-											"SELECT count(*) FROM deleted",
-											ext_table("batchagg_store"),
-											ext_table("batchagg_layouts")),
-								   lengthof(types), types, values);
+								 psprintf("WITH deleted AS (DELETE FROM %s s USING %s l "
+										  "WHERE l.definition_id = $1 AND l.source = $2 "
+										  "AND s.layout_id = l.id AND s.bucket < $3 RETURNING 1) "
+										  "SELECT count(*) FROM deleted",
+										  ext_table("batchagg_store"),
+										  ext_table("batchagg_layouts")),
+								 lengthof(types), types, values);
 
 	return pg_strtoint64(((char **) linitial(rows))[0]);
 }

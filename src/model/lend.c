@@ -87,7 +87,7 @@ view_entry(RangeTblEntry *subquery)
 	return OidIsValid(subquery->relid) ? subquery : NULL;
 #else
 	RangeTblEntry *first = subquery->subquery->rtable == NIL ? NULL :
-		linitial(subquery->subquery->rtable);
+	linitial(subquery->subquery->rtable);
 
 	return first && first->rtekind == RTE_RELATION && first->relkind == RELKIND_VIEW ? first : NULL;
 #endif

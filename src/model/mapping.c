@@ -37,8 +37,8 @@ typedef struct MappingSet
 {
 	List	   *list;			/* of SourceMapping, one a table */
 	textmap_hash *by_table;		/* by table_name; NULL: not needed yet */
-	textmap_hash *by_name;		/* by the table's name in lower case, with and without its
-								 * schema; several of one name are `ambiguous` */
+	textmap_hash *by_name;		/* by the table's name in lower case, with and without its schema;
+								 * several of one name are `ambiguous` */
 } MappingSet;
 
 struct MetricMappings
@@ -110,15 +110,15 @@ read_mappings(const Job *job)
 		names = lappend(names, name_fold(((JobMetric *) lfirst(lc))->name));
 	values[1] = ext_text_array(names);
 	foreach(lc, ext_query(false,
-							psprintf("SELECT metricname, tablename, layout, id_column, "
-									 "time_column, metric_column, name_column, "
-									 "value_column, owner::oid FROM %s "
-									 "WHERE " NAME_FOLDED_SQL("metricname") " IN "
-									 "(SELECT unnest($2)) AND (owner = $1 OR owner IN "
-									 "(SELECT oid FROM pg_roles WHERE rolsuper)) "
-									 "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
-									 ext_table("metricsandtables")),
-							lengthof(types), types, values))
+						  psprintf("SELECT metricname, tablename, layout, id_column, "
+								   "time_column, metric_column, name_column, "
+								   "value_column, owner::oid FROM %s "
+								   "WHERE " NAME_FOLDED_SQL("metricname") " IN "
+								   "(SELECT unnest($2)) AND (owner = $1 OR owner IN "
+								   "(SELECT oid FROM pg_roles WHERE rolsuper)) "
+								   "ORDER BY tablename COLLATE \"C\", owner = $1 DESC, owner",
+								   ext_table("metricsandtables")),
+						  lengthof(types), types, values))
 		mappings = lappend(mappings, make_mapping(lfirst(lc)));
 	return mappings;
 }

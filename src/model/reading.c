@@ -219,12 +219,12 @@ server_value(const char *name)
 	Oid			types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(name)};
 	List	   *rows = ext_query(true,
-								   "SELECT coalesce((SELECT setting FROM pg_file_settings "
-								   "WHERE lower(name) = lower($1) AND error IS NULL "
-								   "ORDER BY seqno DESC LIMIT 1), "
-								   "(SELECT boot_val FROM pg_settings WHERE lower(name) = lower($1)), "
-								   "CASE $1 WHEN 'timezone_abbreviations' THEN 'Default' END)",
-								   lengthof(types), types, values);
+								 "SELECT coalesce((SELECT setting FROM pg_file_settings "
+								 "WHERE lower(name) = lower($1) AND error IS NULL "
+								 "ORDER BY seqno DESC LIMIT 1), "
+								 "(SELECT boot_val FROM pg_settings WHERE lower(name) = lower($1)), "
+								 "CASE $1 WHEN 'timezone_abbreviations' THEN 'Default' END)",
+								 lengthof(types), types, values);
 
 	return ((char **) linitial(rows))[0];
 }

@@ -177,12 +177,12 @@ suggest_relation(const char *written)
 	ListCell   *lc;
 
 	rows = ext_query(false,
-					   "SELECT c.oid, n.nspname, c.relname FROM pg_class c "
-					   "JOIN pg_namespace n ON n.oid = c.relnamespace "
-					   "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition "
-					   "AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname::text, 'pg_') "
-					   "AND has_schema_privilege(n.oid, 'USAGE') "
-					   "ORDER BY n.nspname, c.relname LIMIT " MAX_RELATIONS, 0, NULL, NULL);
+					 "SELECT c.oid, n.nspname, c.relname FROM pg_class c "
+					 "JOIN pg_namespace n ON n.oid = c.relnamespace "
+					 "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition "
+					 "AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname::text, 'pg_') "
+					 "AND has_schema_privilege(n.oid, 'USAGE') "
+					 "ORDER BY n.nspname, c.relname LIMIT " MAX_RELATIONS, 0, NULL, NULL);
 	foreach(lc, rows)
 	{
 		char	  **row = lfirst(lc);

@@ -99,11 +99,11 @@ job_source_keys(const int32 *job_ids, int n)
 	values[1] = written_relations();
 
 	foreach(lc, ext_query(true,
-							psprintf(keys_sql, ext_table("batch_jobs"),
-									 ext_table("batchjob_definitions"),
-									 ext_table("batchjob_metrics"),
-									 ext_table("metricsandtables")),
-							lengthof(types), types, values))
+						  psprintf(keys_sql, ext_table("batch_jobs"),
+								   ext_table("batchjob_definitions"),
+								   ext_table("batchjob_metrics"),
+								   ext_table("metricsandtables")),
+						  lengthof(types), types, values))
 		keys[foreach_current_index(lc)] = ((char **) lfirst(lc))[0];
 	return keys;
 }

@@ -640,7 +640,7 @@ static double
 count_entity_buckets(const Rollup *rollup, const Extents *extents)
 {
 	double		length = (double) granularity_length(&rollup->definition->granularity) *
-		USECS_PER_MINUTE;
+	USECS_PER_MINUTE;
 	double		n = 0;
 	int			i;
 

@@ -45,8 +45,8 @@ typedef struct ResultMetric
 	int			state;			/* number of its state in a group */
 	const JobMetric *job_metric;
 	int			first;			/* position of its first aggregate, from 0 */
-	int			together;		/* metrics from here on whose states are finished at
-								 * once: neighbours, with the same aggregates */
+	int			together;		/* metrics from here on whose states are finished at once:
+								 * neighbours, with the same aggregates */
 } ResultMetric;
 
 /* The results of a group that are stored in one packed row. */
@@ -67,12 +67,12 @@ typedef struct Rollup
 	Source	   *source;
 	Refresh    *refresh;		/* which of its results are brought up to date */
 	TimestampTz horizon;		/* rows from here on are not read yet */
-	bool		adds;			/* its groups are added to stored ones, but for
-								 * those that are recomputed */
+	bool		adds;			/* its groups are added to stored ones, but for those that are
+								 * recomputed */
 
 	ScanMetric **metrics;		/* its own, in the job's order */
-	uint32	   *needs;			/* of each metric of the scan, by its number:
-								 * fields, or NOT_NEEDED */
+	uint32	   *needs;			/* of each metric of the scan, by its number: fields, or
+								 * NOT_NEEDED */
 	int			words;			/* of states with just these fields */
 	GroupLayout *layout;		/* of its groups */
 	int			nparts;
@@ -81,9 +81,8 @@ typedef struct Rollup
 	struct Rollup *finer;		/* fed from this one's groups; NULL: from rows */
 	List	   *coarser;		/* rollups that are fed from this one's groups */
 	Extents    *reads;			/* groups whose rows are read for it */
-	TimestampTz stored_from;	/* coarser rollups get groups of buckets from here on as
-								 * they are stored, unless they are recomputed;
-								 * DT_NOEND: none */
+	TimestampTz stored_from;	/* coarser rollups get groups of buckets from here on as they are
+								 * stored, unless they are recomputed; DT_NOEND: none */
 	Extents    *stored;			/* those that they need, and some that are recomputed */
 
 	int			id_input;		/* position of the id in the scan's rows, -1: none */
@@ -92,15 +91,14 @@ typedef struct Rollup
 	int			filter_place;	/* that the receiver takes */
 	BucketCache *buckets;
 	LocalCache *locals;			/* where time is local */
-	const MetricSpan **metric_spans;	/* row layout: of each metric of the scan; NULL:
-										 * not needed */
+	const MetricSpan **metric_spans;	/* row layout: of each metric of the scan; NULL: not
+										 * needed */
 	int			number;			/* among those fed from rows */
 	Groups	   *groups;
 	GroupsUsage usage;			/* of these, when they are gone */
 	struct Wanted *wanted;		/* fed from rows: which of them; NULL: all */
 	struct RowBatch *rows;		/* fed from rows: those not yet added to groups */
-	struct Early *early;		/* its groups leave while rows are read; NULL: they
-								 * do not */
+	struct Early *early;		/* its groups leave while rows are read; NULL: they do not */
 	struct Late *late;			/* what came after its groups had left; NULL likewise */
 
 	bool		has_open;		/* fed from groups: a bucket is being collected */
@@ -124,8 +122,8 @@ typedef struct SourceScan
 {
 	Source	   *source;			/* relation, layout, time: the same for all rollups */
 	const char *timezone;		/* TimeZone in which filters are evaluated */
-	bool		adds;			/* reads rows that are new since the rollups' cursor,
-								 * the same for all; else all rows of their extents */
+	bool		adds;			/* reads rows that are new since the rollups' cursor, the same for
+								 * all; else all rows of their extents */
 	List	   *rollups;		/* finer before coarser */
 	List	   *fed;			/* of these, those fed from rows */
 
@@ -138,8 +136,8 @@ typedef struct SourceScan
 
 	int64		rows_read;
 	int64		rows_skipped;	/* id or time NULL, or time infinite */
-	pg_atomic_uint64 *all_rows_read;	/* by all processes that read together, told
-										 * every few rows; NULL: there is one */
+	pg_atomic_uint64 *all_rows_read;	/* by all processes that read together, told every few
+										 * rows; NULL: there is one */
 	int			workers;		/* that have helped to read it */
 	struct Parallel *parallel;	/* while they do; NULL: there are none */
 } SourceScan;

@@ -33,7 +33,7 @@ Node *
 builder_column(const Builder *builder, AttrNumber column)
 {
 	return builder_named_column(builder, builder->source,
-						get_attname(builder->source->p_rte->relid, column, false));
+								get_attname(builder->source->p_rte->relid, column, false));
 }
 
 /* Adds a column to the query and returns its number. */

@@ -19,12 +19,12 @@ typedef struct Builder
 } Builder;
 
 extern Node *builder_named_column(const Builder *builder,
-								 ParseNamespaceItem *item, const char *name);
+								  ParseNamespaceItem *item, const char *name);
 extern Node *builder_column(const Builder *builder, AttrNumber column);
-extern int builder_add(Builder *builder, Node *expr, const char *name);
-extern int builder_add_column(Builder *builder, AttrNumber column, const char *name);
+extern int	builder_add(Builder *builder, Node *expr, const char *name);
+extern int	builder_add_column(Builder *builder, AttrNumber column, const char *name);
 extern Node *builder_compare(const Builder *builder, const char *operator,
-								 Node *left, Node *right);
+							 Node *left, Node *right);
 extern Node *builder_all_of(List *conditions);
 extern Node *builder_any_of(List *conditions);
 

@@ -60,7 +60,7 @@ deformer_create(TupleDesc desc, int natts, const int *columns, int n)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		bool		is_word = column->attbyval && column->attlen == sizeof(Datum) &&
-			column->attalign == TYPALIGN_DOUBLE;
+		column->attalign == TYPALIGN_DOUBLE;
 		int			place = column_place(columns, n, i);
 
 		if (column->attlen < -1 || place == -2)
@@ -88,7 +88,7 @@ deformer_create(TupleDesc desc, int natts, const int *columns, int n)
 RowNulls
 deform_row_with_nulls(const Deformer *deformer, HeapTuple tuple, Datum *values, bool *nulls)
 {
-	const bits8 *bits = tuple->t_data->t_bits;
+	const		bits8 *bits = tuple->t_data->t_bits;
 	char	   *data = (char *) tuple->t_data + tuple->t_data->t_hoff;
 	RowNulls	result = ROW_HAS_NO_NULLS;
 	const DeformStep *step;

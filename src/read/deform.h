@@ -22,8 +22,7 @@ typedef enum DeformKind
 typedef struct DeformStep
 {
 	DeformKind	kind;
-	int			place;			/* of the first column among those that are taken;
-								 * -1: passed over */
+	int			place;			/* of the first column among those that are taken; -1: passed over */
 	int			n;				/* columns */
 	int			length;			/* of a column, in bytes */
 	bool		by_value;

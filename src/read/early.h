@@ -15,14 +15,14 @@
 typedef struct Early
 {
 	TimestampTz watermark;		/* groups of buckets before this have left */
-	TimestampTz watched;		/* those before this are to leave next; no earlier than
-								 * the watermark */
+	TimestampTz watched;		/* those before this are to leave next; no earlier than the
+								 * watermark */
 	TimestampTz newest;			/* latest bucket at the last look */
 	uint64		added;			/* groups that had been added then */
 	uint32		interval;		/* groups from one look to the next; 0: not known */
 	bool		over;			/* none leaves early any more */
-	pg_atomic_uint32 *over_for_all; /* the same, of all processes that read together;
-								 * NULL: there is one */
+	pg_atomic_uint32 *over_for_all; /* the same, of all processes that read together; NULL: there
+									 * is one */
 	TimestampTz first_late;		/* bucket of a late row; DT_NOEND: there was none */
 	TimestampTz last_late;
 } Early;

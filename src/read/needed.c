@@ -111,12 +111,12 @@ time_in_ranges(const Builder *builder, const ScanQuery *query, const SourceScan 
 
 		if (range->from != DT_NOBEGIN)
 			bounds = lappend(bounds, builder_compare(builder, ">=",
-											 builder_column(builder, scan->source->time_column),
-											 time_const(query, range->from)));
+													 builder_column(builder, scan->source->time_column),
+													 time_const(query, range->from)));
 		if (range->to != DT_NOEND)
 			bounds = lappend(bounds, builder_compare(builder, "<",
-											 builder_column(builder, scan->source->time_column),
-											 time_const(query, range->to)));
+													 builder_column(builder, scan->source->time_column),
+													 time_const(query, range->to)));
 		if (bounds == NIL)
 			return NULL;
 		alternatives = lappend(alternatives, builder_all_of(bounds));
@@ -162,18 +162,18 @@ row_is_new(const Builder *builder, const ScanQuery *query, const SourceScan *sca
 														 snapshot, false, false)),
 									InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	inserted = builder_all_of(list_make5(builder_compare(builder, ">=", builder_column(builder, xid_column),
-										 xid_const(xmin)),
-								 builder_compare(builder, "<", builder_column(builder, xid_column),
-										 xid_const(FullTransactionIdGetDatum(ReadNextFullTransactionId()))),
-								 makeBoolExpr(NOT_EXPR, list_make1(visible), -1),
-								 builder_compare(builder, "<>", builder_column(builder, xid_column),
-										 xid_const(FullTransactionIdGetDatum(cursor->run_xid))),
-								 builder_compare(builder, "=",
-										 builder_column(builder, MinTransactionIdAttributeNumber),
-										 xid_as_written(builder, xid_column))));
+														 xid_const(xmin)),
+										 builder_compare(builder, "<", builder_column(builder, xid_column),
+														 xid_const(FullTransactionIdGetDatum(ReadNextFullTransactionId()))),
+										 makeBoolExpr(NOT_EXPR, list_make1(visible), -1),
+										 builder_compare(builder, "<>", builder_column(builder, xid_column),
+														 xid_const(FullTransactionIdGetDatum(cursor->run_xid))),
+										 builder_compare(builder, "=",
+														 builder_column(builder, MinTransactionIdAttributeNumber),
+														 xid_as_written(builder, xid_column))));
 	if (refresh_counts_passed_time(refresh))
 		return builder_any_of(list_make2(inserted, time_in_ranges(builder, query, scan,
-														  refresh_passed_time(refresh))));
+																  refresh_passed_time(refresh))));
 	return inserted;
 }
 
@@ -343,11 +343,11 @@ static Node *
 row_of_entity(const Builder *builder, const Source *source, Node *entity, Node *low, Node *high)
 {
 	return builder_all_of(list_make3(builder_compare(builder, "=", builder_column(builder, source->id_column),
-									 entity),
-							 builder_compare(builder, ">=", builder_column(builder, source->time_column),
-									 low),
-							 builder_compare(builder, "<", builder_column(builder, source->time_column),
-									 high)));
+													 entity),
+									 builder_compare(builder, ">=", builder_column(builder, source->time_column),
+													 low),
+									 builder_compare(builder, "<", builder_column(builder, source->time_column),
+													 high)));
 }
 
 /*
@@ -369,7 +369,7 @@ join_entities(Builder *builder, ScanQuery *query, const SourceScan *scan, int ma
 
 	/* Of the join alone the planner does not see which partitions it can leave out. */
 	return builder_all_of(list_make2(joined, time_in_ranges(builder, query, scan,
-													scan_ranges(query, scan, 1))));
+															scan_ranges(query, scan, 1))));
 }
 
 /*

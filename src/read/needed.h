@@ -12,6 +12,6 @@
 #include "read/scanquery.h"
 
 extern Node *needed_rows(Builder *builder, ScanQuery *query,
-								 const SourceScan *scan, int max_entities);
+						 const SourceScan *scan, int max_entities);
 
 #endif							/* BATCHAGG_NEEDED_H */

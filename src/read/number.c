@@ -161,8 +161,8 @@ static double
 interval_seconds(const Interval *interval)
 {
 	int64		seconds = (int64) interval->month / MONTHS_PER_YEAR * SECS_PER_YEAR +
-		(int64) interval->month % MONTHS_PER_YEAR * DAYS_PER_MONTH * SECS_PER_DAY +
-		(int64) interval->day * SECS_PER_DAY;
+	(int64) interval->month % MONTHS_PER_YEAR * DAYS_PER_MONTH * SECS_PER_DAY +
+	(int64) interval->day * SECS_PER_DAY;
 	int64		microseconds;
 
 #if PG_VERSION_NUM >= 170000

@@ -143,8 +143,7 @@ typedef struct ParallelScan
 	int			nfed;			/* rollups fed from rows */
 	Size		queue;			/* bytes of each stream's queue */
 	int			task_length;
-	RollupShare rollups[FLEXIBLE_ARRAY_MEMBER]; /* each worker's nfed, one behind
-												 * the other */
+	RollupShare rollups[FLEXIBLE_ARRAY_MEMBER]; /* each worker's nfed, one behind the other */
 } ParallelScan;
 
 /* A table that is scanned, as a part of the sequence of all blocks. */
@@ -176,7 +175,7 @@ static struct
 	ParallelScan *shared;
 	RollupShare *shares;		/* of each rollup */
 	StreamWriter **streams;		/* likewise */
-} worker;
+}			worker;
 
 /* May all processes read this table? */
 static bool
@@ -184,7 +183,7 @@ table_is_shareable(Oid relid)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	bool		result = rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
-		rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP;
+	rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP;
 
 	table_close(rel, NoLock);
 	return result;
@@ -555,7 +554,7 @@ wait_for_readers(const SourceScan *scan)
 	for (;;)
 	{
 		bool		ready = pg_atomic_read_u32(&shared->ready) ==
-			parallel->context->nworkers_launched;
+		parallel->context->nworkers_launched;
 
 		(void) store_sent(scan);
 		if (ready || pg_atomic_read_u32(&shared->over) != 0)
@@ -735,7 +734,7 @@ worker_finish(const Rollup *rollup)
  * What a parallel worker executes.
  */
 void
-batchagg_parallel_main(dsm_segment *segment, shm_toc *toc)
+batchagg_parallel_main(dsm_segment *segment, shm_toc * toc)
 {
 	ParallelScan *shared = shm_toc_lookup(toc, KEY_SHARED, false);
 	Parts		parts = {.shared = shared};

@@ -20,6 +20,6 @@ extern void parallel_run(SourceScan *scan, ScanQuery *query, int workers);
 extern TimestampTz parallel_watermark(const Rollup *rollup);
 extern void parallel_end(SourceScan *scan);
 
-extern PGDLLEXPORT void batchagg_parallel_main(dsm_segment *segment, shm_toc *toc);
+extern PGDLLEXPORT void batchagg_parallel_main(dsm_segment *segment, shm_toc * toc);
 
 #endif							/* BATCHAGG_PARALLEL_H */

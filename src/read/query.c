@@ -301,7 +301,7 @@ scan_needs_everything(const SourceScan *scan)
 
 /* Does a plan read a whole table, or a whole partition? */
 static bool
-plan_reads_whole_table(const Plan *plan)
+plan_reads_whole_table(const Plan * plan)
 {
 	ListCell   *lc;
 
@@ -403,7 +403,7 @@ query_choose(SourceScan *scan)
 
 /* query_leaves(), for a part of the plan. */
 static bool
-collect_leaves(const Plan *plan, List **leaves)
+collect_leaves(const Plan * plan, List **leaves)
 {
 	ListCell   *lc;
 

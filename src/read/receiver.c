@@ -95,8 +95,8 @@ row_time(Oid type, Datum value, bool isnull, TimestampTz *t)
 typedef enum RowFate
 {
 	ROW_TAKEN,
-	ROW_NOT_MEANT,				/* by its metric, the filter, the horizon, or as
-								 * its group is not brought up to date, or has left */
+	ROW_NOT_MEANT,				/* by its metric, the filter, the horizon, or as its group is not
+								 * brought up to date, or has left */
 	ROW_SKIPPED					/* its id is NULL */
 } RowFate;
 
@@ -286,7 +286,7 @@ rollup_add_rows(const ScanReceiver *receiver, Rollup *rollup)
 		int			row = rows->rows[i];
 		const double *values = (const double *) receiver->batch.rows + row * receiver->columns.width;
 		const bool *nulls = receiver->batch.has_nulls[row] ?
-			receiver->batch.nulls + row * receiver->columns.width : NULL;
+		receiver->batch.nulls + row * receiver->columns.width : NULL;
 		const MetricSpan *only = rows->keys[i].span;
 		const MetricSpan *span = only != NULL ? only : layout->spans;
 		int			nspans = only != NULL ? 1 : layout->nspans;
@@ -328,8 +328,8 @@ receiver_start_slices(ScanReceiver *receiver, Rollup *rollup)
 			early_stop(receiver->fed[i]->early);
 	receiver->slicing.by = rollup;
 	receiver->slicing.slices = slices_create(receiver->context,
-									 slices_affordable(groups_budget(rollup->groups)),
-									 receiver->columns.width, &receiver->columns.references);
+											 slices_affordable(groups_budget(rollup->groups)),
+											 receiver->columns.width, &receiver->columns.references);
 }
 
 /*

@@ -37,8 +37,8 @@ typedef struct ScanQuery
 	int			time_column;
 	Oid			time_type;		/* timestamptz, timestamp or date */
 	int			name_column;	/* row layout; else -1 */
-	Oid			table;			/* columns are those of this table, or of several like
-								 * it, whose rows table_row() has; else InvalidOid */
+	Oid			table;			/* columns are those of this table, or of several like it, whose
+								 * rows table_row() has; else InvalidOid */
 	bool		parallel_safe;	/* READ_ALL: several processes may execute it */
 } ScanQuery;
 

@@ -23,14 +23,14 @@
 
 /* The scans of tables that a plan consists of; NIL where it does anything else. */
 static List *
-scans_of_plan(Plan *plan)
+scans_of_plan(Plan * plan)
 {
 	List	   *scans = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
 	ListCell   *lc;
 
 	foreach(lc, scans)
 	{
-		const Plan *scan = lfirst(lc);
+		const		Plan *scan = lfirst(lc);
 
 		if (!IsA(scan, SeqScan) && !IsA(scan, IndexScan) && !IsA(scan, BitmapHeapScan))
 			return NIL;
@@ -47,7 +47,7 @@ scan_table(const PlannedStmt *stmt, const Scan *scan)
 
 /* Number of the table's column that the plan's column is, from 0; -1: none. */
 static int
-table_column(const Plan *plan, int column)
+table_column(const Plan * plan, int column)
 {
 	const TargetEntry *entry = list_nth(plan->targetlist, column);
 
@@ -81,7 +81,7 @@ same_shape(TupleDesc a, TupleDesc b)
  * scan `first`?
  */
 static bool
-scans_agree(const PlannedStmt *stmt, const Plan *first, const Plan *scan)
+scans_agree(const PlannedStmt *stmt, const Plan * first, const Plan * scan)
 {
 	Relation	first_rel = table_open(scan_table(stmt, (const Scan *) first), NoLock);
 	Relation	rel = table_open(scan_table(stmt, (const Scan *) scan), NoLock);

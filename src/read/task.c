@@ -92,7 +92,7 @@ parcel_metrics(Parcel *parcel, SourceScan *scan)
 	for (i = 0; i < n; i++)
 	{
 		ScanMetric *metric = parcel->packing ? list_nth(scan->metrics, i) :
-			palloc0(sizeof(ScanMetric));
+		palloc0(sizeof(ScanMetric));
 
 		PARCEL(parcel, metric->number);
 		metric->name = parcel_text(parcel, metric->name);

@@ -157,7 +157,7 @@ add_marks(Refresh *refresh)
 								 marks_name_entities(refresh) ? "ids" : "NULL::text[]");
 
 	add_gathered(refresh, ext_query_active(true, psprintf(gather_sql, marks), lengthof(types),
-											 types, values));
+										   types, values));
 }
 
 /*
@@ -175,7 +175,7 @@ add_new_rows(Refresh *refresh, bool doubtful_only)
 	const char *time = source_time_as_instant(source, source_time_name(source));
 	const char *xid = quote_identifier(refresh->tracking->xid_column);
 	const char *id = source->id_column == InvalidAttrNumber ? "''" :
-		quote_identifier(get_attname(source->relid, source->id_column, false));
+	quote_identifier(get_attname(source->relid, source->id_column, false));
 	Oid			types[] = {TEXTOID, XID8OID};
 	Datum		values[] = {
 		CStringGetTextDatum(refresh->cursor->snapshot),
@@ -193,7 +193,7 @@ add_new_rows(Refresh *refresh, bool doubtful_only)
 
 	owner_enter(&scope, definition->job, definition->timezone);
 	add_gathered(refresh, ext_query(false, psprintf(gather_sql, rows), lengthof(types), types,
-									  values));
+									values));
 	owner_leave(&scope);
 }
 

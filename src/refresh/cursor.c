@@ -107,15 +107,15 @@ cursors_load(const List *definition_ids)
 	ListCell   *lc;
 
 	foreach(lc, ext_query_active(true,
-								   psprintf("SELECT definition_id, source, mode, fingerprint, "
-											EXT_MICROSECONDS("horizon") ", "
-											"ahead, snapshot, run_xid, "
-											EXT_MICROSECONDS("exact_from") ", names "
-											"FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
-											"AND pg_snapshot_xmax(snapshot) <= "
-											"pg_snapshot_xmax(pg_current_snapshot())",
-											ext_table("batchagg_cursors")),
-								   lengthof(types), types, values))
+								 psprintf("SELECT definition_id, source, mode, fingerprint, "
+										  EXT_MICROSECONDS("horizon") ", "
+										  "ahead, snapshot, run_xid, "
+										  EXT_MICROSECONDS("exact_from") ", names "
+										  "FROM %s WHERE definition_id = ANY ($1) AND system_id = $2 "
+										  "AND pg_snapshot_xmax(snapshot) <= "
+										  "pg_snapshot_xmax(pg_current_snapshot())",
+										  ext_table("batchagg_cursors")),
+								 lengthof(types), types, values))
 	{
 		char	  **row = lfirst(lc);
 		Cursor	   *cursor = palloc(sizeof(Cursor));
@@ -176,17 +176,17 @@ cursor_save(const Cursor *cursor)
 	};
 
 	ext_query(true,
-				psprintf("INSERT INTO %s (definition_id, source, mode, fingerprint, horizon, "
-						 "ahead, system_id, snapshot, run_xid, exact_from, names) "
-						 "VALUES ($1, $2, $3, $4, $5, $6::bigint[], $7, "
-						 "$8::pg_snapshot, $9, nullif($10, '-infinity'), $11) "
-						 "ON CONFLICT (definition_id, source) DO UPDATE SET (mode, fingerprint, "
-						 "horizon, ahead, system_id, snapshot, run_xid, exact_from, names) = "
-						 "(excluded.mode, excluded.fingerprint, excluded.horizon, excluded.ahead, "
-						 "excluded.system_id, excluded.snapshot, excluded.run_xid, "
-						 "excluded.exact_from, excluded.names)",
-						 ext_table("batchagg_cursors")),
-				lengthof(types), types, values);
+			  psprintf("INSERT INTO %s (definition_id, source, mode, fingerprint, horizon, "
+					   "ahead, system_id, snapshot, run_xid, exact_from, names) "
+					   "VALUES ($1, $2, $3, $4, $5, $6::bigint[], $7, "
+					   "$8::pg_snapshot, $9, nullif($10, '-infinity'), $11) "
+					   "ON CONFLICT (definition_id, source) DO UPDATE SET (mode, fingerprint, "
+					   "horizon, ahead, system_id, snapshot, run_xid, exact_from, names) = "
+					   "(excluded.mode, excluded.fingerprint, excluded.horizon, excluded.ahead, "
+					   "excluded.system_id, excluded.snapshot, excluded.run_xid, "
+					   "excluded.exact_from, excluded.names)",
+					   ext_table("batchagg_cursors")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -202,9 +202,9 @@ cursors_drop_others(const List *definition_ids, const List *sources)
 	values[0] = ext_int_array(definition_ids);
 	sources_as_arrays(sources, &values[1], &values[2]);
 	ext_query(true,
-				psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND NOT EXISTS "
-						 "(SELECT FROM ROWS FROM (unnest($2), unnest($3)) AS k (d, s) "
-						 "WHERE d = definition_id AND s = source)",
-						 ext_table("batchagg_cursors")),
-				lengthof(types), types, values);
+			  psprintf("DELETE FROM %s WHERE definition_id = ANY ($1) AND NOT EXISTS "
+					   "(SELECT FROM ROWS FROM (unnest($2), unnest($3)) AS k (d, s) "
+					   "WHERE d = definition_id AND s = source)",
+					   ext_table("batchagg_cursors")),
+			  lengthof(types), types, values);
 }

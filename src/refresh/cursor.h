@@ -24,13 +24,12 @@ typedef struct Cursor
 	const char *fingerprint;
 	TimestampTz horizon;		/* up to which rows were read */
 	Ahead		ahead;			/* where there were rows beyond it, or could be */
-	TimestampTz exact_from;		/* results of buckets from here on are exact;
-								 * DT_NOBEGIN: all are */
-	const char *snapshot;		/* what the run saw, as a pg_snapshot; its own
-								 * transaction is not committed in it */
+	TimestampTz exact_from;		/* results of buckets from here on are exact; DT_NOBEGIN: all are */
+	const char *snapshot;		/* what the run saw, as a pg_snapshot; its own transaction is not
+								 * committed in it */
 	FullTransactionId run_xid;	/* that transaction */
-	List	   *names;			/* row layout: known names in the rows that match a
-								 * metric, some of which may be gone (rownames.c) */
+	List	   *names;			/* row layout: known names in the rows that match a metric, some
+								 * of which may be gone (rownames.c) */
 } Cursor;
 
 extern List *cursors_load(const List *definition_ids);

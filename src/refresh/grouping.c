@@ -98,7 +98,7 @@ grouping_find(const Source *source, Grouping *grouping)
 	grouping->id_labels = grouping->name_labels = -1;
 	grouping->id_digest = meaning_labels(id_type, &grouping->id_labels);
 	grouping->name_digest = meaning_labels(source_column_type(source, source->name_column),
-										&grouping->name_labels);
+										   &grouping->name_labels);
 	grouping->id_column = source->id_column;
 	grouping->time_column = source->time_column;
 	strlcpy(grouping->zone, definition->timezone, sizeof(grouping->zone));

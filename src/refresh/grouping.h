@@ -19,7 +19,8 @@ typedef struct Grouping
 	uint64		place;			/* a hash: cluster, database and relation */
 	uint64		exact;			/* a hash: columns by number, and what else is meant; 0: not known */
 	uint64		id_name;		/* a hash */
-	uint64		id_kind;		/* a hash: the type, if it is one of a kind that prints unlike others */
+	uint64		id_kind;		/* a hash: the type, if it is one of a kind that prints unlike
+								 * others */
 	uint64		id_digest;		/* of so many labels of an enum */
 	uint64		name_digest;
 	int			id_labels;

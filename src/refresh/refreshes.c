@@ -366,14 +366,14 @@ states_are_stored(const Source *source)
 		CStringGetTextDatum(source->name)
 	};
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT 1 FROM %s l CROSS JOIN LATERAL "
-											"(SELECT states FROM %s WHERE layout_id = l.id "
-											"ORDER BY bucket DESC LIMIT 1) s "
-											"WHERE definition_id = $1 AND source = $2 "
-											"AND states IS NOT NULL",
-											ext_table("batchagg_layouts"),
-											ext_table("batchagg_store")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT 1 FROM %s l CROSS JOIN LATERAL "
+										  "(SELECT states FROM %s WHERE layout_id = l.id "
+										  "ORDER BY bucket DESC LIMIT 1) s "
+										  "WHERE definition_id = $1 AND source = $2 "
+										  "AND states IS NOT NULL",
+										  ext_table("batchagg_layouts"),
+										  ext_table("batchagg_store")),
+								 lengthof(types), types, values);
 
 	return rows != NIL;
 }

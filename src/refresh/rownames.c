@@ -164,13 +164,13 @@ names_where(const RowNames *run, const Source *source, const char *condition, co
 	}
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = ext_query_active(false,
-							  psprintf("SELECT n FROM (SELECT DISTINCT n FROM (SELECT %s FROM %s AS s "
-									   "WHERE %s AND %s%s) AS r (n) OFFSET 0) AS d "
-									   "WHERE " NAME_FOLDED_SQL("n COLLATE \"default\"") " = ANY ($1) "
-									   "ORDER BY n",
-									   name_sql(source), source->name, counting_sql(source, filter),
-									   condition, limit),
-							  nargs + 1, all_types, all_values);
+							psprintf("SELECT n FROM (SELECT DISTINCT n FROM (SELECT %s FROM %s AS s "
+									 "WHERE %s AND %s%s) AS r (n) OFFSET 0) AS d "
+									 "WHERE " NAME_FOLDED_SQL("n COLLATE \"default\"") " = ANY ($1) "
+									 "ORDER BY n",
+									 name_sql(source), source->name, counting_sql(source, filter),
+									 condition, limit),
+							nargs + 1, all_types, all_values);
 	owner_leave(&scope);
 	return first_texts(rows);
 }
@@ -380,10 +380,10 @@ names_left(const Source *source, const List *names)
 
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = ext_query_active(false,
-							  psprintf("SELECT n FROM unnest($1) AS n WHERE "
-									   "(SELECT true FROM %s AS s WHERE %s = n AND %s LIMIT 1)",
-									   source->name, name_sql(source), counting_sql(source, filter)),
-							  lengthof(types), types, values);
+							psprintf("SELECT n FROM unnest($1) AS n WHERE "
+									 "(SELECT true FROM %s AS s WHERE %s = n AND %s LIMIT 1)",
+									 source->name, name_sql(source), counting_sql(source, filter)),
+							lengthof(types), types, values);
 	owner_leave(&scope);
 	return first_texts(rows);
 }

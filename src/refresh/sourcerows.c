@@ -112,11 +112,11 @@ source_row_time(const Source *source, bool newest, TimestampTz bound)
 	values[0] = TimestampTzGetDatum(bound);
 	owner_enter(&scope, definition->job, definition->timezone);
 	rows = ext_query(false,
-					   psprintf("SELECT " EXT_MICROSECONDS("%s") " FROM (SELECT %s(%s) FROM %s "
-								"WHERE %s) AS s (t)",
-								source_time_as_instant(source, "t"), newest ? "max" : "min",
-								time, source->name, condition),
-					   lengthof(types), types, values);
+					 psprintf("SELECT " EXT_MICROSECONDS("%s") " FROM (SELECT %s(%s) FROM %s "
+							  "WHERE %s) AS s (t)",
+							  source_time_as_instant(source, "t"), newest ? "max" : "min",
+							  time, source->name, condition),
+					 lengthof(types), types, values);
 	owner_leave(&scope);
 	row = linitial(rows);
 	if (row[0] == NULL)

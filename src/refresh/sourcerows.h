@@ -11,7 +11,7 @@
 #include "source/source.h"
 
 extern Node *source_filter(const Source *source);
-extern Oid source_column_type(const Source *source, AttrNumber column);
+extern Oid	source_column_type(const Source *source, AttrNumber column);
 extern bool source_time_is_local(const Source *source);
 extern const char *source_time_name(const Source *source);
 extern const char *source_time_as_instant(const Source *source, const char *time);

@@ -52,8 +52,7 @@ typedef struct Backfill
 	TimestampTz to;
 	const Interval *piece;
 	bool		newest_first;
-	TimestampTz next;			/* where the next piece begins, or ends if
-								 * newest_first */
+	TimestampTz next;			/* where the next piece begins, or ends if newest_first */
 	TimestampTz until;			/* where the last one does */
 	int			pieces_done;
 	int64		rows_read;
@@ -78,16 +77,16 @@ backfill_load(int32 job_id, Backfill *backfill)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT "
-											EXT_MICROSECONDS("nullif(range_from, '-infinity')") ", "
-											EXT_MICROSECONDS("nullif(range_to, 'infinity')") ", "
-											"piece, newest_first, "
-											EXT_MICROSECONDS("next") ", "
-											EXT_MICROSECONDS("until") ", pieces_done, rows_read, "
-											"changed, " EXT_MICROSECONDS("started_at")
-											" FROM %s WHERE job_id = $1",
-											ext_table("batchagg_backfills")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT "
+										  EXT_MICROSECONDS("nullif(range_from, '-infinity')") ", "
+										  EXT_MICROSECONDS("nullif(range_to, 'infinity')") ", "
+										  "piece, newest_first, "
+										  EXT_MICROSECONDS("next") ", "
+										  EXT_MICROSECONDS("until") ", pieces_done, rows_read, "
+										  "changed, " EXT_MICROSECONDS("started_at")
+										  " FROM %s WHERE job_id = $1",
+										  ext_table("batchagg_backfills")),
+								 lengthof(types), types, values);
 	char	  **row;
 
 	if (rows == NIL)
@@ -116,7 +115,7 @@ static void
 backfill_save(const Backfill *backfill)
 {
 	Oid			types[] = {INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID, BOOLOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID};
+	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {
 		Int32GetDatum(backfill->job_id),
 		TimestampTzGetDatum(backfill->from),
@@ -132,17 +131,17 @@ backfill_save(const Backfill *backfill)
 	};
 
 	ext_query(true,
-				psprintf("INSERT INTO %s (job_id, range_from, range_to, piece, newest_first, next, "
-						 "until, pieces_done, rows_read, changed, started_at, updated_at) "
-						 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp()) "
-						 "ON CONFLICT (job_id) DO UPDATE SET (range_from, range_to, piece, "
-						 "newest_first, next, until, pieces_done, rows_read, changed, started_at, "
-						 "updated_at) = (excluded.range_from, excluded.range_to, excluded.piece, "
-						 "excluded.newest_first, excluded.next, excluded.until, "
-						 "excluded.pieces_done, excluded.rows_read, excluded.changed, "
-						 "excluded.started_at, excluded.updated_at)",
-						 ext_table("batchagg_backfills")),
-				lengthof(types), types, values);
+			  psprintf("INSERT INTO %s (job_id, range_from, range_to, piece, newest_first, next, "
+					   "until, pieces_done, rows_read, changed, started_at, updated_at) "
+					   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp()) "
+					   "ON CONFLICT (job_id) DO UPDATE SET (range_from, range_to, piece, "
+					   "newest_first, next, until, pieces_done, rows_read, changed, started_at, "
+					   "updated_at) = (excluded.range_from, excluded.range_to, excluded.piece, "
+					   "excluded.newest_first, excluded.next, excluded.until, "
+					   "excluded.pieces_done, excluded.rows_read, excluded.changed, "
+					   "excluded.started_at, excluded.updated_at)",
+					   ext_table("batchagg_backfills")),
+			  lengthof(types), types, values);
 }
 
 static void
@@ -152,8 +151,8 @@ backfill_remove(int32 job_id)
 	Datum		values[] = {Int32GetDatum(job_id)};
 
 	ext_query(true, psprintf("DELETE FROM %s WHERE job_id = $1",
-							   ext_table("batchagg_backfills")),
-				lengthof(types), types, values);
+							 ext_table("batchagg_backfills")),
+			  lengthof(types), types, values);
 }
 
 /*----------
@@ -225,13 +224,13 @@ widen_to_stored(const Job *job, TimestampTz *from, TimestampTz *to)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job->id)};
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT " EXT_MICROSECONDS("min(s.low)") ", "
-											EXT_MICROSECONDS("max(s.high)") " FROM %s l, LATERAL "
-											"(SELECT min(bucket), max(bucket) FROM %s "
-											"WHERE layout_id = l.id) s (low, high) WHERE job_id = $1",
-											ext_table("batchagg_layouts"),
-											ext_table("batchagg_store")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT " EXT_MICROSECONDS("min(s.low)") ", "
+										  EXT_MICROSECONDS("max(s.high)") " FROM %s l, LATERAL "
+										  "(SELECT min(bucket), max(bucket) FROM %s "
+										  "WHERE layout_id = l.id) s (low, high) WHERE job_id = $1",
+										  ext_table("batchagg_layouts"),
+										  ext_table("batchagg_store")),
+								 lengthof(types), types, values);
 	char	  **row = linitial(rows);
 
 	if (row[0] == NULL)
@@ -499,14 +498,14 @@ next_with_results(const Job *job, TimestampTz t, bool newest_first)
 	Oid			types[] = {INT4OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int32GetDatum(job->id), TimestampTzGetDatum(t)};
 	const char *sql = newest_first ?
-		"SELECT " EXT_MICROSECONDS("max(b)") " FROM %s l, LATERAL (SELECT max(bucket) FROM %s "
-		"WHERE layout_id = l.id AND bucket < $2) s (b) WHERE job_id = $1" :
-		"SELECT " EXT_MICROSECONDS("min(b)") " FROM %s l, LATERAL (SELECT min(bucket) FROM %s "
-		"WHERE layout_id = l.id AND bucket >= $2) s (b) WHERE job_id = $1";
+	"SELECT " EXT_MICROSECONDS("max(b)") " FROM %s l, LATERAL (SELECT max(bucket) FROM %s "
+	"WHERE layout_id = l.id AND bucket < $2) s (b) WHERE job_id = $1" :
+	"SELECT " EXT_MICROSECONDS("min(b)") " FROM %s l, LATERAL (SELECT min(bucket) FROM %s "
+	"WHERE layout_id = l.id AND bucket >= $2) s (b) WHERE job_id = $1";
 	List	   *rows = ext_query(true,
-								   psprintf(sql, ext_table("batchagg_layouts"),
-											ext_table("batchagg_store")),
-								   lengthof(types), types, values);
+								 psprintf(sql, ext_table("batchagg_layouts"),
+										  ext_table("batchagg_store")),
+								 lengthof(types), types, values);
 	char	  **row = linitial(rows);
 
 	if (row[0] == NULL)

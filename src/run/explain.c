@@ -107,7 +107,7 @@ metrics_same(const SourceScan *scan)
 			return false;
 		forboth(lc1, source->metrics, lc2, scan->source->metrics)
 			if (((SourceMetric *) lfirst(lc1))->metric != ((SourceMetric *) lfirst(lc2))->metric)
-				return false;
+			return false;
 	}
 	return true;
 }
@@ -165,7 +165,7 @@ relation_rows(Oid relid)
 static bool
 reads_too_much(const SourceScan *scan, const ScanQuery *query)
 {
-	const Plan *plan = query->plan->planTree;
+	const		Plan *plan = query->plan->planTree;
 	double		rows = relation_rows(scan->source->relid);
 
 	return IsA(plan, SeqScan) && rows > 0 && plan->plan_rows <= rows * SELECTIVE;
@@ -236,7 +236,7 @@ static void
 explain_query(Explanation *explanation, SourceScan *scan)
 {
 	ScanQuery  *query;
-	const Plan *plan;
+	const		Plan *plan;
 
 	if (!scan_reads_rows(scan))
 	{

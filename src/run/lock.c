@@ -159,9 +159,9 @@ rows_lock(const char *table, const char *column, Datum ids, bool waits)
 	Datum		values[] = {ids};
 
 	return list_length(ext_query(true,
-								   psprintf("SELECT FROM %s WHERE %s = ANY ($1) ORDER BY id "
-											"FOR KEY SHARE%s", ext_table(table), column,
-											waits ? "" : " SKIP LOCKED"), 1, types, values));
+								 psprintf("SELECT FROM %s WHERE %s = ANY ($1) ORDER BY id "
+										  "FOR KEY SHARE%s", ext_table(table), column,
+										  waits ? "" : " SKIP LOCKED"), 1, types, values));
 }
 
 /*

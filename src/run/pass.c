@@ -163,7 +163,7 @@ static struct
 {
 	MemoryContext memory;		/* the run's */
 	const OwnerScope *scope;	/* who we were before we read as the owner */
-} reading;
+}			reading;
 
 /*
  * Takes the groups of a rollup that are of buckets before this, as far as all

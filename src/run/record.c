@@ -108,7 +108,7 @@ record_run(const RunRequest *request, RunResult *result, bool counted)
 {
 	Oid			types[] = {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, BOOLOID, TEXTOID};
+	TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, BOOLOID, TEXTOID};
 	Datum		values[] = {
 		Int32GetDatum(request->job_id),
 		Int64GetDatum(result->run_id),
@@ -135,9 +135,9 @@ record_run(const RunRequest *request, RunResult *result, bool counted)
 	List	   *rows;
 
 	rows = ext_query(true,
-					   psprintf(record_sql, ext_table("batch_jobs"), ext_table("batchagg_runs"),
-								ext_table("batchagg_counters")),
-					   lengthof(types), types, values);
+					 psprintf(record_sql, ext_table("batch_jobs"), ext_table("batchagg_runs"),
+							  ext_table("batchagg_counters")),
+					 lengthof(types), types, values);
 	result->notification = NULL;
 	if (rows == NIL)
 		result->run_id = 0;

@@ -17,10 +17,10 @@ typedef struct RunRequest
 {
 	int32		job_id;
 	bool		dry_run;		/* compute and compare, write nothing */
-	bool		scheduled;		/* started by its event, not by hand; then the caller
-								 * sends the notification (record_notify) */
-	bool		waits;			/* for whoever is deleting the job; else that is an error,
-								 * as is a run of the job by somebody else in any case */
+	bool		scheduled;		/* started by its event, not by hand; then the caller sends the
+								 * notification (record_notify) */
+	bool		waits;			/* for whoever is deleting the job; else that is an error, as is a
+								 * run of the job by somebody else in any case */
 	int			attempt;		/* of the slot, from 1 */
 	TimestampTz slot;			/* nominal time; 0: the statement's start */
 
@@ -29,8 +29,7 @@ typedef struct RunRequest
 	TimestampTz from;			/* for the buckets that begin from here on */
 	TimestampTz to;				/* and before this */
 	bool		goes_on;		/* another one was before, which has warned */
-	const struct DifferenceSink *differences;	/* of a dry run: who is told of
-												 * them; NULL: nobody */
+	const struct DifferenceSink *differences;	/* of a dry run: who is told of them; NULL: nobody */
 } RunRequest;
 
 typedef struct RunResult

@@ -155,8 +155,8 @@ error_context(void *arg)
 	const Run  *run = arg;
 	const Rollup *rollup = cascade_storing();
 	const char *slot = run->jobs[0].request->scheduled ?
-		psprintf(", slot %s, database \"%s\"", timestamptz_to_str(run->slot),
-				 context_for_client(run->database)) : "";
+	psprintf(", slot %s, database \"%s\"", timestamptz_to_str(run->slot),
+			 context_for_client(run->database)) : "";
 
 	if (rollup != NULL)
 		errcontext("batchagg job %d, source %s%s", rollup->definition->job->id,
@@ -489,11 +489,11 @@ run_last_slot(int32 job_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(job_id)};
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT " EXT_MICROSECONDS("slot") " FROM %s "
-											"WHERE job_id = $1 AND status = 'succeeded' "
-											"ORDER BY run_id DESC LIMIT 1",
-											ext_table("batchagg_runs")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT " EXT_MICROSECONDS("slot") " FROM %s "
+										  "WHERE job_id = $1 AND status = 'succeeded' "
+										  "ORDER BY run_id DESC LIMIT 1",
+										  ext_table("batchagg_runs")),
+								 lengthof(types), types, values);
 
 	return rows == NIL ? 0 : pg_strtoint64(((char **) linitial(rows))[0]);
 }

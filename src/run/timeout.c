@@ -22,7 +22,7 @@ static struct
 	TimeoutId	id;				/* our timeout, registered at its first use */
 	bool		registered;
 	bool		timed_out;
-} timeout;
+}			timeout;
 
 /*
  * A run begins: its time is not over.

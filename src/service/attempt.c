@@ -148,8 +148,8 @@ retry_limits(int32 job_id, int *max_retries, int *retry_delay)
 	char	  **row;
 
 	rows = ext_query(true, psprintf("SELECT max_retries, retry_delay FROM %s WHERE id = $1",
-									  ext_table("batch_jobs")),
-					   lengthof(types), types, values);
+									ext_table("batch_jobs")),
+					 lengthof(types), types, values);
 	row = rows ? linitial(rows) : NULL;
 	*max_retries = row && row[0] ? pg_strtoint32(row[0]) : batchagg_max_retries;
 	*retry_delay = row && row[1] ? retry_delay_of_job(pg_strtoint32(row[1])) : batchagg_retry_delay;
@@ -358,8 +358,8 @@ lock_job(int32 job_id)
 
 	return job_try_lock(job_id) &&
 		ext_query(true, psprintf("SELECT 1 FROM %s WHERE id = $1 FOR KEY SHARE SKIP LOCKED",
-								   ext_table("batch_jobs")),
-					lengthof(types), types, values) != NIL;
+								 ext_table("batch_jobs")),
+				  lengthof(types), types, values) != NIL;
 }
 
 /* Has the last attempt at a job's slot ended without a word? */

@@ -59,7 +59,7 @@ static struct
 {
 	List	   *held;			/* oids, in TopMemoryContext; as often as held */
 	bool		changed;		/* it may have changed pg_database */
-} transaction;
+}			transaction;
 
 /* The option of this name; NULL where it is not given. */
 static char *

@@ -63,7 +63,7 @@ static struct
 	bool		full;			/* the log says that there are too many */
 	bool		no_process;		/* the log says that max_worker_processes are used up */
 	int			too_many;		/* the max_concurrent_jobs that the log calls too many */
-} launcher;
+}			launcher;
 
 static void
 launcher_detach(int code, Datum arg)

@@ -65,7 +65,7 @@ static struct
 	Oid			role;
 	LocalTransactionId transaction;
 	SubTransactionId subtransaction;
-} last_held;
+}			last_held;
 
 /* Is the hook there, and has seen DROP OWNED? */
 static bool drop_is_followed = false;
@@ -177,14 +177,14 @@ reassign(Oid role, Oid new_role)
 	if (role == new_role)
 		return;
 	change(psprintf("DELETE FROM %s m WHERE owner = $1 AND EXISTS (SELECT FROM %s n "
-						   "WHERE n.owner = $2 AND n.tablename = m.tablename AND "
-						NAME_FOLDED_SQL("n.metricname") " = " NAME_FOLDED_SQL("m.metricname") ")",
-						   mappings, mappings),
-				  role, new_role);
+					"WHERE n.owner = $2 AND n.tablename = m.tablename AND "
+					NAME_FOLDED_SQL("n.metricname") " = " NAME_FOLDED_SQL("m.metricname") ")",
+					mappings, mappings),
+		   role, new_role);
 	for (int i = 0; i < lengthof(owned_tables); i++)
 		change(psprintf("UPDATE %s SET owner = $2 WHERE owner = $1",
-							   ext_table(owned_tables[i])),
-					  role, new_role);
+						ext_table(owned_tables[i])),
+			   role, new_role);
 }
 
 static void
@@ -196,8 +196,8 @@ drop(Oid role)
 
 		lock_hold(table, role, ExclusiveLock);
 		change(psprintf("DELETE FROM %s WHERE owner = $1 OR owner = $2",
-							   ext_table(owned_tables[i])),
-					  role, role);
+						ext_table(owned_tables[i])),
+			   role, role);
 		release(table, role);
 	}
 }
@@ -258,7 +258,7 @@ owns_rows(Oid role)
 
 	for (int i = 0; i < lengthof(owned_tables); i++)
 		if (ext_query(true, psprintf("SELECT FROM %s WHERE owner = $1 LIMIT 1",
-									   ext_table(owned_tables[i])), 1, types, values) != NIL)
+									 ext_table(owned_tables[i])), 1, types, values) != NIL)
 			return true;
 	return false;
 }

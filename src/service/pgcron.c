@@ -157,14 +157,14 @@ present_entries(bool as_owner)
 	ListCell   *lc;
 
 	foreach(lc, ext_query_latest(as_owner,
-								   psprintf("SELECT jobid, jobname, schedule, command "
-											"FROM cron.job "
-											"WHERE database = current_database() %s "
-											"AND starts_with(jobname::text, '" NAME_PREFIX "') "
-											"AND position('batchagg_run_due(' IN command) > 0 "
-											"ORDER BY jobid",
-											as_owner ? "AND username = current_user" : ""),
-								   0, NULL, NULL))
+								 psprintf("SELECT jobid, jobname, schedule, command "
+										  "FROM cron.job "
+										  "WHERE database = current_database() %s "
+										  "AND starts_with(jobname::text, '" NAME_PREFIX "') "
+										  "AND position('batchagg_run_due(' IN command) > 0 "
+										  "ORDER BY jobid",
+										  as_owner ? "AND username = current_user" : ""),
+								 0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
 		Entry	   *entry = palloc(sizeof(Entry));
@@ -199,7 +199,7 @@ remove_entry(const Entry *entry, bool as_owner)
 	Datum		values[] = {CStringGetTextDatum(entry->id)};
 
 	(void) ext_query(as_owner, "SELECT cron.unschedule($1::bigint)", lengthof(types), types,
-					   values);
+					 values);
 }
 
 /* ------------------------------------------------------------------------
@@ -299,9 +299,9 @@ wanted_entries(void)
 	ListCell   *lc;
 
 	foreach(lc, ext_query_latest(true,
-								   psprintf("SELECT DISTINCT upper(event_name), event_name "
-											"FROM %s WHERE enable_flag ORDER BY 1, 2",
-											ext_table("batch_jobs")), 0, NULL, NULL))
+								 psprintf("SELECT DISTINCT upper(event_name), event_name "
+										  "FROM %s WHERE enable_flag ORDER BY 1, 2",
+										  ext_table("batch_jobs")), 0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
 		Entry	   *entry = entries != NIL ? llast(entries) : NULL;
@@ -340,8 +340,8 @@ static bool
 driver_is(const char *driver)
 {
 	return ext_query_latest(true, psprintf("SELECT 1 FROM %s WHERE driver = %s",
-											 ext_table("batchagg_service"),
-											 quote_literal_cstr(driver)), 0, NULL, NULL) != NIL;
+										   ext_table("batchagg_service"),
+										   quote_literal_cstr(driver)), 0, NULL, NULL) != NIL;
 }
 
 /*
@@ -370,10 +370,10 @@ set_driver(const char *driver)
 	Datum		values[] = {CStringGetTextDatum(driver)};
 
 	(void) ext_query(true,
-					   psprintf("INSERT INTO %s (driver) VALUES ($1) "
-								"ON CONFLICT (only_row) DO UPDATE SET driver = excluded.driver",
-								ext_table("batchagg_service")),
-					   lengthof(types), types, values);
+					 psprintf("INSERT INTO %s (driver) VALUES ($1) "
+							  "ON CONFLICT (only_row) DO UPDATE SET driver = excluded.driver",
+							  ext_table("batchagg_service")),
+					 lengthof(types), types, values);
 	wake_at_commit();
 }
 
@@ -385,7 +385,7 @@ void
 nobody_drives(void)
 {
 	if (ext_query(true, psprintf("SELECT 1 FROM %s LIMIT 1", ext_table("batch_jobs")),
-					0, NULL, NULL) != NIL)
+				  0, NULL, NULL) != NIL)
 		set_driver("nobody");
 }
 
@@ -503,7 +503,7 @@ static struct
 {
 	bool		pending;
 	bool		registered;
-} at_commit;
+}			at_commit;
 
 static void
 at_transaction_end(XactEvent event, void *arg)

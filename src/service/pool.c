@@ -52,7 +52,7 @@ static struct
 	int			pause;			/* milliseconds; 0: the last try found one */
 	uint64		departures;		/* workers that had ended by then */
 	TimestampTz said;			/* in the log; 0: never */
-} pool;
+}			pool;
 
 /*
  * Lets workers go that were promised jobs which they will not get now.  The caller

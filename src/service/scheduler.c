@@ -89,7 +89,7 @@ static struct
 	Agenda	   *agenda;			/* NULL: not read yet */
 	TimestampTz looked;			/* at the clock, what it said; 0: not yet */
 	TimestampTz next_trim;
-} scheduler;
+}			scheduler;
 
 /*----------
  * Beginning and end
@@ -430,8 +430,8 @@ time_to_wait(TimestampTz wake, TimestampTz now)
 		until = Min(until, scheduler.reload_not_before);
 
 	/*
-	 * A job that is ready and was not started waits for a worker to end, which
-	 * wakes us; or for another database, that may not take its turn.
+	 * A job that is ready and was not started waits for a worker to end, which wakes us; or for
+	 * another database, that may not take its turn.
 	 */
 	if (wake <= now)
 		until = Min(until, clock + Min(FIRST_PAUSE, pool_pause()) * INT64CONST(1000));

@@ -50,7 +50,7 @@ static struct
 	uint64		last;			/* number of the last turn */
 	Oid			owner;			/* whose it was */
 	TimestampTz began;			/* when that began */
-} turns;
+}			turns;
 
 static int
 compare_owner(const void *a, const void *b)

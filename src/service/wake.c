@@ -28,7 +28,7 @@ static struct
 	bool		pending;		/* this transaction has changed jobs */
 	Oid			jobs_relid;		/* batch_jobs; may be InvalidOid */
 	bool		registered;
-} wake;
+}			wake;
 
 static void
 wake_now(void)

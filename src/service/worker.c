@@ -56,7 +56,7 @@ static struct
 	int			number;			/* of our entry */
 	uint64		token;
 	SharedWorker jobs;			/* a copy of the entry: what we run */
-} own;
+}			own;
 
 static SharedWorker *
 own_entry(void)

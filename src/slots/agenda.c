@@ -197,10 +197,10 @@ read_meanings(Agenda *agenda)
 	ListCell   *lc;
 
 	foreach(lc, ext_query(true,
-							psprintf(meanings_sql,
-									 ext_table("batch_jobs"), ext_table("batchjob_definitions"),
-									 ext_table("batchjob_metrics"), ext_table("metricsandtables")),
-							0, NULL, NULL))
+						  psprintf(meanings_sql,
+								   ext_table("batch_jobs"), ext_table("batchjob_definitions"),
+								   ext_table("batchjob_metrics"), ext_table("metricsandtables")),
+						  0, NULL, NULL))
 	{
 		char	  **row = lfirst(lc);
 		AgendaJob  *job = agenda_find(agenda, pg_strtoint32(row[0]));
@@ -258,8 +258,8 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	events = make_events();
 	values[0] = CStringGetTextDatum(event_name ? event_name : "");
 	rows = ext_query(as_owner,
-					   psprintf(jobs_sql, ext_table("batch_jobs"), ext_table("batchagg_events")),
-					   lengthof(types), types, values);
+					 psprintf(jobs_sql, ext_table("batch_jobs"), ext_table("batchagg_events")),
+					 lengthof(types), types, values);
 
 	agenda->jobs = MemoryContextAllocHuge(context, (list_length(rows) + 1) * sizeof(AgendaJob));
 	foreach(lc, rows)
@@ -298,13 +298,13 @@ agenda_read_ledger(AgendaJob *const *jobs, int n, bool as_owner)
 		ids[i] = jobs[i]->id;
 	values[0] = ext_id_array(ids, n);
 	rows = ext_query(as_owner,
-					   psprintf("SELECT l.state, " EXT_MICROSECONDS("l.slot") ", l.attempt, "
-								EXT_MICROSECONDS("l.not_before") ", " EXT_MICROSECONDS("l.started_at")
-								" FROM unnest($1) WITH ORDINALITY j(id, number) "
-								"LEFT JOIN LATERAL (SELECT * FROM %1$s l WHERE l.job_id = j.id "
-								"ORDER BY l.slot DESC LIMIT 1) l ON true ORDER BY j.number",
-								ext_table("batchagg_ledger")),
-					   lengthof(types), types, values);
+					 psprintf("SELECT l.state, " EXT_MICROSECONDS("l.slot") ", l.attempt, "
+							  EXT_MICROSECONDS("l.not_before") ", " EXT_MICROSECONDS("l.started_at")
+							  " FROM unnest($1) WITH ORDINALITY j(id, number) "
+							  "LEFT JOIN LATERAL (SELECT * FROM %1$s l WHERE l.job_id = j.id "
+							  "ORDER BY l.slot DESC LIMIT 1) l ON true ORDER BY j.number",
+							  ext_table("batchagg_ledger")),
+					 lengthof(types), types, values);
 	foreach(lc, rows)
 	{
 		AgendaJob  *job = jobs[foreach_current_index(lc)];

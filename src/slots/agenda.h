@@ -40,8 +40,8 @@ typedef struct AgendaJob
 
 	/* The scheduler's own. */
 	int			owner_turn;		/* number of its owner in turns.c */
-	int32		waits_for;		/* a job whose results it reads; 0: none, as far as is known;
-								 * -1: that is looked for another time */
+	int32		waits_for;		/* a job whose results it reads; 0: none, as far as is known; -1:
+								 * that is looked for another time */
 	TimestampTz waits_since;	/* since when, for this slot of its own */
 	TimestampTz waits_at;
 	TimestampTz watched_since;	/* slots up to this could not be started in time */

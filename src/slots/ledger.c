@@ -83,15 +83,15 @@ ledger_start(const SlotAttempt *attempts, int n)
 	values[2] = PointerGetDatum(construct_array(numbers, n, INT4OID, 4, true, TYPALIGN_INT));
 	values[3] = TimestampTzGetDatum(clock_now());
 	rows = ext_query(true,
-					   psprintf("INSERT INTO %s AS l (job_id, slot, state, attempt, started_at) "
-								"SELECT a.job_id, a.slot, 'running', a.attempt, $4 "
-								"FROM unnest($1, $2, $3) a(job_id, slot, attempt) "
-								"ON CONFLICT (job_id, slot) DO UPDATE SET state = 'running', "
-								"attempt = excluded.attempt, started_at = excluded.started_at, "
-								"finished_at = NULL, not_before = NULL "
-								"WHERE l.attempt < excluded.attempt RETURNING 1",
-								ext_table("batchagg_ledger")),
-					   lengthof(types), types, values);
+					 psprintf("INSERT INTO %s AS l (job_id, slot, state, attempt, started_at) "
+							  "SELECT a.job_id, a.slot, 'running', a.attempt, $4 "
+							  "FROM unnest($1, $2, $3) a(job_id, slot, attempt) "
+							  "ON CONFLICT (job_id, slot) DO UPDATE SET state = 'running', "
+							  "attempt = excluded.attempt, started_at = excluded.started_at, "
+							  "finished_at = NULL, not_before = NULL "
+							  "WHERE l.attempt < excluded.attempt RETURNING 1",
+							  ext_table("batchagg_ledger")),
+					 lengthof(types), types, values);
 	if (list_length(rows) != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -110,9 +110,9 @@ ledger_try_lock(int32 job_id, TimestampTz slot)
 	Datum		values[] = {Int32GetDatum(job_id), TimestampTzGetDatum(slot)};
 
 	return ext_query(true,
-					   psprintf("SELECT 1 FROM %s WHERE job_id = $1 AND slot = $2 "
-								"FOR UPDATE SKIP LOCKED", ext_table("batchagg_ledger")),
-					   lengthof(types), types, values) != NIL;
+					 psprintf("SELECT 1 FROM %s WHERE job_id = $1 AND slot = $2 "
+							  "FOR UPDATE SKIP LOCKED", ext_table("batchagg_ledger")),
+					 lengthof(types), types, values) != NIL;
 }
 
 /*
@@ -134,11 +134,11 @@ ledger_pass_over(int32 job_id, const SlotRange *range, SlotState state, const ch
 	};
 
 	ext_query(true,
-				psprintf("INSERT INTO %s (job_id, slot, first_slot, slots, state, reason, finished_at) "
-						 "VALUES ($1, $2, nullif($3, $2), nullif(nullif($4, 1), -1), $5, $6, $7) "
-						 "ON CONFLICT DO NOTHING",
-						 ext_table("batchagg_ledger")),
-				lengthof(types), types, values);
+			  psprintf("INSERT INTO %s (job_id, slot, first_slot, slots, state, reason, finished_at) "
+					   "VALUES ($1, $2, nullif($3, $2), nullif(nullif($4, 1), -1), $5, $6, $7) "
+					   "ON CONFLICT DO NOTHING",
+					   ext_table("batchagg_ledger")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -164,12 +164,12 @@ ledger_finish(const SlotAttempt *attempt, SlotState state, int64 run_id, Timesta
 	};
 
 	if (ext_query(true,
-					psprintf("UPDATE %s SET state = $4, run_id = nullif($5, 0), "
-							 "not_before = nullif($6, '-infinity'), reason = nullif($7, ''), "
-							 "finished_at = $8 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
-							 "AND state = 'running' RETURNING 1",
-							 ext_table("batchagg_ledger")),
-					lengthof(types), types, values) == NIL)
+				  psprintf("UPDATE %s SET state = $4, run_id = nullif($5, 0), "
+						   "not_before = nullif($6, '-infinity'), reason = nullif($7, ''), "
+						   "finished_at = $8 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
+						   "AND state = 'running' RETURNING 1",
+						   ext_table("batchagg_ledger")),
+				  lengthof(types), types, values) == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("slot %s of job %d has been taken over by another run",
@@ -193,13 +193,13 @@ ledger_give_back(const SlotAttempt *attempt, TimestampTz not_before, const char 
 	};
 
 	ext_query(true,
-				psprintf("WITH fresh AS (DELETE FROM %1$s WHERE job_id = $1 AND slot = $2 "
-						 "AND attempt = $3 AND attempt = 1 AND state = 'running') "
-						 "UPDATE %1$s SET state = 'waiting', attempt = attempt - 1, not_before = $4, "
-						 "reason = $5 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
-						 "AND attempt > 1 AND state = 'running'",
-						 ext_table("batchagg_ledger")),
-				lengthof(types), types, values);
+			  psprintf("WITH fresh AS (DELETE FROM %1$s WHERE job_id = $1 AND slot = $2 "
+					   "AND attempt = $3 AND attempt = 1 AND state = 'running') "
+					   "UPDATE %1$s SET state = 'waiting', attempt = attempt - 1, not_before = $4, "
+					   "reason = $5 WHERE job_id = $1 AND slot = $2 AND attempt = $3 "
+					   "AND attempt > 1 AND state = 'running'",
+					   ext_table("batchagg_ledger")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -213,11 +213,11 @@ ledger_give_up(int32 job_id, TimestampTz slot, const char *reason)
 	CStringGetTextDatum(reason)};
 
 	ext_query(true,
-				psprintf("UPDATE %s SET state = 'failed', not_before = NULL, "
-						 "reason = concat_ws('; ', reason, $3) "
-						 "WHERE job_id = $1 AND slot = $2 AND state = 'waiting'",
-						 ext_table("batchagg_ledger")),
-				lengthof(types), types, values);
+			  psprintf("UPDATE %s SET state = 'failed', not_before = NULL, "
+					   "reason = concat_ws('; ', reason, $3) "
+					   "WHERE job_id = $1 AND slot = $2 AND state = 'waiting'",
+					   ext_table("batchagg_ledger")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -230,10 +230,10 @@ ledger_forget_deleted(int32 job_id)
 	Datum		values[] = {Int32GetDatum(job_id)};
 
 	ext_query(true,
-				psprintf("DELETE FROM %s WHERE job_id = $1 "
-						 "AND NOT EXISTS (SELECT FROM %s WHERE id = $1)",
-						 ext_table("batchagg_ledger"), ext_table("batch_jobs")),
-				lengthof(types), types, values);
+			  psprintf("DELETE FROM %s WHERE job_id = $1 "
+					   "AND NOT EXISTS (SELECT FROM %s WHERE id = $1)",
+					   ext_table("batchagg_ledger"), ext_table("batch_jobs")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -246,9 +246,9 @@ ledger_take_back(int32 job_id, TimestampTz after)
 	Datum		values[] = {Int32GetDatum(job_id), TimestampTzGetDatum(after)};
 
 	ext_query(true,
-				psprintf("DELETE FROM %s WHERE job_id = $1 AND slot > $2",
-						 ext_table("batchagg_ledger")),
-				lengthof(types), types, values);
+			  psprintf("DELETE FROM %s WHERE job_id = $1 AND slot > $2",
+					   ext_table("batchagg_ledger")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -265,15 +265,15 @@ ledger_trim(int days, int limit)
 	List	   *rows;
 
 	rows = ext_query(true,
-					   psprintf("WITH slots AS (DELETE FROM %1$s WHERE ctid = ANY (ARRAY("
-								"SELECT l.ctid FROM %1$s l WHERE l.slot < $1 AND l.state <> 'running' "
-								"AND EXISTS (SELECT FROM %1$s later "
-								"WHERE later.job_id = l.job_id AND later.slot > l.slot) LIMIT $2)) "
-								"RETURNING 1), "
-								"runs AS (DELETE FROM %2$s WHERE ctid = ANY (ARRAY("
-								"SELECT r.ctid FROM %2$s r WHERE r.started_at < $1 LIMIT $2)) RETURNING 1) "
-								"SELECT count(*) FROM (TABLE slots UNION ALL TABLE runs) r",
-								ext_table("batchagg_ledger"), ext_table("batchagg_runs")),
-					   lengthof(types), types, values);
+					 psprintf("WITH slots AS (DELETE FROM %1$s WHERE ctid = ANY (ARRAY("
+							  "SELECT l.ctid FROM %1$s l WHERE l.slot < $1 AND l.state <> 'running' "
+							  "AND EXISTS (SELECT FROM %1$s later "
+							  "WHERE later.job_id = l.job_id AND later.slot > l.slot) LIMIT $2)) "
+							  "RETURNING 1), "
+							  "runs AS (DELETE FROM %2$s WHERE ctid = ANY (ARRAY("
+							  "SELECT r.ctid FROM %2$s r WHERE r.started_at < $1 LIMIT $2)) RETURNING 1) "
+							  "SELECT count(*) FROM (TABLE slots UNION ALL TABLE runs) r",
+							  ext_table("batchagg_ledger"), ext_table("batchagg_runs")),
+					 lengthof(types), types, values);
 	return pg_strtoint32(((char **) linitial(rows))[0]);
 }

@@ -107,11 +107,11 @@ read_readers(JobOrder *order, Datum ids)
 		ids, written_relations(), ObjectIdGetDatum(ext_relid("ruleexecutionresults"))
 	};
 	List	   *rows = ext_query(true,
-								   psprintf(readers_sql, ext_table("batch_jobs"),
-											ext_table("batchjob_definitions"),
-											ext_table("batchjob_metrics"),
-											ext_table("metricsandtables")),
-								   lengthof(types), types, values);
+								 psprintf(readers_sql, ext_table("batch_jobs"),
+										  ext_table("batchjob_definitions"),
+										  ext_table("batchjob_metrics"),
+										  ext_table("metricsandtables")),
+								 lengthof(types), types, values);
 	ListCell   *lc;
 
 	foreach(lc, rows)
@@ -140,11 +140,11 @@ read_names(JobOrder *order, Datum ids)
 	ListCell   *lc;
 
 	foreach(lc, ext_query(true,
-							psprintf("SELECT job_id, count(*), string_agg(name::text, ' ' ORDER BY name) "
-									 "FROM (SELECT job_id, hashtext(" NAME_FOLDED_SQL("metric_name") ") "
-									 "AS name FROM %s WHERE job_id = ANY ($1)) n GROUP BY 1",
-									 ext_table("batchjob_metrics")),
-							lengthof(types), types, values))
+						  psprintf("SELECT job_id, count(*), string_agg(name::text, ' ' ORDER BY name) "
+								   "FROM (SELECT job_id, hashtext(" NAME_FOLDED_SQL("metric_name") ") "
+								   "AS name FROM %s WHERE job_id = ANY ($1)) n GROUP BY 1",
+								   ext_table("batchjob_metrics")),
+						  lengthof(types), types, values))
 	{
 		char	  **row = lfirst(lc);
 		OrderedJob *job = find_job(order, pg_strtoint32(row[0]));

@@ -117,7 +117,7 @@ is_of_no_superuser(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	bool		result = HeapTupleIsValid(tuple) &&
-		!superuser_arg(((Form_pg_class) GETSTRUCT(tuple))->relowner);
+	!superuser_arg(((Form_pg_class) GETSTRUCT(tuple))->relowner);
 
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);

@@ -152,7 +152,7 @@ find_named_column(Draft *draft, const char *name, const char *field, bool by_def
 					  psprintf("column \"%s\" of source \"%s\" does not exist", name,
 							   draft->name),
 					  psprintf("It is named as %s in %s.", field,
-						   by_definition ? "batchjob_definitions" : "metricsandtables"),
+							   by_definition ? "batchjob_definitions" : "metricsandtables"),
 					  psprintf("Columns of the source: %s.%s", list_columns(draft, NULL),
 							   hint_column_near(draft->rel, name)));
 	return column;

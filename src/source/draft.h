@@ -27,8 +27,8 @@ typedef struct Draft
 	bool		looked_up;
 	Oid			relid;			/* InvalidOid: there is none, or it was not looked up */
 	Relation	rel;			/* NULL: not open */
-	char	  **folded;			/* column names as name_fold() has
-								 * them; NULL: no such column any more */
+	char	  **folded;			/* column names as name_fold() has them; NULL: no such column any
+								 * more */
 	List	   *requests;		/* of Request */
 	SourceMapping merged;		/* what the mappings say, taken together, but for what the
 								 * definition says itself */
@@ -42,7 +42,7 @@ typedef struct Draft
 
 extern void draft_problem(Draft *draft, int sqlerrcode, char *message, char *detail, char *hint);
 extern const char *column_name(const Draft *draft, AttrNumber column);
-extern Oid column_type(const Draft *draft, AttrNumber column);
+extern Oid	column_type(const Draft *draft, AttrNumber column);
 extern AttrNumber match_column(const Draft *draft, const char *name, AttrNumber *other);
 extern AttrNumber find_named_column(Draft *draft, const char *name, const char *field, bool by_definition);
 extern bool draft_try_open(Draft *draft);

@@ -76,7 +76,7 @@ walk_init(Walk *walk, StringInfo text)
 	walk->text = text;
 	walk->reader = GetUserId();
 	walk->met = hash_create("batchagg walk", 64, &control,
-							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* Is this object met for the first time? */

@@ -27,8 +27,8 @@ typedef struct SourceMetric
 {
 	JobMetric  *metric;
 	AttrNumber	column;			/* column layout only */
-	const char *row_name;		/* row layout: the name that rows have it by, its own
-								 * unless another is chosen (refresh/rownames.c) */
+	const char *row_name;		/* row layout: the name that rows have it by, its own unless
+								 * another is chosen (refresh/rownames.c) */
 } SourceMetric;
 
 /* What one definition reads from one relation. */

@@ -28,7 +28,7 @@ void
 source_check_mapping(const SourceMapping *mapping, Oid reader)
 {
 	Problems	raise = {.collect = false};
-	Request		request = {.metric_name = mapping->metric_name, .mapping = mapping};
+	Request		request = {.metric_name = mapping->metric_name,.mapping = mapping};
 	Draft		draft = {
 		.written = mapping->table_name,
 		.requests = list_make1(&request),
@@ -59,7 +59,7 @@ source_check_filter(Oid relid, const char *filter, const char *timezone, Oid rea
 					const FilterWarnings *warnings)
 {
 	Problems	raise = {.collect = false};
-	Draft		draft = {.reader = reader, .problems = &raise, .relid = relid};
+	Draft		draft = {.reader = reader,.problems = &raise,.relid = relid};
 	Node	   *analysed;
 	Bitmapset  *used = NULL;
 	AttrNumber *columns;

@@ -37,11 +37,11 @@ LANES_NAME(any) (Words mask)
 }
 
 /* The arithmetic of state.h and state.c, in lanes. */
-typedef struct LANES_NAME(DoubleDoubles)
+typedef struct LANES_NAME (DoubleDoubles)
 {
 	Doubles		high;
 	Doubles		low;
-}			LANES_NAME(DoubleDoubles);
+} LANES_NAME(DoubleDoubles);
 
 #define DoubleDoubles LANES_NAME(DoubleDoubles)
 
@@ -60,9 +60,9 @@ LANES_NAME(product_errors) (Doubles a, Doubles b, Doubles p)
 	return (Doubles) _mm256_fmsub_pd((__m256d) a, (__m256d) b, (__m256d) p);
 #else
 	Doubles		a_upper =
-		(Doubles) (((Words) a + (int64) LOWER_HALF_MIDDLE) & (int64) ~LOWER_HALF_BITS);
+	(Doubles) (((Words) a + (int64) LOWER_HALF_MIDDLE) & (int64) ~LOWER_HALF_BITS);
 	Doubles		b_upper =
-		(Doubles) (((Words) b + (int64) LOWER_HALF_MIDDLE) & (int64) ~LOWER_HALF_BITS);
+	(Doubles) (((Words) b + (int64) LOWER_HALF_MIDDLE) & (int64) ~LOWER_HALF_BITS);
 	Doubles		a_lower = a - a_upper;
 	Doubles		b_lower = b - b_upper;
 
@@ -316,7 +316,7 @@ static pg_attribute_always_inline Doubles
 LANES_NAME(sum_deviations) (State states, uint32 fields, Doubles n)
 {
 	DoubleDoubles squares =
-		LANES_NAME(dd_load) (states, state_word(fields, FIELD_SQUARES) + 1);
+	LANES_NAME(dd_load) (states, state_word(fields, FIELD_SQUARES) + 1);
 	DoubleDoubles t = LANES_NAME(sums_around_shift) (states, fields);
 	Doubles		q = t.high / n;
 	DoubleDoubles back = LANES_NAME(exact_products) (q, n);

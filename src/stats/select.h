@@ -25,7 +25,7 @@
  * what was known of the order if values have been added since.
  */
 static uint32
-SELECT_NAME(gather_numbers)(ValueArray *array)
+SELECT_NAME(gather_numbers) (ValueArray *array)
 {
 	VALUE	   *values = VALUES(array);
 	uint32		numbers = array->used;
@@ -61,7 +61,7 @@ SELECT_NAME(gather_numbers)(ValueArray *array)
  * no difference to anyone.
  */
 static void
-SELECT_NAME(insertion_sort)(VALUE *values, uint32 n)
+SELECT_NAME(insertion_sort) (VALUE * values, uint32 n)
 {
 	for (uint32 i = 1; i < n; i++)
 	{
@@ -83,7 +83,7 @@ SELECT_NAME(insertion_sort)(VALUE *values, uint32 n)
  * it, with `or_equal`) before the others; returns where the others begin.
  */
 static inline uint32
-SELECT_NAME(partition)(VALUE *values, uint32 from, uint32 to, VALUE pivot, bool or_equal)
+SELECT_NAME(partition) (VALUE * values, uint32 from, uint32 to, VALUE pivot, bool or_equal)
 {
 	uint32		cut = from;
 
@@ -105,16 +105,16 @@ SELECT_NAME(partition)(VALUE *values, uint32 from, uint32 to, VALUE pivot, bool 
  * there is some when nothing is less, so that either way less is left to do.
  */
 static void
-SELECT_NAME(split)(VALUE *values, uint32 from, uint32 to, uint32 *left_end, uint32 *right_begin)
+SELECT_NAME(split) (VALUE * values, uint32 from, uint32 to, uint32 *left_end, uint32 *right_begin)
 {
 	VALUE		a = values[from];
 	VALUE		b = values[from + (to - from) / 2];
 	VALUE		c = values[to - 1];
 	VALUE		pivot = Max(Min(a, b), Min(Max(a, b), c));
 
-	*left_end = *right_begin = SELECT_NAME(partition)(values, from, to, pivot, false);
+	*left_end = *right_begin = SELECT_NAME(partition) (values, from, to, pivot, false);
 	if (*left_end == from)
-		*right_begin = SELECT_NAME(partition)(values, from, to, pivot, true);
+		*right_begin = SELECT_NAME(partition) (values, from, to, pivot, true);
 }
 
 /*
@@ -122,7 +122,7 @@ SELECT_NAME(split)(VALUE *values, uint32 from, uint32 to, uint32 *left_end, uint
  * of which is NaN, smaller ones before and greater ones behind it.
  */
 static void
-SELECT_NAME(select_place)(VALUE *values, uint32 from, uint32 to, uint32 k)
+SELECT_NAME(select_place) (VALUE * values, uint32 from, uint32 to, uint32 k)
 {
 	int			budget = split_budget(to - from);
 
@@ -133,10 +133,10 @@ SELECT_NAME(select_place)(VALUE *values, uint32 from, uint32 to, uint32 k)
 
 		if (budget-- == 0)
 		{
-			SELECT_NAME(sort_anyhow)(values + from, to - from);
+			SELECT_NAME(sort_anyhow) (values + from, to - from);
 			return;
 		}
-		SELECT_NAME(split)(values, from, to, &left_end, &right_begin);
+		SELECT_NAME(split) (values, from, to, &left_end, &right_begin);
 		if (k < left_end)
 			to = left_end;
 		else if (k >= right_begin)
@@ -144,7 +144,7 @@ SELECT_NAME(select_place)(VALUE *values, uint32 from, uint32 to, uint32 k)
 		else
 			return;
 	}
-	SELECT_NAME(insertion_sort)(values + from, to - from);
+	SELECT_NAME(insertion_sort) (values + from, to - from);
 }
 
 /*
@@ -152,7 +152,7 @@ SELECT_NAME(select_place)(VALUE *values, uint32 from, uint32 to, uint32 k)
  * budget.
  */
 static void
-SELECT_NAME(sort_part)(VALUE *values, uint32 from, uint32 to, int budget)
+SELECT_NAME(sort_part) (VALUE * values, uint32 from, uint32 to, int budget)
 {
 	while (to - from > SMALL_PART)
 	{
@@ -161,14 +161,14 @@ SELECT_NAME(sort_part)(VALUE *values, uint32 from, uint32 to, int budget)
 
 		if (budget-- == 0)
 		{
-			SELECT_NAME(sort_anyhow)(values + from, to - from);
+			SELECT_NAME(sort_anyhow) (values + from, to - from);
 			return;
 		}
-		SELECT_NAME(split)(values, from, to, &left_end, &right_begin);
-		SELECT_NAME(sort_part)(values, from, left_end, budget);
+		SELECT_NAME(split) (values, from, to, &left_end, &right_begin);
+		SELECT_NAME(sort_part) (values, from, left_end, budget);
 		from = right_begin;
 	}
-	SELECT_NAME(insertion_sort)(values + from, to - from);
+	SELECT_NAME(insertion_sort) (values + from, to - from);
 }
 
 /*
@@ -176,7 +176,7 @@ SELECT_NAME(sort_part)(VALUE *values, uint32 from, uint32 to, int budget)
  * remembers that it did.
  */
 static void
-SELECT_NAME(place_value)(ValueArray *array, uint32 k, uint32 numbers)
+SELECT_NAME(place_value) (ValueArray *array, uint32 k, uint32 numbers)
 {
 	uint32		from = 0;
 	uint32		to = numbers;
@@ -190,14 +190,14 @@ SELECT_NAME(place_value)(ValueArray *array, uint32 k, uint32 numbers)
 
 	if (numbers <= SMALL_PART)
 	{
-		SELECT_NAME(insertion_sort)(VALUES(array), numbers);
+		SELECT_NAME(insertion_sort) (VALUES(array), numbers);
 		array->placed = PLACED_ALL;
 		return;
 	}
 
 	/* What is known now may not survive an interrupted selection. */
 	array->ordered = 0;
-	SELECT_NAME(select_place)(VALUES(array), from, to, k);
+	SELECT_NAME(select_place) (VALUES(array), from, to, k);
 	array->ordered = array->used;
 	array->placed = k;
 }
@@ -207,7 +207,7 @@ SELECT_NAME(place_value)(ValueArray *array, uint32 k, uint32 numbers)
  * order.
  */
 static VALUE
-SELECT_NAME(value_after)(const ValueArray *array, uint32 k, uint32 numbers)
+SELECT_NAME(value_after) (const ValueArray *array, uint32 k, uint32 numbers)
 {
 	VALUE		least = VALUES(array)[k + 1];
 
@@ -226,36 +226,36 @@ SELECT_NAME(value_after)(const ValueArray *array, uint32 k, uint32 numbers)
  * one that would follow it.
  */
 static void
-SELECT_NAME(select_values)(ValueArray *array, uint32 k, bool with_next,
-						   double *value, double *next)
+SELECT_NAME(select_values) (ValueArray *array, uint32 k, bool with_next,
+							double *value, double *next)
 {
-	uint32		numbers = SELECT_NAME(gather_numbers)(array);
+	uint32		numbers = SELECT_NAME(gather_numbers) (array);
 
-	SELECT_NAME(place_value)(array, k, numbers);
+	SELECT_NAME(place_value) (array, k, numbers);
 	*value = VALUES(array)[k];
-	*next = with_next ? SELECT_NAME(value_after)(array, k, numbers) : *value;
+	*next = with_next ? SELECT_NAME(value_after) (array, k, numbers) : *value;
 }
 
 /* Sorts an array, NaNs to the end. */
 static void
-SELECT_NAME(sort)(ValueArray *array)
+SELECT_NAME(sort) (ValueArray *array)
 {
-	uint32		numbers = SELECT_NAME(gather_numbers)(array);
+	uint32		numbers = SELECT_NAME(gather_numbers) (array);
 
 	if (array->placed == PLACED_ALL)
 		return;
 	array->ordered = 0;
-	SELECT_NAME(sort_part)(VALUES(array), 0, numbers, split_budget(numbers));
+	SELECT_NAME(sort_part) (VALUES(array), 0, numbers, split_budget(numbers));
 	array->ordered = array->used;
 	array->placed = PLACED_ALL;
 }
 
 /* How many distinct values a sorted array has. */
 static uint64
-SELECT_NAME(count_distinct)(ValueArray *array)
+SELECT_NAME(count_distinct) (ValueArray *array)
 {
-	const VALUE *values = VALUES(array);
-	uint32		numbers = SELECT_NAME(gather_numbers)(array);
+	const		VALUE *values = VALUES(array);
+	uint32		numbers = SELECT_NAME(gather_numbers) (array);
 	uint64		distinct = numbers < array->used ? 1 : 0;
 
 	for (uint32 i = 0; i < numbers; i++)

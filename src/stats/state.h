@@ -44,8 +44,7 @@
 /* Fields: which words a state has behind its first one, in this order. */
 #define FIELD_ROWS		0x01	/* rows seen, NULL values included */
 #define FIELD_SUM		0x02	/* sum and its error */
-#define FIELD_SQUARES	0x04	/* shift, squares around it and their error;
-								 * needs FIELD_SUM */
+#define FIELD_SQUARES	0x04	/* shift, squares around it and their error; needs FIELD_SUM */
 #define FIELD_EXTREMES	0x08	/* min and max of the finite values */
 #define FIELD_ENDS		0x10	/* first and last by (time, value) */
 #define FIELD_VALUES	0x20	/* every value, for percentiles and distinct */

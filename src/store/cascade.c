@@ -98,7 +98,7 @@ take_group(void *arg, const GroupOut *group)
 	if (group->bucket < rollup->stored_from ||
 		rollup_writer_recomputes(rollup->writer, group))
 		feed_coarser(rollup, rollup->reader == NULL ? group :
-							stored_reader_settle(rollup->reader, rollup->writer, group));
+					 stored_reader_settle(rollup->reader, rollup->writer, group));
 	storing = rollup;
 	if (rollup->late != NULL)
 		late_store(rollup, group->bucket, rollup_writer_counts(rollup->writer));

@@ -170,7 +170,7 @@ spread_lateness(const Rollup *coarse, const Extents *finer)
 		const Extent *extent = &finer->items[i];
 
 		mark_pieces(coarse->late, extent->from == DT_NOBEGIN ? DT_NOBEGIN :
-				  bucket_cache_start(coarse->buckets, extent->from), extent->to);
+					bucket_cache_start(coarse->buckets, extent->from), extent->to);
 	}
 }
 

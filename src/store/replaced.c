@@ -64,10 +64,10 @@ stored_buckets(const Rollup *rollup, TimestampTz **starts, TimestampTz **ends)
 	Datum		values[] = {layout_array(rollup)};
 	int64		length = granularity_length(&rollup->definition->granularity) * USECS_PER_MINUTE;
 	List	   *rows = ext_query(true,
-								   psprintf("SELECT DISTINCT " EXT_MICROSECONDS("bucket")
-											" FROM %s WHERE layout_id = ANY ($1) ORDER BY 1",
-											ext_table("batchagg_store")),
-								   lengthof(types), types, values);
+								 psprintf("SELECT DISTINCT " EXT_MICROSECONDS("bucket")
+										  " FROM %s WHERE layout_id = ANY ($1) ORDER BY 1",
+										  ext_table("batchagg_store")),
+								 lengthof(types), types, values);
 	int			n = list_length(rows);
 	int			i;
 
@@ -116,11 +116,11 @@ groups_with_rows(const Source *source, const char *time, const char *zone, Datum
 
 	owner_enter(&scope, definition->job, zone);
 	rows = ext_query(false,
-					   psprintf("SELECT DISTINCT $1[i], id FROM (SELECT width_bucket(t, $1), t, id "
-								"FROM (SELECT %s, %s FROM %s) AS r (t, id)) AS r (i, t, id) "
-								"WHERE i > 0 AND t < $2[i]",
-								time, entity, source->name),
-					   lengthof(types), types, values);
+					 psprintf("SELECT DISTINCT $1[i], id FROM (SELECT width_bucket(t, $1), t, id "
+							  "FROM (SELECT %s, %s FROM %s) AS r (t, id)) AS r (i, t, id) "
+							  "WHERE i > 0 AND t < $2[i]",
+							  time, entity, source->name),
+					 lengthof(types), types, values);
 	owner_leave(&scope);
 	return rows;
 }
@@ -175,11 +175,11 @@ forget_groups(const Rollup *rollup, const List *groups)
 	values[2] = PointerGetDatum(construct_md_array(entities, nulls, 1, &n, &lower, TEXTOID, -1,
 												   false, TYPALIGN_INT));
 	ext_query(true,
-				psprintf("DELETE FROM %s s USING unnest($2::timestamptz[], $3) AS g (b, id) "
-						 "WHERE s.layout_id = ANY ($1) AND s.bucket = b "
-						 "AND coalesce(id, s.entity_id) = s.entity_id",
-						 ext_table("batchagg_store")),
-				lengthof(types), types, values);
+			  psprintf("DELETE FROM %s s USING unnest($2::timestamptz[], $3) AS g (b, id) "
+					   "WHERE s.layout_id = ANY ($1) AND s.bucket = b "
+					   "AND coalesce(id, s.entity_id) = s.entity_id",
+					   ext_table("batchagg_store")),
+			  lengthof(types), types, values);
 }
 
 /*
@@ -197,12 +197,12 @@ forget_above_finer(const Rollup *rollup, Datum starts, Datum ends, bool by_entit
 	char	   *store = ext_table("batchagg_store");
 
 	ext_query(true,
-				psprintf("DELETE FROM %s s USING unnest($2, $3) AS u (b, e) "
-						 "WHERE s.layout_id = ANY ($1) AND s.bucket = b AND EXISTS (SELECT FROM %s f "
-						 "WHERE f.layout_id = ANY ($4) AND f.bucket >= b AND f.bucket < e "
-						 "AND (f.entity_id = s.entity_id OR NOT $5))",
-						 store, store),
-				lengthof(types), types, values);
+			  psprintf("DELETE FROM %s s USING unnest($2, $3) AS u (b, e) "
+					   "WHERE s.layout_id = ANY ($1) AND s.bucket = b AND EXISTS (SELECT FROM %s f "
+					   "WHERE f.layout_id = ANY ($4) AND f.bucket >= b AND f.bucket < e "
+					   "AND (f.entity_id = s.entity_id OR NOT $5))",
+					   store, store),
+			  lengthof(types), types, values);
 }
 
 /*

@@ -117,7 +117,7 @@ split_indexes(RowWriter *writer)
 	/* Its rows are ones of the table, as PostgreSQL asserts where it inserts into indexes. */
 	writer->series_slot->tts_tableOid = RelationGetRelid(writer->rel);
 	writer->series_context = AllocSetContextCreate(CurrentMemoryContext, "batchagg series entries",
-												  ALLOCSET_DEFAULT_SIZES);
+												   ALLOCSET_DEFAULT_SIZES);
 }
 
 /*
@@ -366,8 +366,8 @@ row_writer_defer(RowWriter *writer, void *owner, TimestampTz bucket, ItemPointer
 {
 	MemoryContext old_context = MemoryContextSwitchTo(writer->context);
 	HeapTuple	row = values == NULL ? NULL :
-		heap_form_tuple(RelationGetDescr(writer->rel), unconstify(Datum *, values),
-						unconstify(bool *, nulls));
+	heap_form_tuple(RelationGetDescr(writer->rel), unconstify(Datum *, values),
+					unconstify(bool *, nulls));
 	Deferred	deferred = {owner, bucket, *tid, row ? row->t_len : 0};
 
 	if (writer->deferred == NULL)

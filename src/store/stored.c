@@ -134,7 +134,7 @@ stored_reader_passes(StoredReader *reader)
 		return false;
 	return group->bucket < reader->rollup->stored_from ||
 		extents_reach(reader->rollup->refresh->extents, &reader->recomputed, group->bucket,
-						 group->entity, group->entity_length);
+					  group->entity, group->entity_length);
 }
 
 /* Puts the states of a group together from the rows of its parts. */

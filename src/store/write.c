@@ -671,4 +671,3 @@ part_put(RollupWriter *writer, PartWriter *part, const GroupOut *group)
 	part_advance(store, part);
 	return true;
 }
-

@@ -19,13 +19,10 @@
 /* How the bounds of a granularity's buckets are found. */
 typedef enum BucketKind
 {
-	BUCKET_CLOCK,				/* minutes dividing an hour, or 1 hour: real
-								 * time, aligned to the local clock, cut where
-								 * the zone's offset changes */
-	BUCKET_DAYPART,				/* longer minute widths dividing a day: aligned
-								 * to local midnight */
-	BUCKET_ELAPSED,				/* other minutes and hours: real time counted
-								 * from the origin */
+	BUCKET_CLOCK,				/* minutes dividing an hour, or 1 hour: real time, aligned to the
+								 * local clock, cut where the zone's offset changes */
+	BUCKET_DAYPART,				/* longer minute widths dividing a day: aligned to local midnight */
+	BUCKET_ELAPSED,				/* other minutes and hours: real time counted from the origin */
 	BUCKET_DAYS,				/* days, counted from Monday 2000-01-03 local */
 	BUCKET_MONTHS				/* months, counted from 2000-01-01 local */
 } BucketKind;
@@ -65,8 +62,8 @@ extern TimestampTz bucket_from_local(const pg_tz *tz, Timestamp local);
 typedef struct BucketCacheLine
 {
 	int64		span;			/* t >> shift, or PG_INT64_MAX: empty */
-	TimestampTz boundary;		/* where the second bucket begins, or
-								 * PG_INT64_MAX: nowhere in this span */
+	TimestampTz boundary;		/* where the second bucket begins, or PG_INT64_MAX: nowhere in
+								 * this span */
 	TimestampTz before;			/* start of the bucket before the boundary */
 } BucketCacheLine;
 

@@ -51,8 +51,7 @@ typedef struct Cover
 {
 	uint64		minutes;
 	uint32		hours;
-	uint8		days_apart;		/* bit MAX_DAYS_APART + n: some reading moves
-								 * by n days */
+	uint8		days_apart;		/* bit MAX_DAYS_APART + n: some reading moves by n days */
 } Cover;
 
 /* ------------------------------------------------------------------------

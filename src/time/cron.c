@@ -81,6 +81,7 @@ static const struct
 	const char *name;
 	const char *expression;
 }			macros[] =
+
 {
 	{"@hourly", "0 * * * *"},
 	{"@daily", "0 0 * * *"},

@@ -35,6 +35,7 @@ static const struct
 	const char *abbreviation;
 	const char *zone;
 }			zones[] =
+
 {
 	{"UTC", "UTC"},
 	{"GMT", "GMT"},

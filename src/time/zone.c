@@ -69,7 +69,7 @@ static struct
 	KnownZone	zones[KNOWN_ZONES];
 	int			used;
 	int			next;			/* to be given up for another */
-} known;
+}			known;
 
 /* Is a zone among those that pg_timezone_names lists?  Reads the rules of all of them. */
 static bool

@@ -22,8 +22,8 @@
 typedef struct ZoneStretch
 {
 	int64		offset;			/* local minus UTC, microseconds */
-	TimestampTz end;			/* where the next stretch begins (its offset may
-								 * be the same), or PG_INT64_MAX: nowhere */
+	TimestampTz end;			/* where the next stretch begins (its offset may be the same), or
+								 * PG_INT64_MAX: nowhere */
 } ZoneStretch;
 
 extern const char *zone_parse(const char *name, pg_tz **result);

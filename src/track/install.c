@@ -100,7 +100,7 @@ static void
 check_storage(Oid root, Oid relid)
 {
 	const char *is = relid == root ? "It is" :
-		psprintf("Its partition \"%s\" is", track_table_name(relid));
+	psprintf("Its partition \"%s\" is", track_table_name(relid));
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		refuse(root, ERRCODE_FEATURE_NOT_SUPPORTED, psprintf("%s a foreign table.", is),
@@ -424,7 +424,7 @@ forget_marks(int32 source_id)
 
 	leaves_forget(source_id);
 	ext_query(true, psprintf("DELETE FROM %s WHERE source_id = $1", ext_table("batchagg_marks")),
-				lengthof(types), types, values);
+			  lengthof(types), types, values);
 }
 
 static int32
@@ -466,13 +466,13 @@ write_source(const Tracking *tracking)
 	List	   *rows;
 
 	rows = ext_query(true,
-					   psprintf("INSERT INTO %s (source, mode, time_column, id_column, xid_column) "
-								"VALUES ($1, $2, $3, nullif($4, ''), nullif($5, '')) "
-								"ON CONFLICT (source) DO UPDATE SET mode = excluded.mode, "
-								"time_column = excluded.time_column, id_column = excluded.id_column, "
-								"xid_column = excluded.xid_column RETURNING source_id",
-								ext_table("batchagg_sources")),
-					   lengthof(types), types, values);
+					 psprintf("INSERT INTO %s (source, mode, time_column, id_column, xid_column) "
+							  "VALUES ($1, $2, $3, nullif($4, ''), nullif($5, '')) "
+							  "ON CONFLICT (source) DO UPDATE SET mode = excluded.mode, "
+							  "time_column = excluded.time_column, id_column = excluded.id_column, "
+							  "xid_column = excluded.xid_column RETURNING source_id",
+							  ext_table("batchagg_sources")),
+					 lengthof(types), types, values);
 	return pg_strtoint32(((char **) linitial(rows))[0]);
 }
 

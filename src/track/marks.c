@@ -64,7 +64,7 @@ static struct
 	bool		closing;		/* the transaction is about to end */
 	bool		committing;		/* by a commit, and not by being prepared */
 	bool		run_made;		/* a run has counted its rows so far */
-} pending;
+}			pending;
 
 /*----------
  * Writing

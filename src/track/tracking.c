@@ -170,7 +170,7 @@ static struct
 	int			n;
 	int			next;			/* the place of the next one to be looked up */
 	bool		registered;
-} known;
+}			known;
 
 static void
 forget(void)
@@ -183,7 +183,7 @@ static void
 relation_changed(Datum arg, Oid relid)
 {
 	bool		matters = !OidIsValid(relid) || relid == known.tables.sources ||
-		relid == known.tables.marks;
+	relid == known.tables.marks;
 
 	for (int i = 0; i < known.n; i++)
 		matters |= known.sources[i].relid == relid;
@@ -213,7 +213,7 @@ relid_of(const char *qualified)
 {
 	RangeVar   *name = name_parse(qualified);
 	Oid			schema = name && name->schemaname ?
-		get_namespace_oid(name->schemaname, true) : InvalidOid;
+	get_namespace_oid(name->schemaname, true) : InvalidOid;
 
 	return OidIsValid(schema) ? get_relname_relid(name->relname, schema) : InvalidOid;
 }

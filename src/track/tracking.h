@@ -11,8 +11,7 @@
 typedef enum TrackMode
 {
 	TRACK_LOG,					/* every change is marked */
-	TRACK_SNAPSHOT				/* inserted rows have their transaction's id, the
-								 * rest is marked */
+	TRACK_SNAPSHOT				/* inserted rows have their transaction's id, the rest is marked */
 } TrackMode;
 
 /* A row of batchagg_sources. */

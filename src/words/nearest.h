@@ -21,8 +21,8 @@ typedef struct Synonym
 #define NEAREST_MAX_LENGTH 64
 
 extern const char *synonym_of(const Synonym *synonyms, int n, const char *word);
-extern int word_distance(const char *a, const char *b);
-extern int word_tolerance(const char *word);
+extern int	word_distance(const char *a, const char *b);
+extern int	word_tolerance(const char *word);
 extern const char *word_nearest(const char *word, const char *const *known, int nknown);
 extern void word_fold(const char *word, const char *ignored, char *folded, int size);
 
