@@ -16,7 +16,7 @@
 #include "service/pgcron.h"
 
 PG_FUNCTION_INFO_V1(batchagg_use_pg_cron);
-PG_FUNCTION_INFO_V1(batchagg_use_worker);
+PG_FUNCTION_INFO_V1(batchagg_use_service);
 PG_FUNCTION_INFO_V1(batchagg_pg_cron_schedule);
 
 /*
@@ -30,11 +30,11 @@ batchagg_use_pg_cron(PG_FUNCTION_ARGS)
 }
 
 /*
- * batchagg_use_worker() returns integer: has the background worker start the
+ * batchagg_use_service() returns integer: has the background worker start the
  * jobs.  See pgcron_leave() for the errors.
  */
 Datum
-batchagg_use_worker(PG_FUNCTION_ARGS)
+batchagg_use_service(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT32(pgcron_leave());
 }

@@ -241,7 +241,7 @@ standing_obstacle(SharedDatabase *database)
 	bool		launcher;
 
 	if (!worker_drives())
-		return "the jobs were restored from a dump: call batchagg_use_worker()";
+		return "the jobs were restored from a dump: call batchagg_use_service()";
 	if (!batchagg_enabled)
 		return "the setting batchagg.enabled is off";
 	if (!shared_attach(true))

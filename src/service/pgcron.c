@@ -41,7 +41,7 @@
  * not always seen (DROP SCHEMA ... CASCADE), and then cron.unschedule() is up to
  * the administrator.  A dump takes pg_cron's table along, but not the driver:
  * restored entries do no harm beside the worker, and either of
- * batchagg_use_worker() and batchagg_use_pg_cron() puts them right.
+ * batchagg_use_service() and batchagg_use_pg_cron() puts them right.
  *
  *-------------------------------------------------------------------------
  */
@@ -482,7 +482,7 @@ pgcron_use(void)
 int
 pgcron_leave(void)
 {
-	begin_change("batchagg_use_worker()");
+	begin_change("batchagg_use_service()");
 	set_driver("worker");
 	return remove_entries(true);
 }
@@ -558,7 +558,7 @@ pgcron_sync(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("nothing starts the jobs of this database"),
 				 errdetail("They are to be started by pg_cron, which does not serve it any more."),
-				 errhint("Call batchagg_use_worker().")));
+				 errhint("Call batchagg_use_service().")));
 		return;
 	}
 	(void) update_entries();

@@ -42,26 +42,27 @@ SELECT driver FROM batchagg_service;
 UPDATE batchagg_service SET driver = 'pg_cron';
 SELECT batchagg_pg_cron_schedule('EVERYHOUR');
 SELECT batchagg_use_pg_cron();
-SELECT batchagg_use_worker();
+SELECT batchagg_use_service();
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION batchagg_use_pg_cron(), batchagg_use_worker() TO regress_batchagg_cron;
+GRANT EXECUTE ON FUNCTION batchagg_use_pg_cron(), batchagg_use_service() TO regress_batchagg_cron;
 SET ROLE regress_batchagg_cron;
 SELECT batchagg_use_pg_cron();
-SELECT batchagg_use_worker();
+SELECT batchagg_use_service();
 RESET ROLE;
 
 -- Going back is always possible.
-SELECT batchagg_use_worker();
+SELECT batchagg_use_service();
 DELETE FROM batchagg_service;
-SELECT batchagg_use_worker();
+SELECT batchagg_use_service();
 SELECT * FROM batchagg_service;
 BEGIN READ ONLY;
-SELECT batchagg_use_worker();
+SELECT batchagg_use_service();
 ROLLBACK;
 
 -- A jobs' change that finds no pg_cron says so, and goes on.
 UPDATE batchagg_service SET driver = 'pg_cron';
 INSERT INTO batch_jobs (event_name) VALUES ('EVERYHOUR');
+-- By its former name.
 SELECT batchagg_use_worker();
 DELETE FROM batch_jobs;
 

@@ -170,8 +170,8 @@ SQL
 	sleep(2);
 	is($node->safe_psql($name, $slots), $before, "$name: the service lets restored jobs be");
 	is( $node->safe_psql($name, "SELECT DISTINCT reason FROM rollup.batchagg_slots WHERE state = 'waiting'"),
-		'the jobs were restored from a dump: call batchagg_use_worker()', '... and says why');
-	$node->safe_psql($name, 'SELECT rollup.batchagg_use_worker()');
+		'the jobs were restored from a dump: call batchagg_use_service()', '... and says why');
+	$node->safe_psql($name, 'SELECT rollup.batchagg_use_service()');
 	ok($node->poll_query_until($name, "SELECT count(*) = 1 FROM rollup.batchagg_slots WHERE job_name = 'due' AND state IN ('done', 'late')"),
 		'... then it runs them');
 	# (the hour may be a new one by now)

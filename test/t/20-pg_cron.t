@@ -217,7 +217,7 @@ subtest 'transactions side by side' => sub {
 	}
 	changes(q{DELETE FROM batch_jobs WHERE job_name = 'old'}, [ $every_minute, @others ], 'then there is none');
 
-	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_worker()});
+	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_service()});
 	my $slow = start_slowly(q{INSERT INTO batch_jobs (job_name, event_name) VALUES ('new', 'EVERYDAY')}, 1);
 	changes('SELECT batchagg_use_pg_cron()', [ 'batchagg EVERYDAY|0 0 * * *', $every_minute, @others ],
 		'pg_cron takes over while a job is inserted');
@@ -259,7 +259,7 @@ subtest 'settings' => sub {
 subtest 'going back' => sub {
 	changes('TRUNCATE batch_jobs CASCADE', [@others], 'no jobs, no entries');
 	changes(q{INSERT INTO batch_jobs (event_name) VALUES ('EVERYDAY')}, [ 'batchagg EVERYDAY|' . $node->safe_psql('postgres', q{SELECT "roll'up".batchagg_pg_cron_schedule('EVERYDAY')}), @others ], 'a job, an entry');
-	is($node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_worker(); SELECT driver FROM "roll'up".batchagg_service}),
+	is($node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_service(); SELECT driver FROM "roll'up".batchagg_service}),
 		"1\nworker", 'the worker takes over');
 	entries_are([@others], '... no entry of ours is left');
 	changes(q{INSERT INTO batch_jobs (event_name) VALUES ('EVERYHOUR')}, [@others], '... and none is made');
@@ -282,8 +282,8 @@ subtest 'pg_cron refuses, or goes' => sub {
 	my ($status, $stdout, $stderr) =
 	  $node->psql('postgres', q{DROP EXTENSION pg_cron; INSERT INTO "roll'up".batch_jobs (event_name) VALUES ('EVERYWEEK')});
 	is($status, 0, 'jobs can be changed when pg_cron has gone');
-	like($stderr, qr/WARNING:  nothing starts the jobs of this database\n.*\nHINT:  Call batchagg_use_worker\(\)\./, '... with a warning');
-	is($node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_worker(); SELECT driver FROM "roll'up".batchagg_service}),
+	like($stderr, qr/WARNING:  nothing starts the jobs of this database\n.*\nHINT:  Call batchagg_use_service\(\)\./, '... with a warning');
+	is($node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_service(); SELECT driver FROM "roll'up".batchagg_service}),
 		"0\nworker", '... and the worker takes over');
 
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
@@ -297,13 +297,13 @@ subtest 'batchagg\'s own scheduler makes way, and comes back' => sub {
 	my $schedulers = sub { "SELECT count(*) = $_[0] FROM pg_stat_activity WHERE backend_type = 'batchagg scheduler' AND datname = 'postgres'" };
 
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron, batchagg'\nmax_worker_processes = 20");
-	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_worker()});
+	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_service()});
 	$node->restart;
 	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS pg_cron');
 	ok($node->poll_query_until('postgres', $schedulers->(1)), 'the scheduler is there');
 	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_pg_cron()});
 	ok($node->poll_query_until('postgres', $schedulers->(0)), '... leaves when pg_cron drives');
-	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_worker()});
+	$node->safe_psql('postgres', q{SELECT "roll'up".batchagg_use_service()});
 	ok($node->poll_query_until('postgres', $schedulers->(1)), '... and is back');
 };
 

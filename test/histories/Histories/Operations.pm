@@ -1039,7 +1039,7 @@ sub dump_and_restore
 	return (@settled, "\\! dropdb --if-exists $world->{database}; createdb $world->{database}",
 		switch_service($world, 'off'),
 		"\\! pg_dump $from | psql -Xq -v ON_ERROR_STOP=1 $world->{database} >/dev/null",
-		"\\c $world->{database}", 'SELECT batchagg_use_worker();', run($world));
+		"\\c $world->{database}", 'SELECT batchagg_use_service();', run($world));
 }
 
 1;
