@@ -383,8 +383,8 @@ entity_text(const Source *source)
 
 /*
  * The groups of n buckets that the source has rows of, whatever the filter, by a time
- * that is read in a zone, as ids are that have times: texts of bucket and entity.  Without by_entity the buckets
- * alone, for all entities (NULL).
+ * that is read in a zone, as ids are that have times: texts of bucket and entity.
+ * Without by_entity the buckets alone, for all entities (NULL).
  */
 static List *
 groups_with_rows(const Source *source, const char *time, const char *zone, Datum starts, Datum ends,
@@ -419,6 +419,9 @@ time_before(const Source *source, const Meant *before, const Meant *now)
 	Oid			type = get_atttype(source->relid, column);
 
 	if (column == now->time_column && strcmp(before->zone, now->zone) == 0)
+		return NULL;
+	/* An update of the rules may have dropped the zone. */
+	if (pg_tzset(before->zone) == NULL)
 		return NULL;
 	type = OidIsValid(type) ? getBaseType(type) : InvalidOid;
 	if (type != TIMESTAMPTZOID && (!before->time_is_local || (type != TIMESTAMPOID && type != DATEOID)))
