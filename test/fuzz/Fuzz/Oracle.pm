@@ -290,10 +290,10 @@ sub skips
 sub name_counts
 {
 	my ($source, $scan, $counts) = @_;
-	my $name = ident($source->{name_column}{name} // return '');
+	my $text = ident($source->{name_column}{name} // return '') . '::text COLLATE "C"';
 	my $own = join ', ', map { literal($_->{name}) } @{ $scan->{metrics} };
 
-	return "\n\tAND ($name\::text IN ($own) OR $name IN (SELECT $name FROM $source->{relation} WHERE $counts))";
+	return "\n\tAND ($text IN ($own) OR $text IN (SELECT $text FROM $source->{relation} WHERE $counts))";
 }
 
 # Which definitions share a scan, and so count a row that is skipped once: those
