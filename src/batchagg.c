@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 
 #include "model/lend.h"
+#include "run/ending.h"
 #include "service/service.h"
 #include "settings.h"
 
@@ -29,6 +30,7 @@ _PG_init(void)
 	shared_set_clock();
 	hook_install();
 	lend_install();
+	ending_install();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		BackgroundWorker launcher;

@@ -50,7 +50,36 @@ CREATE TABLE rights.own ();
 BEGIN; LOCK TABLE batch_jobs IN ROW EXCLUSIVE MODE; LOCK TABLE rights.own; LOCK TABLE rights.mine IN ACCESS SHARE MODE; ROLLBACK;
 LOCK TABLE batch_jobs;
 LOCK TABLE nowhere;
+-- Nor by commands that lock it first, and then look for a right to do what they are for;
+-- who has been given that may.
+CREATE RULE trap AS ON INSERT TO batch_jobs DO INSTEAD NOTHING;
+CREATE RULE trap AS ON INSERT TO RuleExecutionResults DO INSTEAD NOTHING;
+CREATE TRIGGER trap BEFORE INSERT ON batch_jobs EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TABLE rights.refers (job integer REFERENCES batch_jobs);
+ALTER TABLE rights.own ADD job integer REFERENCES batch_jobs;
+ALTER TABLE rights.own ADD job integer, ADD FOREIGN KEY (job) REFERENCES batch_jobs;
+CREATE TABLE rights.refers (own integer PRIMARY KEY, job integer REFERENCES rights.refers);
+CREATE TABLE rights.refers_part PARTITION OF batch_jobs DEFAULT;
+CREATE TABLE rights.refers_part () INHERITS (batch_jobs);
+CREATE TABLE rights.parts (id integer) PARTITION BY LIST (id);
+ALTER TABLE rights.parts ATTACH PARTITION batch_jobs DEFAULT;
+ALTER TABLE rights.parts DETACH PARTITION batch_jobs;
+CREATE INDEX parts_idx ON rights.parts (id);
+ALTER INDEX rights.parts_idx ATTACH PARTITION batch_jobs_pkey;
+-- Among her own tables all of that works.
+CREATE TABLE rights.part PARTITION OF rights.parts FOR VALUES IN (1);
+ALTER TABLE rights.parts DETACH PARTITION rights.part;
+ALTER TABLE rights.parts ATTACH PARTITION rights.part DEFAULT;
+ALTER TABLE rights.part ALTER id SET NOT NULL;
+CREATE UNIQUE INDEX part_key ON rights.part (id);
+ALTER TABLE rights.part REPLICA IDENTITY USING INDEX part_key;
+CREATE RULE part AS ON DELETE TO rights.part DO INSTEAD NOTHING;
 RESET ROLE;
+GRANT REFERENCES (id) ON batch_jobs TO regress_batchagg_mallory;
+SET ROLE regress_batchagg_mallory;
+ALTER TABLE rights.refers ADD FOREIGN KEY (own) REFERENCES batch_jobs;
+RESET ROLE;
+REVOKE REFERENCES (id) ON batch_jobs FROM regress_batchagg_mallory;
 BEGIN; LOCK TABLE batch_jobs; ROLLBACK;
 
 -- Names are one's own, so that nobody takes others' in advance, or learns of them.
@@ -113,6 +142,28 @@ INSERT INTO public.batch_jobs (event_name) VALUES ('NEVER');
 INSERT INTO public.batchjob_definitions (job_id, focal_entity, entity, granularity, resource_filter) SELECT id, 'user', 'x', 'day', 'no (' FROM public.batch_jobs WHERE job_name = 'daily';
 RESET ROLE;
 RESET search_path;
+
+-- A run is canceled by who runs it: the statement may run everybody's jobs.
+DELETE FROM batch_jobs;
+SET ROLE regress_batchagg_mallory;
+CREATE FUNCTION rights.cancel(integer) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM public.batchagg_cancel(run_id) FROM public.batchagg_progress;
+	PERFORM pg_sleep(0.01);
+	RETURN $1;
+END $$;
+INSERT INTO rights.mallorys VALUES ('a', '2024-01-01+00', 1);
+CREATE VIEW rights.canceling AS SELECT user_id, ts, rights.cancel(n) AS n FROM rights.mallorys;
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'rights.canceling', '{day}', '{"n": "sum"}', job_name => 'canceling') IS NOT NULL AS made;
+SET ROLE regress_batchagg_alice;
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'rights.later', '{day}', '{"v": "sum"}', job_name => 'hers') IS NOT NULL AS made;
+RESET ROLE;
+\set VERBOSITY terse
+SELECT job_name, status FROM batchagg_run_all() r JOIN batch_jobs j ON j.id = r.job_id ORDER BY j.id;
+SET ROLE regress_batchagg_mallory;
+SELECT batchagg_run_job('canceling');
+RESET ROLE;
+\set VERBOSITY default
 
 SET client_min_messages = warning;
 DROP SCHEMA rights, trap CASCADE;
