@@ -51,6 +51,7 @@
 #include "utils/syscache.h"
 
 #include "model/ext.h"
+#include "model/names.h"
 
 #ifndef BATCHAGG_VERSION
 #error "BATCHAGG_VERSION must be defined, as the control file has it"
@@ -133,7 +134,7 @@ ext_info(void)
 	schema_name = get_namespace_name(info->schema);
 	if (schema_name == NULL)
 		elog(ERROR, "cache lookup failed for schema %u", info->schema);
-	info->schema_name = quote_identifier(schema_name);
+	info->schema_name = name_quoted(schema_name);
 
 	tuple = SearchSysCache1(RELOID,
 							ObjectIdGetDatum(relid_in_schema("batch_jobs", info->schema)));
