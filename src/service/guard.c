@@ -8,11 +8,17 @@
  * LOCK TABLE on our tables, in modes stronger than those of INSERT, is for those who
  * have the rights of the tables' owner.  A view is locked with all that it reads.
  *
+ * Some other commands take such a lock first, and then look whether the user may do
+ * what is asked for.  Who is refused in the end has no lock, but while he waits for it,
+ * as another session of his keeps him waiting, everybody waits behind him.  So that is
+ * looked at here, before the lock: a rule, a trigger, a foreign key to one of our tables.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -21,10 +27,8 @@
 #include "catalog/viewtree.h"
 #include "service/guard.h"
 
-/*
- * To be called before LOCK TABLE.  ERROR where the user may not.
- */
-void
+/* ERROR where the user may not keep others from what LOCK TABLE names. */
+static void
 guard_lock(const LockStmt *statement)
 {
 	ListCell   *lc;
@@ -37,11 +41,90 @@ guard_lock(const LockStmt *statement)
 
 		if (OidIsValid(relid))
 			relid = view_tree_find(relid, store_owns);
-		if (OidIsValid(relid) && !has_privs_of_role(GetUserId(), store_info()->owner))
+		if (OidIsValid(relid) && !store_is_administrator())
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to lock \"%s\"", get_rel_name(relid)),
 					 errdetail("Only superusers and the owner of extension batchagg may keep others "
 							   "from its tables.")));
+	}
+}
+
+/*
+ * Requires a privilege on a relation, or on one of its columns, if it is ours; with
+ * `privilege` 0, the rights of its owner.  ERROR as PostgreSQL's.
+ */
+static void
+require(const RangeVar *relation, AclMode privilege)
+{
+	Oid			relid = relation ? RangeVarGetRelid(relation, NoLock, true) : InvalidOid;
+
+	if (!OidIsValid(relid) || !store_owns(relid) || store_is_administrator())
+		return;
+	if (privilege != 0 &&
+		(pg_class_aclcheck(relid, GetUserId(), privilege) == ACLCHECK_OK ||
+		 pg_attribute_aclcheck_all(relid, GetUserId(), privilege, ACLMASK_ANY) == ACLCHECK_OK))
+		return;
+	aclcheck_error(privilege != 0 ? ACLCHECK_NO_PRIV : ACLCHECK_NOT_OWNER,
+				   get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
+}
+
+/* Looks at those of a list of constraints that are foreign keys. */
+static void
+guard_constraints(const List *constraints)
+{
+	ListCell   *lc;
+
+	foreach(lc, constraints)
+	{
+		const Constraint *constraint = lfirst(lc);
+
+		if (IsA(constraint, Constraint) && constraint->contype == CONSTR_FOREIGN)
+			require(constraint->pktable, ACL_REFERENCES);
+	}
+}
+
+/* Looks at foreign keys that are added; CREATE TABLE has become ALTER TABLE for that. */
+static void
+guard_alter_table(const AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst(lc);
+
+		if (command->def == NULL)
+			continue;
+		if (IsA(command->def, Constraint))
+			guard_constraints(list_make1(command->def));
+		else if (IsA(command->def, ColumnDef))
+			guard_constraints(((ColumnDef *) command->def)->constraints);
+	}
+}
+
+/*
+ * To be called before a utility command.  ERROR where it would lock one of our tables,
+ * or wait for that, and the user may not do what it is for.
+ */
+void
+guard_command(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_LockStmt:
+			guard_lock((LockStmt *) statement);
+			break;
+		case T_RuleStmt:
+			require(((RuleStmt *) statement)->relation, 0);
+			break;
+		case T_CreateTrigStmt:
+			require(((CreateTrigStmt *) statement)->relation, ACL_TRIGGER);
+			break;
+		case T_AlterTableStmt:
+			guard_alter_table((AlterTableStmt *) statement);
+			break;
+		default:
+			break;
 	}
 }

@@ -10,6 +10,6 @@
 
 #include "nodes/parsenodes.h"
 
-extern void guard_lock(const LockStmt *statement);
+extern void guard_command(Node *statement);
 
 #endif							/* BATCHAGG_GUARD_H */

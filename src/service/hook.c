@@ -264,8 +264,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	}
 	if (updates_extension(statement))
 		wake_whatever_version();
-	if (IsA(statement, LockStmt))
-		guard_lock((LockStmt *) statement);
+	guard_command(statement);
 	owners_follow(statement, false);
 	call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	owners_follow(statement, true);

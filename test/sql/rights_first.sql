@@ -50,7 +50,21 @@ CREATE TABLE rights.own ();
 BEGIN; LOCK TABLE batch_jobs IN ROW EXCLUSIVE MODE; LOCK TABLE rights.own; LOCK TABLE rights.mine IN ACCESS SHARE MODE; ROLLBACK;
 LOCK TABLE batch_jobs;
 LOCK TABLE nowhere;
+-- Nor by commands that lock it first, and then look for a right to do what they are for;
+-- who has been given that may.
+CREATE RULE trap AS ON INSERT TO batch_jobs DO INSTEAD NOTHING;
+CREATE RULE trap AS ON INSERT TO RuleExecutionResults DO INSTEAD NOTHING;
+CREATE TRIGGER trap BEFORE INSERT ON batch_jobs EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TABLE rights.refers (job integer REFERENCES batch_jobs);
+ALTER TABLE rights.own ADD job integer REFERENCES batch_jobs;
+ALTER TABLE rights.own ADD job integer, ADD FOREIGN KEY (job) REFERENCES batch_jobs;
+CREATE TABLE rights.refers (own integer PRIMARY KEY, job integer REFERENCES rights.refers);
 RESET ROLE;
+GRANT REFERENCES (id) ON batch_jobs TO regress_batchagg_mallory;
+SET ROLE regress_batchagg_mallory;
+ALTER TABLE rights.refers ADD FOREIGN KEY (own) REFERENCES batch_jobs;
+RESET ROLE;
+REVOKE REFERENCES (id) ON batch_jobs FROM regress_batchagg_mallory;
 BEGIN; LOCK TABLE batch_jobs; ROLLBACK;
 
 -- Names are one's own, so that nobody takes others' in advance, or learns of them.
