@@ -8,8 +8,11 @@
  *
  * - DROP ROLE has to fail.  For each of the three tables, the first row of a role
  *	 leaves an entry in pg_shdepend, as if the role had been granted privileges on
- *	 the table.  The entry stays when the rows are gone, and goes with DROP OWNED, as
- *	 do privileges.
+ *	 the table's column owner: on the table as a whole, its own entry would go with
+ *	 the last privilege that is revoked.  The entry stays when the rows are gone, and
+ *	 goes with DROP OWNED, as do privileges.  Where rows have come without one, as in
+ *	 pg_upgrade or with triggers disabled, it is made up for before DROP ROLE, in the
+ *	 database that they are in.
  * - REASSIGN OWNED has to give the rows to the new role.  A mapping that the new role
  *	 has itself is deleted.
  * - DROP OWNED has to delete them, and with jobs their results.
@@ -43,6 +46,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "catalog/names.h"
@@ -90,7 +94,8 @@ is_hold(HeapTuple tuple, Oid table)
 	Form_pg_shdepend entry = (Form_pg_shdepend) GETSTRUCT(tuple);
 
 	return entry->dbid == MyDatabaseId && entry->classid == RelationRelationId &&
-		entry->objid == table && entry->objsubid == 0 && entry->deptype == SHARED_DEPENDENCY_ACL;
+		entry->objid == table && entry->objsubid == get_attnum(table, "owner") &&
+		entry->deptype == SHARED_DEPENDENCY_ACL;
 }
 
 /* Rows of a role in a table are kept from coming (Exclusive) while it is dropped. */
@@ -110,7 +115,9 @@ owner_hold(Oid table, Oid role)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		held = false;
-	ObjectAddress depender = {.classId = RelationRelationId,.objectId = table};
+	ObjectAddress depender = {
+		.classId = RelationRelationId,.objectId = table,.objectSubId = get_attnum(table, "owner")
+	};
 	ObjectAddress owner = {.classId = AuthIdRelationId,.objectId = role};
 
 	if (last_held.table == table && last_held.role == role &&
@@ -230,37 +237,65 @@ reassign_all(const ReassignOwnedStmt *statement)
 		reassign(get_rolespec_oid(lfirst(lc), false), new_role);
 }
 
-/*
- * To be called before a utility command, and after it, with `done`: does with rows of our
- * tables what REASSIGN OWNED and DROP OWNED do with other objects.
- */
-void
-owners_follow(Node *statement, bool done)
+/* Has a role rows in a table? */
+static bool
+has_rows(const char *table, Oid role)
 {
-	if (!(done ? IsA(statement, ReassignOwnedStmt) : IsA(statement, DropOwnedStmt)) ||
-		!OidIsValid(get_extension_oid("batchagg", true)))
-		return;
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (done)
-		reassign_all((ReassignOwnedStmt *) statement);
-	else
-		drop_all((DropOwnedStmt *) statement);
-	PopActiveSnapshot();
+	const Oid	types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(role)};
+
+	return store_query(true, psprintf("SELECT FROM %s WHERE owner = $1 LIMIT 1",
+									  store_table(table)), 1, types, values) != NIL;
 }
 
 /* Has a role rows in any of the tables? */
 static bool
 owns_rows(Oid role)
 {
-	const Oid	types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(role)};
-
 	for (int i = 0; i < lengthof(owned_tables); i++)
-		if (store_query(true, psprintf("SELECT FROM %s WHERE owner = $1 LIMIT 1",
-									   store_table(owned_tables[i])), 1, types, values) != NIL)
+		if (has_rows(owned_tables[i], role))
 			return true;
 	return false;
+}
+
+/* Sees to it that roles which have rows are held, so that DROP ROLE fails. */
+static void
+hold_all(const DropRoleStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->roles)
+	{
+		Oid			role = get_rolespec_oid(lfirst(lc), true);
+
+		for (int i = 0; OidIsValid(role) && i < lengthof(owned_tables); i++)
+			if (has_rows(owned_tables[i], role))
+				owner_hold(store_relid(owned_tables[i]), role);
+	}
+	CommandCounterIncrement();
+}
+
+/*
+ * To be called before a utility command, and after it, with `done`: does with rows of our
+ * tables what REASSIGN OWNED, DROP OWNED and DROP ROLE do with other objects.
+ */
+void
+owners_follow(Node *statement, bool done)
+{
+	NodeTag		tag = nodeTag(statement);
+
+	if ((done ? tag != T_ReassignOwnedStmt : tag != T_DropOwnedStmt && tag != T_DropRoleStmt) ||
+		XactReadOnly || !OidIsValid(get_extension_oid("batchagg", true)))
+		return;
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (tag == T_ReassignOwnedStmt)
+		reassign_all((ReassignOwnedStmt *) statement);
+	else if (tag == T_DropOwnedStmt)
+		drop_all((DropOwnedStmt *) statement);
+	else if (has_createrole_privilege(GetUserId()) && store_is_usable())
+		hold_all((DropRoleStmt *) statement);
+	PopActiveSnapshot();
 }
 
 /*

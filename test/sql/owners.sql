@@ -3,7 +3,7 @@
 
 -- What an interrupted run may have left.
 SET client_min_messages = warning;
-DROP ROLE IF EXISTS regress_batchagg_alice, regress_batchagg_bob, "regress_batchagg 7", regress_batchagg_dan;
+DROP ROLE IF EXISTS regress_batchagg_alice, regress_batchagg_bob, "regress_batchagg 7", regress_batchagg_dan, regress_batchagg_eve;
 RESET client_min_messages;
 CREATE EXTENSION batchagg;
 CREATE ROLE regress_batchagg_alice;
@@ -56,6 +56,18 @@ ROLLBACK TO s;
 INSERT INTO batch_jobs (event_name, owner) VALUES ('EVERYHOUR', 'regress_batchagg_dan');
 COMMIT;
 DROP ROLE regress_batchagg_dan;
+-- Nor when privileges on the tables come and go, or no trigger has seen the rows.
+GRANT ALL ON batch_jobs, metricsandtables, batchagg_measurements TO regress_batchagg_dan;
+REVOKE ALL ON batch_jobs, metricsandtables, batchagg_measurements FROM regress_batchagg_dan;
+DROP ROLE regress_batchagg_dan;
+CREATE ROLE regress_batchagg_eve;
+SET session_replication_role = replica;
+INSERT INTO batch_jobs (event_name, owner) VALUES ('EVERYHOUR', 'regress_batchagg_eve');
+INSERT INTO batchagg_measurements (entity_id, "timestamp", metric_name, metric_value, owner) VALUES ('e', now(), 'm', 1, 'regress_batchagg_eve');
+RESET session_replication_role;
+DROP ROLE IF EXISTS regress_batchagg_nobody, regress_batchagg_eve;
+DROP OWNED BY regress_batchagg_eve;
+DROP ROLE regress_batchagg_eve;
 
 -- REASSIGN OWNED takes them along; a mapping that the new owner has already goes.
 INSERT INTO metricsandtables (metricname, tablename, owner) VALUES ('N', 'owned.hers', 'regress_batchagg_bob');
