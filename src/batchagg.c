@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 
 #include "catalog/lend.h"
+#include "engine/ending.h"
 #include "service/service.h"
 #include "settings.h"
 
@@ -28,6 +29,7 @@ _PG_init(void)
 		return;
 	hook_install();
 	lend_install();
+	ending_install();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		BackgroundWorker launcher;

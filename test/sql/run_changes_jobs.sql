@@ -37,6 +37,16 @@ CALL try('INSERT INTO public.batchjob_metrics SELECT job_id, ''m'', ''sum'' FROM
 CALL try('DELETE FROM public.metricsandtables');
 CALL try('DELETE FROM public.batchagg_events');
 CALL try('SELECT public.batchagg_create_job(''EVERYDAY'', ''user'', ''base'', ''{day}'', ''{"n": "sum"}'')');
+-- Settings by which an error would end the session, and the runs of all other jobs in it.
+CALL try('SET exit_on_error = on');
+CALL try('SELECT set_config(''exit_on_error'', ''on'', true), 1 / 0');
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'base', '{day}', '{"n": "max"}', job_name => 'other') IS NOT NULL AS made;
+UPDATE what SET command = 'SET LOCAL exit_on_error = on; SELECT 1 / 0';
+SELECT status FROM batchagg_run_all();
+CALL try('SET exit_on_error = off');
+SET exit_on_error = on;
+RESET exit_on_error;
+DELETE FROM batch_jobs WHERE job_name = 'other';
 -- What is no matter of the run's is allowed, and so is all that after it.
 CALL try('INSERT INTO public.RuleExecutionResults (entity_id, "timestamp", metric_name, metric_value) VALUES (''e'', ''2024-01-01'', ''rain'', 1)');
 SELECT count(*) FROM batchagg_store WHERE layout_id NOT IN (SELECT id FROM batchagg_layouts);
