@@ -93,13 +93,14 @@ find_run(int64 run_id)
 }
 
 /*
- * May the caller cancel this run?  Its owner may; and pg_signal_backend allows
- * what it does for pg_cancel_backend().
+ * May the current user cancel this run?  Who runs it may: the statement is his.  The
+ * owner of the job may not where somebody else runs it, maybe with all other jobs.  And
+ * pg_signal_backend allows what it does for pg_cancel_backend().
  */
 static bool
 may_cancel(const Progress *progress)
 {
-	return has_privs_of_role(GetUserId(), progress->owner) ||
+	return has_privs_of_role(GetUserId(), progress->caller) ||
 		(has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND) &&
 		 (superuser() || !superuser_arg(progress->user)));
 }
@@ -115,10 +116,27 @@ signal_cancel(int pid)
 #endif
 }
 
+/* Says why a run is not canceled: as if it were not there to who does not see it. */
+static void
+warn_not_canceled(int64 run_id, const Progress *progress)
+{
+	if (progress != NULL && has_privs_of_role(GetUserId(), progress->owner))
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to cancel run " INT64_FORMAT, run_id),
+				 errdetail("Role \"%s\" runs the job in a statement of its own.",
+						   GetUserNameFromId(progress->caller, false))));
+	else
+		ereport(WARNING,
+				(errmsg("run " INT64_FORMAT " is not under way", run_id),
+				 errhint("The view batchagg_progress shows the runs that are, and batchagg_runs "
+						 "those that have ended.")));
+}
+
 /*
  * batchagg_cancel(run_id bigint) returns boolean: cancels a run that is under
- * way; false and a WARNING where there is none of this number, or the caller has
- * neither the rights of its job's owner nor of pg_signal_backend.
+ * way; false and a WARNING where there is none of this number, or the current user has
+ * neither the rights of who runs it nor of pg_signal_backend.
  */
 Datum
 batchagg_cancel(PG_FUNCTION_ARGS)
@@ -128,10 +146,7 @@ batchagg_cancel(PG_FUNCTION_ARGS)
 
 	if (progress == NULL || !may_cancel(progress) || !signal_cancel(progress->pid))
 	{
-		ereport(WARNING,
-				(errmsg("run " INT64_FORMAT " is not under way", run_id),
-				 errhint("The view batchagg_progress shows the runs that are, and batchagg_runs "
-						 "those that have ended.")));
+		warn_not_canceled(run_id, progress);
 		PG_RETURN_BOOL(false);
 	}
 	PG_RETURN_BOOL(true);

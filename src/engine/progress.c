@@ -38,6 +38,7 @@ enum
 	PARAM_JOB_ID,
 	PARAM_JOBS,
 	PARAM_OWNER,
+	PARAM_CALLER,
 	PARAM_SLOT,
 	PARAM_ATTEMPT,
 	PARAM_STARTED,				/* 0: the entry is not filled in yet */
@@ -60,9 +61,9 @@ static void
 tell_all(void)
 {
 	static const int indexes[PARAMS] = {
-		PARAM_RUN_ID, PARAM_JOB_ID, PARAM_JOBS, PARAM_OWNER, PARAM_SLOT, PARAM_ATTEMPT,
-		PARAM_STARTED, PARAM_PHASE, PARAM_SOURCE, PARAM_SCAN, PARAM_SCANS, PARAM_ROWS_READ,
-		PARAM_ROWS_ESTIMATED, PARAM_GROUPS, PARAM_RESULTS_WRITTEN
+		PARAM_RUN_ID, PARAM_JOB_ID, PARAM_JOBS, PARAM_OWNER, PARAM_CALLER, PARAM_SLOT,
+		PARAM_ATTEMPT, PARAM_STARTED, PARAM_PHASE, PARAM_SOURCE, PARAM_SCAN, PARAM_SCANS,
+		PARAM_ROWS_READ, PARAM_ROWS_ESTIMATED, PARAM_GROUPS, PARAM_RESULTS_WRITTEN
 	};
 
 	if (MyBEEntry == NULL)
@@ -84,7 +85,7 @@ tell(int param, int64 value)
 }
 
 /*
- * A run begins.  Of *run, what is known by then counts: its numbers, slot,
+ * A run begins.  Of *run, what is known by then counts: its numbers, caller, slot,
  * attempt and start.
  */
 void
@@ -94,6 +95,7 @@ progress_start(const Progress *run)
 	told[PARAM_RUN_ID] = run->run_id;
 	told[PARAM_JOB_ID] = run->job_id;
 	told[PARAM_JOBS] = run->jobs;
+	told[PARAM_CALLER] = run->caller;
 	told[PARAM_SLOT] = run->slot;
 	told[PARAM_ATTEMPT] = run->attempt;
 	told[PARAM_STARTED] = run->started;
@@ -190,6 +192,7 @@ progress_of(const PgBackendStatus *entry)
 	progress->job_id = params[PARAM_JOB_ID];
 	progress->jobs = params[PARAM_JOBS];
 	progress->owner = params[PARAM_OWNER];
+	progress->caller = params[PARAM_CALLER];
 	progress->slot = params[PARAM_SLOT];
 	progress->attempt = params[PARAM_ATTEMPT];
 	progress->started = params[PARAM_STARTED];

@@ -27,6 +27,7 @@ typedef struct Progress
 	int32		job_id;			/* the first job */
 	int			jobs;
 	Oid			owner;			/* of the jobs; InvalidOid: not known yet */
+	Oid			caller;			/* who runs them; the owner, where the service does */
 	TimestampTz slot;
 	int			attempt;
 	TimestampTz started;

@@ -935,6 +935,7 @@ run_tell(const Run *run)
 		.run_id = first->result->run_id,
 		.job_id = first->request->job_id,
 		.jobs = run->n,
+		.caller = GetUserId(),
 		.slot = run->slot,
 		.attempt = first->request->attempt,
 		.started = first->result->started

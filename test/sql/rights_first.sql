@@ -128,6 +128,28 @@ INSERT INTO public.batchjob_definitions (job_id, focal_entity, entity, granulari
 RESET ROLE;
 RESET search_path;
 
+-- A run is canceled by who runs it: the statement may run everybody's jobs.
+DELETE FROM batch_jobs;
+SET ROLE regress_batchagg_mallory;
+CREATE FUNCTION rights.cancel(integer) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM public.batchagg_cancel(run_id) FROM public.batchagg_progress;
+	PERFORM pg_sleep(0.01);
+	RETURN $1;
+END $$;
+INSERT INTO rights.mallorys VALUES ('a', '2024-01-01+00', 1);
+CREATE VIEW rights.canceling AS SELECT user_id, ts, rights.cancel(n) AS n FROM rights.mallorys;
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'rights.canceling', '{day}', '{"n": "sum"}', job_name => 'canceling') IS NOT NULL AS made;
+SET ROLE regress_batchagg_alice;
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'rights.later', '{day}', '{"v": "sum"}', job_name => 'hers') IS NOT NULL AS made;
+RESET ROLE;
+\set VERBOSITY terse
+SELECT job_name, status FROM batchagg_run_all() r JOIN batch_jobs j ON j.id = r.job_id ORDER BY j.id;
+SET ROLE regress_batchagg_mallory;
+SELECT batchagg_run_job('canceling');
+RESET ROLE;
+\set VERBOSITY default
+
 SET client_min_messages = warning;
 DROP SCHEMA rights, trap CASCADE;
 DROP EXTENSION batchagg;

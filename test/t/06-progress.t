@@ -135,11 +135,20 @@ for my $case ([ 'analyst', 1, qr/^$/, 't' ], [ $user, 3, qr/WARNING:  run \d+ is
 	$run->{process}->finish;
 	like($run->{err}, qr/canceling statement due to user request/, '... and it ends');
 }
+
+# Nor does the owner of a job, where another role runs it.
+$run = start('SELECT status FROM batchagg_run_job(1)', $user);
+my $others = as_role('analyst', 'SELECT run_id FROM batchagg_progress');
+($status, $out, $err) = $node->psql('postgres', "SELECT batchagg_cancel($others)", connstr => $node->connstr('postgres') . ' user=analyst');
+like($err, qr/WARNING:  permission denied to cancel run $others\nDETAIL:  Role "\Q$user\E" runs the job in a statement of its own/, 'a statement of somebody else\'s');
+is($out, 'f', '... is not canceled');
 open_gate();
+$run->{process}->finish;
+is($run->{out}, "succeeded\n", '... and ends well');
 
 # A run that was canceled leaves no record; one whose process died neither.
 is($node->safe_psql('postgres', "SELECT string_agg(job_id || ' ' || status, ',' ORDER BY run_id) FROM batchagg_runs"),
-	'1 succeeded,2 succeeded', 'canceled runs leave no record');
+	'1 succeeded,2 succeeded,1 succeeded', 'canceled runs leave no record');
 
 $keeper->quit;
 $node->stop;
