@@ -74,26 +74,35 @@ name_parse(const char *written)
 }
 
 /*
- * A relation's name, qualified and quoted, as our tables have it: the same in all
- * sessions, whatever their quote_all_identifiers says.
+ * A name, quoted where it has to be: the same in all sessions, whatever their
+ * quote_all_identifiers says.  For all names that are kept.
  */
-char *
-name_qualified(const char *schema, const char *name)
+const char *
+name_quoted(const char *name)
 {
 	bool		quote_all = quote_all_identifiers;
-	char	   *qualified;
+	const char *quoted;
 
 	quote_all_identifiers = false;
 	PG_TRY();
 	{
-		qualified = quote_qualified_identifier(schema, name);
+		quoted = quote_identifier(name);
 	}
 	PG_FINALLY();
 	{
 		quote_all_identifiers = quote_all;
 	}
 	PG_END_TRY();
-	return qualified;
+	return quoted;
+}
+
+/*
+ * A relation's name, qualified and quoted, as our tables have it.
+ */
+char *
+name_qualified(const char *schema, const char *name)
+{
+	return psprintf("%s.%s", name_quoted(schema), name_quoted(name));
 }
 
 /*
@@ -141,10 +150,10 @@ name_to_be(const char *written)
 
 	if (schemas == NIL || (name && name->schemaname))
 		return pstrdup(written);
-	schema = quote_identifier(get_namespace_name(linitial_oid(schemas)));
+	schema = name_quoted(get_namespace_name(linitial_oid(schemas)));
 
 	/* What is no name in SQL is one literally. */
-	return psprintf("%s.%s", schema, name ? written : quote_identifier(written));
+	return psprintf("%s.%s", schema, name ? written : name_quoted(written));
 }
 
 /*

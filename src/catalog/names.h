@@ -16,6 +16,7 @@
 extern char *name_fold(const char *name);
 extern bool name_among(const char *name, const List *names);
 extern RangeVar *name_parse(const char *written);
+extern const char *name_quoted(const char *name);
 extern char *name_qualified(const char *schema, const char *name);
 extern char *name_to_be(const char *written);
 extern Oid	name_lookup(const char *written, char **qualified);

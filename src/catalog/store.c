@@ -50,6 +50,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "catalog/names.h"
 #include "catalog/store.h"
 
 #ifndef BATCHAGG_VERSION
@@ -133,7 +134,7 @@ store_info(void)
 	schema_name = get_namespace_name(info->schema);
 	if (schema_name == NULL)
 		elog(ERROR, "cache lookup failed for schema %u", info->schema);
-	info->schema_name = quote_identifier(schema_name);
+	info->schema_name = name_quoted(schema_name);
 
 	tuple = SearchSysCache1(RELOID,
 							ObjectIdGetDatum(relid_in_schema("batch_jobs", info->schema)));

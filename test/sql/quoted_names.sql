@@ -44,6 +44,16 @@ SELECT job_id, status, rows_read, changed FROM batchagg_run_all() ORDER BY 1;
 SELECT c.* FROM batchjob_definitions d JOIN (VALUES (1, 'n'), (2, 'm'), (3, 'o')) m (id, x) USING (id), plain.compare(d.id, format($$SELECT * FROM plain.rollup(%L, 'user_id', 'date_trunc(''hour'', ts)', 'ts', '{"%s": "%s"}')$$, d.source_table, x, x)) c ORDER BY d.id;
 SELECT DISTINCT source FROM batchagg_cursors ORDER BY 1;
 
+-- Tables that are not there yet.
+SET quote_all_identifiers = on;
+INSERT INTO metricsandtables (metricname, tablename) VALUES ('p', 'soon'), ('p', 'My Soon');
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'soon', '{1-hour}', '{"p": "sum"}', validate => false);
+RESET quote_all_identifiers;
+INSERT INTO metricsandtables (metricname, tablename) VALUES ('p', 'soon') ON CONFLICT DO NOTHING;
+SELECT tablename FROM metricsandtables WHERE metricname = 'p' ORDER BY 1;
+SELECT source_table FROM batchjob_definitions WHERE job_id = 4;
+DELETE FROM batch_jobs WHERE id = 4;
+
 -- Their end.
 SELECT batchagg_untrack_source('v'), batchagg_untrack_source('w'), batchagg_untrack_source('"Odd Name"');
 SELECT count(*) FROM batchagg_sources;
