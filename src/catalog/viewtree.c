@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * viewtree.c
- *	  What a view reads, through views.
+ *	  What a view reads, through views, and what a table's rows are in: its partitions
+ *	  and children.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,6 +10,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteHandler.h"
@@ -23,6 +25,25 @@ typedef struct ViewTree
 	List	   *seen;			/* oids of views */
 	Oid			found;
 } ViewTree;
+
+/* Is a table's partition or child, however far below it, what is looked for? */
+static bool
+is_in_child(ViewTree *tree, Oid relid)
+{
+	ListCell   *lc;
+
+	if (!has_subclass(relid))
+		return false;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		if (tree->is_it(lfirst_oid(lc)))
+		{
+			tree->found = lfirst_oid(lc);
+			return true;
+		}
+	}
+	return false;
+}
 
 static bool
 tree_walker(Node *node, void *arg)
@@ -48,7 +69,7 @@ tree_walker(Node *node, void *arg)
 		return true;
 	}
 	if (get_rel_relkind(relid) != RELKIND_VIEW)
-		return false;
+		return ((RangeTblEntry *) node)->inh && is_in_child(tree, relid);
 	tree->seen = lappend_oid(tree->seen, relid);
 	view = table_open(relid, AccessShareLock);
 	found = tree_walker((Node *) get_view_query(view), tree);
@@ -64,7 +85,7 @@ Oid
 view_tree_find(Oid relid, bool (*is_it) (Oid relid))
 {
 	ViewTree	tree = {.is_it = is_it};
-	RangeTblEntry entry = {.type = T_RangeTblEntry,.rtekind = RTE_RELATION,.relid = relid};
+	RangeTblEntry entry = {.type = T_RangeTblEntry,.rtekind = RTE_RELATION,.relid = relid,.inh = true};
 
 	(void) tree_walker((Node *) &entry, &tree);
 	return tree.found;

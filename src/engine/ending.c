@@ -36,14 +36,14 @@ may_set(const char *name)
 }
 
 static bool
-check_exit_on_error(bool *newval, void **extra, GucSource source)
+exit_in_run(bool *newval, void **extra, GucSource source)
 {
 	return (!*newval || may_set("exit_on_error")) &&
 		(check_exit == NULL || check_exit(newval, extra, source));
 }
 
 static bool
-check_transaction_timeout(int *newval, void **extra, GucSource source)
+timeout_in_run(int *newval, void **extra, GucSource source)
 {
 	return (*newval == 0 || may_set("transaction_timeout")) &&
 		(check_timeout == NULL || check_timeout(newval, extra, source));
@@ -57,18 +57,18 @@ install_check(struct config_generic *variable)
 	{
 		struct config_bool *setting = (struct config_bool *) variable;
 
-		if (setting->check_hook != check_exit_on_error)
+		if (setting->check_hook != exit_in_run)
 			check_exit = setting->check_hook;
-		setting->check_hook = check_exit_on_error;
+		setting->check_hook = exit_in_run;
 	}
 	/* Since PostgreSQL 17. */
 	if (strcmp(variable->name, "transaction_timeout") == 0)
 	{
 		struct config_int *setting = (struct config_int *) variable;
 
-		if (setting->check_hook != check_transaction_timeout)
+		if (setting->check_hook != timeout_in_run)
 			check_timeout = setting->check_hook;
-		setting->check_hook = check_transaction_timeout;
+		setting->check_hook = timeout_in_run;
 	}
 }
 

@@ -21,12 +21,22 @@ RESET ROLE;
 CREATE VIEW own_view AS SELECT * FROM own;
 CREATE VIEW view_of_table AS SELECT * FROM own WHERE user_id IN (SELECT user_id FROM hers."Table");
 CREATE VIEW view_of_view AS SELECT * FROM hers.view;
+CREATE TABLE parts (user_id text, ts timestamptz, n integer) PARTITION BY LIST (user_id);
+CREATE TABLE part PARTITION OF parts FOR VALUES IN ('b') PARTITION BY LIST (user_id);
+CREATE TABLE hers.part (user_id text, ts timestamptz, n integer);
+ALTER TABLE hers.part OWNER TO regress_batchagg_alice;
+ALTER TABLE part ATTACH PARTITION hers.part DEFAULT;
+INSERT INTO parts VALUES ('b', '2024-01-01+00', 1);
+CREATE VIEW view_of_parts AS SELECT * FROM parts;
 
 -- What superusers own, other ones too, is nothing to tell of.
 SELECT batchagg_create_job('EVERYHOUR', 'user', s, '{day}', '{"n": "sum"}', job_name => s) IS NOT NULL AS made FROM unnest('{own,own_view}'::text[]) s;
 -- What others own is, also behind a view.
 SELECT batchagg_create_job('EVERYHOUR', 'user', s, '{day}', '{"n": "sum"}', job_name => s) IS NOT NULL AS made
 FROM unnest('{hers.\"Table\",hers.view,view_of_table,view_of_view}'::text[]) s;
+-- So are partitions: an expression of an index is computed when a query is planned.
+SELECT batchagg_create_job('EVERYHOUR', 'user', s, '{day}', '{"n": "sum"}', job_name => s) IS NOT NULL AS made
+FROM unnest('{parts,view_of_parts}'::text[]) s;
 SELECT * FROM batchagg_validate_job('view_of_view');
 SELECT j.job_name, r.status FROM batch_jobs j, batchagg_run_job(j.id) r ORDER BY j.id;
 -- Her own jobs are hers.
@@ -44,6 +54,8 @@ SELECT batchagg_run_job('hers."Table"');
 SELECT batchagg_run_job('hers.view');
 SELECT batchagg_run_job('view_of_table');
 SELECT batchagg_run_job('view_of_view');
+SELECT batchagg_run_job('parts');
+SELECT batchagg_run_job('view_of_parts');
 SELECT severity, sqlstate, message FROM batchagg_validate_job('view_of_view');
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'hers.view', '{day}', '{"n": "sum"}');
 SET batchagg.restrict_superuser_jobs = off;
@@ -51,8 +63,8 @@ ALTER SYSTEM RESET batchagg.restrict_superuser_jobs;
 SELECT pg_reload_conf();
 
 SET client_min_messages = warning;
-DROP VIEW own_view, view_of_table, view_of_view;
+DROP VIEW own_view, view_of_table, view_of_view, view_of_parts;
 DROP SCHEMA hers CASCADE;
-DROP TABLE own;
+DROP TABLE own, parts;
 DROP EXTENSION batchagg;
 DROP ROLE regress_batchagg_alice, regress_batchagg_root;
