@@ -31,6 +31,7 @@
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
@@ -1129,28 +1130,51 @@ is_of_no_superuser(Oid relid)
 	return result;
 }
 
+static bool
+is_function_of_no_superuser(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result = HeapTupleIsValid(tuple) &&
+		!superuser_arg(((Form_pg_proc) GETSTRUCT(tuple))->proowner);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* The name of what a source is, reads or calls and no superuser owns, for a message; or NULL. */
+static const char *
+stranger_of(Oid relid)
+{
+	Oid			stranger = view_tree_find(relid, is_of_no_superuser);
+
+	if (OidIsValid(stranger))
+		return psprintf("\"%s\"", get_rel_name(stranger));
+	stranger = view_tree_find_call(relid, is_function_of_no_superuser);
+	return OidIsValid(stranger) ? psprintf("function \"%s\"", get_func_name(stranger)) : NULL;
+}
+
 /*
- * A superuser who reads what another role owns runs what that role puts in its place: a
- * view that calls a function.  That is a problem where it shall not be; else validation
+ * A superuser who reads what another role owns, or calls, runs what that role puts in its
+ * place: a view that calls a function.  That is a problem where it shall not be; else validation
  * tells of it.
  */
 static void
 check_trust(Draft *draft)
 {
-	Oid			stranger;
+	const char *stranger;
 	char	   *message;
 	char	   *detail;
 
 	if (!superuser_arg(draft->reader) ||
 		!(batchagg_restrict_superuser_jobs || draft->problems->collect))
 		return;
-	stranger = view_tree_find(RelationGetRelid(draft->rel), is_of_no_superuser);
-	if (!OidIsValid(stranger))
+	stranger = stranger_of(RelationGetRelid(draft->rel));
+	if (stranger == NULL)
 		return;
 	message = psprintf("a superuser's job reads source \"%s\", which another role can change",
 					   draft->name);
-	detail = psprintf("No superuser owns \"%s\": its owner can have code run as superuser.",
-					  get_rel_name(stranger));
+	detail = psprintf("No superuser owns %s: its owner can have code run as superuser.", stranger);
 	if (batchagg_restrict_superuser_jobs)
 		draft_problem(draft, ERRCODE_INSUFFICIENT_PRIVILEGE, message, detail,
 					  "Give the job to the role that owns the source. The setting "

@@ -21,7 +21,8 @@
 
 typedef struct ViewTree
 {
-	bool		(*is_it) (Oid relid);
+	bool		(*is_it) (Oid relid);	/* NULL: no relation is looked for */
+	bool		(*is_called) (Oid function);	/* NULL: no function is */
 	List	   *seen;			/* oids of views */
 	Oid			found;
 } ViewTree;
@@ -32,7 +33,7 @@ is_in_child(ViewTree *tree, Oid relid)
 {
 	ListCell   *lc;
 
-	if (!has_subclass(relid))
+	if (!tree->is_it || !has_subclass(relid))
 		return false;
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 	{
@@ -43,6 +44,18 @@ is_in_child(ViewTree *tree, Oid relid)
 		}
 	}
 	return false;
+}
+
+/* Is a function that is called what is looked for? */
+static bool
+is_call(Oid function, void *arg)
+{
+	ViewTree   *tree = arg;
+
+	if (!tree->is_called(function))
+		return false;
+	tree->found = function;
+	return true;
 }
 
 static bool
@@ -56,6 +69,8 @@ tree_walker(Node *node, void *arg)
 	if (node == NULL)
 		return false;
 	check_stack_depth();
+	if (tree->is_called && check_functions_in_node(node, is_call, tree))
+		return true;
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, tree_walker, tree, QTW_EXAMINE_RTES_BEFORE);
 	if (!IsA(node, RangeTblEntry))
@@ -63,7 +78,7 @@ tree_walker(Node *node, void *arg)
 	relid = ((RangeTblEntry *) node)->relid;
 	if (((RangeTblEntry *) node)->rtekind != RTE_RELATION || list_member_oid(tree->seen, relid))
 		return false;
-	if (tree->is_it(relid))
+	if (tree->is_it && tree->is_it(relid))
 	{
 		tree->found = relid;
 		return true;
@@ -77,6 +92,18 @@ tree_walker(Node *node, void *arg)
 	return found;
 }
 
+/* Looks for something in `relid` and all that it reads as a view. */
+static Oid
+find(ViewTree *tree, Oid relid)
+{
+	RangeTblEntry entry = {
+		.type = T_RangeTblEntry,.rtekind = RTE_RELATION,.relid = relid,.inh = true
+	};
+
+	(void) tree_walker((Node *) &entry, tree);
+	return tree->found;
+}
+
 /*
  * The first relation for which is_it() is true, of `relid` and all that it reads as a
  * view; InvalidOid where it is true for none.
@@ -85,8 +112,18 @@ Oid
 view_tree_find(Oid relid, bool (*is_it) (Oid relid))
 {
 	ViewTree	tree = {.is_it = is_it};
-	RangeTblEntry entry = {.type = T_RangeTblEntry,.rtekind = RTE_RELATION,.relid = relid,.inh = true};
 
-	(void) tree_walker((Node *) &entry, &tree);
-	return tree.found;
+	return find(&tree, relid);
+}
+
+/*
+ * Likewise the first function that the views call, behind operators, casts and
+ * aggregates too.
+ */
+Oid
+view_tree_find_call(Oid relid, bool (*is_called) (Oid function))
+{
+	ViewTree	tree = {.is_called = is_called};
+
+	return find(&tree, relid);
 }

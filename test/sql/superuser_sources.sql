@@ -28,6 +28,11 @@ ALTER TABLE hers.part OWNER TO regress_batchagg_alice;
 ALTER TABLE part ATTACH PARTITION hers.part DEFAULT;
 INSERT INTO parts VALUES ('b', '2024-01-01+00', 1);
 CREATE VIEW view_of_parts AS SELECT * FROM parts;
+SET ROLE regress_batchagg_alice;
+CREATE FUNCTION hers.same(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1';
+CREATE OPERATOR hers.~~~ (RIGHTARG = integer, FUNCTION = hers.same);
+RESET ROLE;
+CREATE VIEW view_of_call AS SELECT user_id, ts, OPERATOR(hers.~~~) n AS n FROM own;
 
 -- What superusers own, other ones too, is nothing to tell of.
 SELECT batchagg_create_job('EVERYHOUR', 'user', s, '{day}', '{"n": "sum"}', job_name => s) IS NOT NULL AS made FROM unnest('{own,own_view}'::text[]) s;
@@ -37,6 +42,8 @@ FROM unnest('{hers.\"Table\",hers.view,view_of_table,view_of_view}'::text[]) s;
 -- So are partitions: an expression of an index is computed when a query is planned.
 SELECT batchagg_create_job('EVERYHOUR', 'user', s, '{day}', '{"n": "sum"}', job_name => s) IS NOT NULL AS made
 FROM unnest('{parts,view_of_parts}'::text[]) s;
+-- And so is what a view calls.
+SELECT batchagg_create_job('EVERYHOUR', 'user', 'view_of_call', '{day}', '{"n": "sum"}', job_name => 'view_of_call') IS NOT NULL AS made;
 SELECT * FROM batchagg_validate_job('view_of_view');
 SELECT j.job_name, r.status FROM batch_jobs j, batchagg_run_job(j.id) r ORDER BY j.id;
 -- Her own jobs are hers.
@@ -56,6 +63,7 @@ SELECT batchagg_run_job('view_of_table');
 SELECT batchagg_run_job('view_of_view');
 SELECT batchagg_run_job('parts');
 SELECT batchagg_run_job('view_of_parts');
+SELECT batchagg_run_job('view_of_call');
 SELECT severity, sqlstate, message FROM batchagg_validate_job('view_of_view');
 SELECT batchagg_create_job('EVERYHOUR', 'user', 'hers.view', '{day}', '{"n": "sum"}');
 SET batchagg.restrict_superuser_jobs = off;
@@ -63,7 +71,7 @@ ALTER SYSTEM RESET batchagg.restrict_superuser_jobs;
 SELECT pg_reload_conf();
 
 SET client_min_messages = warning;
-DROP VIEW own_view, view_of_table, view_of_view, view_of_parts;
+DROP VIEW own_view, view_of_table, view_of_view, view_of_parts, view_of_call;
 DROP SCHEMA hers CASCADE;
 DROP TABLE own, parts;
 DROP EXTENSION batchagg;
