@@ -275,25 +275,11 @@ take_over(AgendaJob *job, const AgendaJob *before)
 		settle_reconsider(job);
 }
 
-/*
- * Reads all jobs.  Where that takes long, or fails, the next time is put off: somebody
- * may be changing jobs again and again.
- */
+/* Makes an agenda the scheduler's, with what is known of its jobs. */
 static void
-load_jobs(TimestampTz now)
+use_agenda(Agenda *agenda, TimestampTz now)
 {
-	TimestampTz began = GetCurrentTimestamp();
 	Agenda	   *before = scheduler.agenda;
-	Agenda	   *agenda;
-
-	scheduler.reload_not_before = began + FIRST_PAUSE * INT64CONST(1000);
-	jobwork_begin();
-	check_service();
-	scheduler.jobs_relid = ext_relid("batch_jobs");
-	scheduler.reload = false;
-	agenda = agenda_load(TopMemoryContext, true, NULL);
-	order_agenda(agenda);
-	jobwork_end();
 
 	for (int i = 0; i < agenda->njobs; i++)
 	{
@@ -308,9 +294,34 @@ load_jobs(TimestampTz now)
 		agenda_plan(job, now);
 	}
 	turns_load(agenda);
+
+	/* Nothing fails from here on. */
+	MemoryContextSetParent(agenda->context, TopMemoryContext);
 	scheduler.agenda = agenda;
 	if (before)
 		MemoryContextDelete(before->context);
+}
+
+/*
+ * Reads all jobs.  Where that takes long, or fails, the next time is put off: somebody
+ * may be changing jobs again and again.
+ */
+static void
+load_jobs(TimestampTz now)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	Agenda	   *agenda;
+
+	scheduler.reload_not_before = began + FIRST_PAUSE * INT64CONST(1000);
+	jobwork_begin();
+	check_service();
+	scheduler.jobs_relid = ext_relid("batch_jobs");
+	scheduler.reload = false;
+	/* Until it is in use, an agenda goes with the transaction. */
+	agenda = agenda_load(CurTransactionContext, true, NULL);
+	order_agenda(agenda);
+	use_agenda(agenda, now);
+	jobwork_end();
 	scheduler.reload_not_before = GetCurrentTimestamp() +
 		PAUSE_PER_LOAD * (GetCurrentTimestamp() - began);
 }

@@ -98,7 +98,7 @@ turns_load(Agenda *agenda)
 	}
 	if (turns.owners != NULL)
 		pfree(turns.owners);
-	turns.owners = repalloc_huge(owners, (n + 1) * sizeof(OwnerTurn));
+	turns.owners = owners;
 	turns.n = n;
 	for (int i = 0; i < agenda->njobs; i++)
 		agenda->jobs[i].owner_turn = find_owner(agenda->jobs[i].owner) - turns.owners;
