@@ -105,6 +105,18 @@ lock_hold(Oid table, Oid role, LOCKMODE mode)
 	LockDatabaseObject(table, role, 1, mode);
 }
 
+/* Makes the entry, as GRANT does for privileges on a column. */
+static void
+record_hold(Oid table, Oid role)
+{
+	Oid		   *roles = palloc(sizeof(Oid));
+
+	/* Freed by PostgreSQL. */
+	roles[0] = role;
+	updateAclDependencies(RelationRelationId, table, get_attnum(table, "owner"), InvalidOid,
+						  0, NULL, 1, roles);
+}
+
 /*
  * Keeps a role from being dropped, as it has, or is about to have, rows in `table`.
  */
@@ -115,10 +127,6 @@ owner_hold(Oid table, Oid role)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		held = false;
-	ObjectAddress depender = {
-		.classId = RelationRelationId,.objectId = table,.objectSubId = get_attnum(table, "owner")
-	};
-	ObjectAddress owner = {.classId = AuthIdRelationId,.objectId = role};
 
 	if (last_held.table == table && last_held.role == role &&
 		last_held.transaction == OWN_TRANSACTION &&
@@ -132,7 +140,7 @@ owner_hold(Oid table, Oid role)
 	systable_endscan(scan);
 	table_close(shdepend, AccessShareLock);
 	if (!held)
-		recordSharedDependencyOn(&depender, &owner, SHARED_DEPENDENCY_ACL);
+		record_hold(table, role);
 	last_held.table = table;
 	last_held.role = role;
 	last_held.transaction = OWN_TRANSACTION;
