@@ -295,6 +295,7 @@ sub serve
 	{
 		append_to_file("$file.new", "$kind $n batchagg $type");
 		rename "$file.new", $file;
+		$node->reload if $type eq 'launcher';	# else it may have nothing to do
 		$node->safe_psql('service', few(1, 5));
 		make_due($node, 'service', 1);
 		push @bad, "$n: does not go on" unless defined try_for($node, 'service', ran(1), 60);
