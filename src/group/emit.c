@@ -129,10 +129,13 @@ static void
 table_send(TableReader *reader, GroupSink sink, void *arg)
 {
 	GroupOut	out;
+	TimestampTz last PG_USED_FOR_ASSERTS_ONLY = DT_NOBEGIN;
 
 	while (table_read_group(reader, &out))
 	{
 		CHECK_FOR_INTERRUPTS();
+		Assert(out.bucket >= last);
+		last = out.bucket;
 		sink(arg, &out);
 	}
 }

@@ -211,9 +211,11 @@ groups_find(Groups *groups, GroupKey *keys, int n)
 	uint32		hashes[MAX_GROUP_KEYS];
 	int			i;
 
+	Assert(n <= MAX_GROUP_KEYS);
 	groups->rows += n;
 	for (i = 0; i < n; i++)
 	{
+		Assert(keys[i].entity != NO_ENTITY);
 		hashes[i] = group_hash(keys[i].bucket, keys[i].entity);
 		__builtin_prefetch(&groups->slots[hashes[i] & groups->slot_mask]);
 	}

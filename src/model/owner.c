@@ -25,6 +25,7 @@
 void
 owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
 {
+	Assert(OidIsValid(job->owner));
 	GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
 	SetUserIdAndSecContext(job->owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
@@ -39,6 +40,7 @@ owner_enter(OwnerScope *scope, const Job *job, const char *timezone)
 void
 owner_leave(const OwnerScope *scope)
 {
+	Assert(InSecurityRestrictedOperation());
 	AtEOXact_GUC(false, scope->guc_level);
 	SetUserIdAndSecContext(scope->saved_user, scope->saved_context);
 }

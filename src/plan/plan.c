@@ -600,6 +600,7 @@ scan_link_rollups(SourceScan *scan)
 	foreach(lc, scan->rollups)
 		if (((Rollup *) lfirst(lc))->finer == NULL)
 			scan_add_fed(scan, lfirst(lc));
+	Assert(scan->fed != NIL || scan->rollups == NIL);
 }
 
 /*

@@ -432,6 +432,7 @@ receiver_next_row(ScanReceiver *receiver)
 {
 	Size		at = receiver->batch.n * receiver->columns.width;
 
+	Assert(receiver->batch.n < receiver->batch.size);
 	receiver->row = receiver->batch.rows + at;
 	return receiver->batch.nulls + at;
 }

@@ -61,6 +61,7 @@ extents_add(Extents *extents, TimestampTz from, TimestampTz to,
 {
 	Extent	   *extent;
 
+	Assert(entity == NULL || entity_length >= 0);
 	if (from >= to)
 		return;
 	if (extents->n == extents->size)
@@ -289,6 +290,7 @@ extents_reach(const Extents *extents, int *at, TimestampTz bucket,
 {
 	int			place = -1;
 
+	Assert(*at >= 0 && *at <= extents->n);
 	while (*at < extents->n &&
 		   (place = extent_compare(&extents->items[*at], bucket, entity, entity_length)) > 0)
 		(*at)++;

@@ -217,6 +217,7 @@ run_jobs(const RunRequest *requests, int n, RunResult *results)
 	MemoryContext caller = CurrentMemoryContext;
 	Run			run;
 
+	Assert(n > 0);
 	if (!requests[0].dry_run)
 		PreventCommandIfReadOnly("batchagg_run_job()");
 	if (current != NULL)

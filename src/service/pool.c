@@ -61,6 +61,7 @@ static struct
 void
 pool_break_promises(Oid id)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
 	{
 		SharedWorker *worker = &shared->workers[i];
@@ -119,6 +120,7 @@ count_workers(Oid database)
 {
 	int			n = 0;
 
+	Assert(LWLockHeldByMe(&shared->lock));
 	for (int i = 0; i < MAX_CONCURRENT_JOBS; i++)
 	{
 		const SharedWorker *worker = &shared->workers[i];

@@ -116,6 +116,7 @@ shared_database(Oid id, bool create)
 {
 	SharedDatabase *place = NULL;
 
+	Assert(LWLockHeldByMe(&shared->lock));
 	for (int i = 0; i < SHARED_DATABASES; i++)
 	{
 		SharedDatabase *database = &shared->databases[i];
@@ -146,6 +147,7 @@ shared_own_database(void)
 void
 shared_wake_launcher(void)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	if (shared->launcher != 0)
 		SetLatch(shared->launcher_latch);
 }
@@ -154,6 +156,7 @@ shared_wake_launcher(void)
 void
 shared_wake_scheduler(SharedDatabase *database)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	if (database->scheduler != 0)
 		SetLatch(database->latch);
 }
@@ -165,6 +168,7 @@ shared_wake_scheduler(SharedDatabase *database)
 void
 shared_wake_waiting(void)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	for (int i = 0; i < SHARED_DATABASES; i++)
 	{
 		if (OidIsValid(shared->databases[i].id) && shared->databases[i].waiting > 0)
@@ -179,6 +183,7 @@ shared_wake_waiting(void)
 void
 shared_dismiss(SharedWorker *worker)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	Assert(worker->state == WORKER_IDLE);
 	worker->state = WORKER_LEAVING;
 	if (worker->latch != NULL)
@@ -191,6 +196,7 @@ shared_dismiss(SharedWorker *worker)
 bool
 shared_worker_has(const SharedWorker *worker, int32 job_id)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	for (int i = 0; worker->state == WORKER_BUSY && i < worker->njobs; i++)
 	{
 		if (worker->jobs[i] == job_id)

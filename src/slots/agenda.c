@@ -266,6 +266,10 @@ agenda_load(MemoryContext parent, bool as_owner, const char *event_name)
 	{
 		if (read_job(lfirst(lc), events, now, &agenda->jobs[agenda->njobs]))
 			agenda->njobs++;
+
+		/* agenda_find() relies on it. */
+		Assert(agenda->njobs < 2 ||
+			   agenda->jobs[agenda->njobs - 2].id < agenda->jobs[agenda->njobs - 1].id);
 	}
 	if (as_owner)
 	{

@@ -118,6 +118,7 @@ feed_group(Rollup *coarse, const GroupOut *group)
 	if (group->bucket >= coarse->horizon)
 		return;
 	bucket = bucket_cache_start(coarse->buckets, group->bucket);
+	Assert(!coarse->has_open || coarse->open <= bucket);
 	if (coarse->has_open && coarse->open != bucket)
 		groups_emit(coarse->groups, take_group, coarse);
 	coarse->has_open = true;
