@@ -239,6 +239,20 @@ may_differ(const struct config_generic *variable)
 }
 
 /*
+ * All settings of this session, PostgreSQL's own and others, and in *n how many.
+ */
+struct config_generic **
+reading_variables(int *n)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(n);
+#else
+	*n = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
+/*
  * The settings of this session that a new session of the owner may have otherwise,
  * of which `settings` says nothing: a list of Setting, with the server's values.
  */
@@ -247,14 +261,8 @@ session_settings(const List *settings)
 {
 	List	   *result = NIL;
 	int			n;
-	struct config_generic **variables;
+	struct config_generic **variables = reading_variables(&n);
 
-#if PG_VERSION_NUM >= 160000
-	variables = get_guc_variables(&n);
-#else
-	variables = get_guc_variables();
-	n = GetNumConfigOptions();
-#endif
 	for (int i = 0; i < n; i++)
 	{
 		const struct config_generic *variable = variables[i];

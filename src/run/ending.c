@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 
+#include "model/reading.h"
 #include "run/ending.h"
 #include "run/run.h"
 
@@ -79,14 +80,8 @@ void
 ending_install(void)
 {
 	int			n;
-	struct config_generic **variables;
+	struct config_generic **variables = reading_variables(&n);
 
-#if PG_VERSION_NUM >= 160000
-	variables = get_guc_variables(&n);
-#else
-	variables = get_guc_variables();
-	n = GetNumConfigOptions();
-#endif
 	for (int i = 0; i < n; i++)
 		install_check(variables[i]);
 }
